@@ -1,0 +1,10 @@
+"""The error that the command line shows as one line."""
+
+
+class UserError(Exception):
+    """Something that the user can mend. Its message is one line: what, where, what to do."""
+
+
+def unknown(what: str, name: str, known) -> UserError:
+    """Returns the error for a name that is not among the known ones."""
+    return UserError(f"unknown {what} {name!r}; there are: {', '.join(known)}")

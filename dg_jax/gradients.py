@@ -1,0 +1,55 @@
+"""Losses and stacked gradients of one loss over several domains."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import chex
+import jax
+import jax.numpy as jnp
+
+Form = Literal["auto", "vmap", "unrolled"]
+
+
+def stacked_value_and_grad(loss_fn: Callable[..., chex.Array], form: Form = "auto") -> Callable:
+    """Turns a loss of one domain into losses and stacked gradients of N domains.
+
+    Args:
+        loss_fn: ``loss_fn(params, *row) -> scalar``, the loss of one domain.
+        form: ``"vmap"`` is the definition, ``vmap`` over the domains. ``"unrolled"``
+            writes the N gradients one after the other and gives the same numbers up to
+            rounding; it is faster on CPUs, where ``vmap`` makes the kernel gradients of
+            convolutions into slow grouped ones. ``"auto"`` takes ``"unrolled"`` when
+            JAX's default backend is the CPU and ``"vmap"`` elsewhere.
+
+    Returns:
+        ``fn(params, *stacked) -> (losses [N], stacked gradients)``; every leaf of
+        ``stacked`` has a leading axis N, every leaf of the gradients is ``[N, *shape]``.
+
+    Raises:
+        ValueError: ``form`` is none of the three.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> def loss(w, x):
+        ...     return jnp.sum(w * x)
+        >>> losses, gradients = stacked_value_and_grad(loss)(jnp.ones(2), jnp.array([[1.0, 2.0], [3.0, 4.0]]))
+        >>> print(losses, gradients.shape)
+        [3. 7.] (2, 2)
+    """
+    if form not in ("auto", "vmap", "unrolled"):
+        raise ValueError(f"form={form!r}: give one of 'auto', 'vmap', 'unrolled'")
+    value_and_grad = jax.value_and_grad(loss_fn)
+
+    def by_vmap(params, *stacked):
+        return jax.vmap(value_and_grad, in_axes=(None, *(0 for _ in stacked)))(params, *stacked)
+
+    def unrolled(params, *stacked):
+        n = len(jax.tree.leaves(stacked)[0])
+        results = [value_and_grad(params, *jax.tree.map(lambda leaf: leaf[i], stacked)) for i in range(n)]  # noqa: B023
+        return jax.tree.map(lambda *rows: jnp.stack(rows), *results)
+
+    def by_backend(params, *stacked):
+        chosen = unrolled if jax.default_backend() == "cpu" else by_vmap
+        return chosen(params, *stacked)
+
+    return {"vmap": by_vmap, "unrolled": unrolled, "auto": by_backend}[form]

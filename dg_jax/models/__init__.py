@@ -1,0 +1,8 @@
+"""Networks. Outside this package only ``(params, apply_fn)`` is seen."""
+
+from dg_jax.models.alexnet import AlexNet
+from dg_jax.models.functional import ApplyFn, split
+from dg_jax.models.registry import MODELS, create
+from dg_jax.models.small_cnn import SmallCNN
+
+__all__ = ["MODELS", "AlexNet", "ApplyFn", "SmallCNN", "create", "split"]

@@ -1,0 +1,11 @@
+"""Objectives: what each domain's gradient is the gradient of.
+
+An objective is built from a network's ``apply_fn`` and the method's settings, and is
+called as ``objective(params, domain_batch, *, key, step)``. It returns losses ``[N]``
+and stacked gradients with the same N rows.
+"""
+
+from dg_jax.objectives.erm import erm
+from dg_jax.objectives.pooled import pooled
+
+__all__ = ["erm", "pooled"]

@@ -1,0 +1,33 @@
+"""Empirical risk of each domain by itself (paper, section 3.1)."""
+
+import jax
+
+from dg_jax import gradients
+from dg_jax.objectives import loss
+
+
+def erm(apply_fn) -> loss.Objective:
+    """The cross-entropy of each domain: row i is ∇L_i, what the paper calls g(i).
+
+    Args:
+        apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
+
+    Returns:
+        An objective with one row for each of the N source domains. Dropout is drawn
+        anew for each domain.
+
+    Reference:
+        Mansilla et al., "Domain Generalization via Gradient Surgery", ICCV 2021,
+        section 3.1.
+    """
+
+    def domain_loss(params, images, labels, key):
+        return loss.cross_entropy(apply_fn(params, images, key=key, train=True), labels)
+
+    def objective(params, domain_batch, *, key, step):
+        del step
+        keys = jax.random.split(key, len(domain_batch["label"]))
+        stacked = gradients.stacked_value_and_grad(domain_loss)
+        return stacked(params, domain_batch["image"], domain_batch["label"], keys)
+
+    return objective

@@ -1,0 +1,30 @@
+"""All domains as one (paper, section 3.2: Deep-All)."""
+
+import jax
+
+from dg_jax.objectives import loss
+from dg_jax.objectives.erm import erm
+
+
+def pooled(apply_fn) -> loss.Objective:
+    """The cross-entropy of the N·B images together, in one pass.
+
+    Args:
+        apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
+
+    Returns:
+        An objective with a single row: losses ``[1]`` and gradients ``[1, *shape]``. With
+        equally large domain batches the row equals the mean of the rows of
+        :func:`~dg_jax.objectives.erm` up to rounding.
+
+    Reference:
+        Mansilla et al., "Domain Generalization via Gradient Surgery", ICCV 2021,
+        section 3.2.
+    """
+    single = erm(apply_fn)
+
+    def objective(params, domain_batch, *, key, step):
+        one_domain = jax.tree.map(lambda leaf: leaf.reshape(1, -1, *leaf.shape[2:]), domain_batch)
+        return single(params, one_domain, key=key, step=step)
+
+    return objective

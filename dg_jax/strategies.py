@@ -1,0 +1,60 @@
+"""The methods by name: a strategy is an objective and a combiner.
+
+A new combiner is one file in ``surgery/`` and one line here; a new objective is one
+file in ``objectives/`` and one line here. JAX is imported only once a method is built,
+so that the names can be listed quickly.
+"""
+
+import dataclasses
+import inspect
+
+from dg_jax import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Strategy:
+    """A named pair.
+
+    Attributes:
+        objective: name of a function in :mod:`dg_jax.objectives`.
+        combiner: name of a function in :mod:`dg_jax.surgery`.
+    """
+
+    objective: str
+    combiner: str
+
+
+STRATEGIES = {
+    "deep_all": Strategy("pooled", "deep_all"),
+    "agr_sum": Strategy("erm", "agr_sum"),
+    "agr_rand": Strategy("erm", "agr_rand"),
+    "pcgrad": Strategy("erm", "pcgrad"),
+}
+
+
+def get(name: str) -> Strategy:
+    """Returns the strategy called ``name``; an unknown name is a ``UserError`` that lists the known ones."""
+    if name not in STRATEGIES:
+        raise errors.unknown("strategy", name, STRATEGIES)
+    return STRATEGIES[name]
+
+
+def make_objective(name: str, apply_fn, settings: dict):
+    """Builds an objective from those ``settings`` that its signature names."""
+    from dg_jax import objectives
+
+    factory = getattr(objectives, name)
+    return factory(apply_fn, **_accepted(factory, settings))
+
+
+def make_combiner(name: str, settings: dict):
+    """Builds a combiner from those ``settings`` that its signature names."""
+    from dg_jax import surgery
+
+    factory = getattr(surgery, name)
+    return factory(**_accepted(factory, settings))
+
+
+def _accepted(factory, settings: dict) -> dict:
+    parameters = inspect.signature(factory).parameters
+    return {name: value for name, value in settings.items() if name in parameters}

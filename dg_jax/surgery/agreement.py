@@ -1,0 +1,50 @@
+"""The agreement function Φ of eq. 2, and the sum of the rows beside it."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from dg_jax.surgery import stack
+
+
+def sum_and_conflict(stacked: chex.ArrayTree, *, zeros_agree: bool) -> tuple[chex.ArrayTree, chex.ArrayTree]:
+    """Sums the rows and marks the components whose signs disagree.
+
+    Signs are compared by the smallest and the largest row: they disagree when zero
+    lies between the two. A component with a NaN or an infinity in any row is never
+    marked, so that its sum, which is not finite either, reaches the result.
+
+    Args:
+        stacked: pytree of ``[N, *shape]``.
+        zeros_agree: whether a component that is zero in every row is in agreement
+            (eq. 2 as written). If false, any zero is a conflict. A component that is
+            zero in some rows only is a conflict in both readings.
+
+    Returns:
+        Two pytrees of ``[*shape]``: sums (float32 for narrower leaves) and conflicts,
+        1 - Φ, as booleans. One row alone is in no conflict.
+    """
+
+    def total(leaf):
+        return functools.reduce(jnp.add, stack.rows_in_float32(leaf))
+
+    def conflict(leaf):
+        rows = list(leaf)
+        if len(rows) == 1:
+            return jnp.zeros(rows[0].shape, bool)
+        smallest = functools.reduce(jnp.minimum, rows)
+        largest = functools.reduce(jnp.maximum, rows)
+        finite = (smallest > -jnp.inf) & (largest < jnp.inf)  # false for NaN, as every comparison with it
+        disagree = (smallest <= 0) & (largest >= 0) & finite
+        return disagree & (smallest != largest) if zeros_agree else disagree
+
+    return jax.tree.map(total, stacked), jax.tree.map(conflict, stacked)
+
+
+def count_agreeing(conflicts: chex.ArrayTree) -> tuple[chex.Array, int]:
+    """Returns the number of agreeing components (float32 scalar) and of all components."""
+    leaves = jax.tree.leaves(conflicts)
+    agreeing = sum(leaf.size - jnp.count_nonzero(leaf).astype(jnp.float32) for leaf in leaves)
+    return jnp.asarray(agreeing, jnp.float32), sum(leaf.size for leaf in leaves)

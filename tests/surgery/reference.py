@@ -1,0 +1,75 @@
+"""Plain NumPy statements of the combiners, in float64, and the stacks to try them on."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+
+def agree(rows, zeros_agree=True):
+    """Eq. 2, component by component: rows [N, n] -> bool [n]."""
+    signs = np.sign(rows)
+    same = (signs == signs[0]).all(axis=0)
+    if zeros_agree or len(rows) == 1:
+        return same
+    return same & (rows != 0).all(axis=0)
+
+
+def agr_sum(rows, zeros_agree=True):
+    """Eq. 3."""
+    return np.where(agree(rows, zeros_agree), rows.sum(axis=0), 0)
+
+
+def sigma(rows, zeros_agree=True):
+    """Section 3.2: mean absolute value of the agreeing components of the sum."""
+    agreeing = rows.sum(axis=0)[agree(rows, zeros_agree)]
+    return np.abs(agreeing).mean() if agreeing.size else 0.0
+
+
+def project(rows, i, order):
+    """Eq. 5: gradient i, projected off the others in the order given."""
+    gradient = rows[i].copy()
+    for j in order:
+        if j == i or not rows[j].any():
+            continue
+        inner = gradient @ rows[j]
+        if inner < 0:
+            gradient -= inner / (rows[j] @ rows[j]) * rows[j]
+    return gradient
+
+
+def pcgrad(rows, orders):
+    return sum(project(rows, i, orders[i]) for i in range(len(rows)))
+
+
+@st.composite
+def stacks(draw, max_rows=16, scales=(1e-12, 1e-3, 1.0, 1e4, 1e12)):
+    """Dicts of float32 stacks [N, *shape] with conflicts, zeros, shared and opposite rows."""
+    n = draw(st.integers(1, max_rows))
+    shapes = draw(st.sampled_from([[()], [(1,)], [(7,), (0,)], [(3, 5), (2, 3, 4), ()]]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    scale = draw(st.sampled_from(scales))
+    common = draw(st.sampled_from([0.0, 1.0, -3.0]))
+    zeros = draw(st.sampled_from([0.0, 0.3, 1.0]))
+    tree = {}
+    for k, shape in enumerate(shapes):
+        leaf = rng.normal(common, 1.0, (n, *shape)) * scale
+        leaf[rng.random((n, *shape)) < zeros] = 0
+        tree[f"leaf{k}"] = np.asarray(leaf, np.float32)
+    special = draw(st.sampled_from(["none", "zero row", "same rows", "opposite rows"]))
+    for leaf in tree.values():
+        if special == "zero row":
+            leaf[-1] = 0
+        elif special == "same rows":
+            leaf[:] = leaf[:1]
+        elif special == "opposite rows" and n > 1:
+            leaf[1] = -leaf[0]
+    return tree
+
+
+def flat(tree):
+    """Concatenates the leaves of a stack to [N, n] in float64, in the tree's order."""
+    leaves = [np.asarray(tree[name], np.float64) for name in sorted(tree)]
+    return np.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in leaves], axis=1)
+
+
+def flat_result(tree):
+    return np.concatenate([np.asarray(tree[name], np.float64).ravel() for name in sorted(tree)])

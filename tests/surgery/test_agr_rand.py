@@ -1,0 +1,91 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from dg_jax import surgery
+from tests.surgery import reference
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_equals_equation_4(jit):
+    @given(stacked=reference.stacks(), zeros_agree=st.booleans(), seed=st.integers(0, 2**31))
+    def check(stacked, zeros_agree, seed):
+        combiner = surgery.agr_rand(seed, zeros_agree=zeros_agree)
+        update = jax.jit(combiner.update) if jit else combiner.update
+        result, state = update(stacked, combiner.init(None))
+        rows = reference.flat(stacked)
+        agrees = reference.agree(rows, zeros_agree)
+        sigma = reference.sigma(rows, zeros_agree)
+        np.testing.assert_allclose(
+            reference.flat_result(result)[agrees],
+            rows.sum(axis=0)[agrees],
+            rtol=1e-5,
+            atol=1e-6 * np.abs(rows).max(),
+        )
+        np.testing.assert_allclose(state.sigma, sigma, rtol=1e-4)
+        np.testing.assert_allclose(state.agreement, agrees.mean(), rtol=1e-6)
+        noise = reference.flat_result(result)[~agrees]
+        assert np.all(np.abs(noise) <= 7 * sigma * (1 + 1e-4))
+        assert sigma == 0 or np.all(noise != 0)
+
+    check()
+
+
+def test_noise_is_normal_with_the_sigma_of_the_whole_tree():
+    rng = np.random.default_rng(0)
+    conflict = np.stack([np.ones(200_000), -np.ones(200_000)]).astype(np.float32)
+    stacked = {"agreeing": np.abs(rng.normal(size=(2, 1000))).astype(np.float32), "conflicting": conflict}
+    combiner = surgery.agr_rand(seed=1)
+    result, state = combiner.update(stacked, combiner.init(None))
+    np.testing.assert_allclose(state.sigma, reference.sigma(reference.flat(stacked)), rtol=1e-5)
+    assert stats.kstest(np.asarray(result["conflicting"]) / state.sigma, "norm").pvalue > 0.01
+
+
+def test_two_leaves_of_one_shape_get_different_noise():
+    leaf = np.array([[1.0, 1.0], [1.0, -1.0]], np.float32)
+    combiner = surgery.agr_rand()
+    result, _ = combiner.update({"a": leaf, "b": leaf}, combiner.init(None))
+    assert result["a"][1] != result["b"][1]
+
+
+def test_each_update_and_each_seed_draws_anew_and_a_seed_draws_the_same():
+    stacked = np.array([[1.0, 1.0], [1.0, -1.0]], np.float32)
+    combiner = surgery.agr_rand(seed=3)
+    first, state = combiner.update(stacked, combiner.init(None))
+    second, _ = combiner.update(stacked, state)
+    again, _ = combiner.update(stacked, combiner.init(None))
+    other, _ = combiner.update(stacked, surgery.agr_rand(seed=4).init(None))
+    assert first[1] == again[1]
+    assert len({float(first[1]), float(second[1]), float(other[1])}) == 3
+
+
+def test_no_agreement_gives_zero():
+    stacked = np.array([[1.0, -2.0], [-1.0, 2.0]], np.float32)
+    combiner = surgery.agr_rand()
+    result, state = combiner.update(stacked, combiner.init(None))
+    np.testing.assert_array_equal(result, [0, 0])
+    assert state.sigma == 0
+
+
+def test_dead_components_stay_zero_or_get_noise_as_zeros_agree_says():
+    stacked = np.array([[1.0, 0.0], [1.0, 0.0]], np.float32)
+    agreeing, state = surgery.agr_rand(zeros_agree=True).update(stacked, surgery.agr_rand().init(None))
+    assert agreeing[1] == 0 and state.sigma == 1
+    conflicting, state = surgery.agr_rand(zeros_agree=False).update(stacked, surgery.agr_rand().init(None))
+    assert conflicting[1] != 0 and state.sigma == 2
+
+
+def test_vmap_over_seeds_equals_one_by_one():
+    stacked = np.random.default_rng(0).normal(size=(3, 20)).astype(np.float32)
+
+    def draw(seed):
+        combiner = surgery.agr_rand(seed)
+        return combiner.update(stacked, combiner.init(None))[0]
+
+    together = jax.vmap(draw)(jnp.arange(4))
+    for seed in range(4):
+        np.testing.assert_allclose(together[seed], draw(seed), rtol=1e-6)
