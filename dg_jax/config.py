@@ -1,0 +1,134 @@
+"""What a run is made of, and the presets that its defaults come from."""
+
+import dataclasses
+import math
+import pathlib
+from typing import Literal
+
+from dg_jax import errors, strategies
+from dg_jax.data import registry
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Train one network on the source domains and test it on a domain that it never saw.
+
+    Defaults are those of the dataset's preset; --preset=paper takes the paper's numbers
+    (AlexNet at 224 px, 1000 iterations, 128 images per source, learning rate 1e-5, weight
+    decay 5e-5, validation every 20 iterations).
+    """
+
+    dataset: str = "emoji"
+    """Which dataset: emoji."""
+    preset: Literal["dataset", "paper"] = "dataset"
+    """Where the other defaults come from."""
+    strategy: str = "agr_sum"
+    """Which method: deep_all, agr_sum, agr_rand or pcgrad."""
+    domains: tuple[str, ...] = ()
+    """The domains that take part, the target among them."""
+    target: str = ""
+    """The domain held out for testing; all the others are sources."""
+    seed: int = 0
+    """Seed of the split, the initial weights, the batches, dropout and the combiner."""
+    iterations: int = 300
+    """Training steps."""
+    batch_size: int = 64
+    """Images of each source in a step."""
+    learning_rate: float = 1e-3
+    """Step size of Adam."""
+    weight_decay: float = 5e-5
+    """Weight λ of the L2 term that is added to the combined gradient."""
+    val_every: int = 20
+    """Steps between two validations."""
+    model: str = "small_cnn"
+    """Which network: small_cnn or alexnet."""
+    image_size: int = 32
+    """Height and width of the images, in pixels."""
+    data_dir: pathlib.Path | None = None
+    """Where prepared datasets are kept. By default TFDS's own directory, ~/tensorflow_datasets."""
+    results_dir: pathlib.Path = pathlib.Path("results")
+    """Where runs are written, as DATASET/TARGET/STRATEGY/seed-SEED."""
+    resume: bool = False
+    """Go on from the last checkpoint of this run, also to more iterations than before."""
+    overwrite: bool = False
+    """Throw an earlier run with this name away and do it again."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The domains trained on."""
+        return tuple(domain for domain in self.domains if domain != self.target)
+
+
+PRESETS: dict[str, dict] = {
+    "emoji": {
+        "domains": registry.DATASETS["emoji"].default_domains,
+        "target": "windows",
+        "iterations": 300,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "weight_decay": 5e-5,
+        "val_every": 20,
+        "model": "small_cnn",
+        "image_size": 32,
+    },
+}
+
+# Sections 4.1 and 4.2 of the paper.
+PAPER = {
+    "iterations": 1000,
+    "batch_size": 128,
+    "learning_rate": 1e-5,
+    "weight_decay": 5e-5,
+    "val_every": 20,
+    "model": "alexnet",
+    "image_size": 224,
+}
+
+
+def defaults(dataset: str = "emoji", preset: str = "dataset") -> RunConfig:
+    """Returns the configuration that the command line starts from.
+
+    Raises:
+        UserError: there is no such dataset.
+    """
+    registry.get(dataset)
+    values = PRESETS[dataset] | (PAPER if preset == "paper" else {})
+    return RunConfig(dataset=dataset, preset=preset, **values)  # type: ignore[arg-type]
+
+
+def check(config: RunConfig) -> None:
+    """Raises a ``UserError`` that names the flag if the configuration cannot be run."""
+    spec = registry.get(config.dataset)
+    strategies.get(config.strategy)
+    for domain in config.domains:
+        if domain not in spec.domains:
+            raise errors.unknown(f"domain in --domains for --dataset={config.dataset}:", domain, spec.domains)
+    if len(set(config.domains)) != len(config.domains):
+        raise errors.UserError(f"--domains names a domain twice: {' '.join(config.domains)}")
+    if config.target not in spec.domains:
+        raise errors.unknown(f"--target for --dataset={config.dataset}:", config.target, spec.domains)
+    if config.target not in config.domains:
+        raise errors.UserError(
+            f"--target={config.target} is not among --domains {' '.join(config.domains)}; "
+            "name the target there as well, all other domains are sources"
+        )
+    if not config.sources:
+        raise errors.UserError(
+            f"--domains {' '.join(config.domains)} leaves no source beside the target; name one more"
+        )
+    for name in ("iterations", "batch_size", "val_every", "image_size"):
+        if getattr(config, name) < 1:
+            raise errors.UserError(f"{flag(name)}={getattr(config, name)}: give a whole number of at least 1")
+    if not (config.learning_rate > 0 and math.isfinite(config.learning_rate)):
+        raise errors.UserError(f"--learning-rate={config.learning_rate}: give a positive number")
+    if not (config.weight_decay >= 0 and math.isfinite(config.weight_decay)):
+        raise errors.UserError(f"--weight-decay={config.weight_decay}: give a number of at least 0")
+    if not 0 <= config.seed < 2**32:
+        raise errors.UserError(f"--seed={config.seed}: give a whole number from 0 to 4294967295")
+    if config.resume and config.overwrite:
+        raise errors.UserError("--resume and --overwrite exclude each other; give one of them")
+
+
+def flag(field: str) -> str:
+    """Returns the flag of a field: ``batch_size`` -> ``--batch-size``."""
+    return "--" + field.replace("_", "-")

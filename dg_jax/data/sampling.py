@@ -1,0 +1,60 @@
+"""Domain batches, drawn on the device (paper, section 4.2)."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from dg_jax.data import dataset
+
+# Mean and standard deviation of ImageNet's RGB channels, for images in [0, 1].
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def normalize(images: chex.Array) -> chex.Array:
+    """Turns uint8 images ``[..., 3]`` into float32 with ImageNet's mean and deviation taken out."""
+    return (images.astype(jnp.float32) / 255 - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
+
+
+def sample_indices(key: chex.PRNGKey, step: chex.Array, num_images: int, batch_size: int) -> chex.Array:
+    """Draws the ``batch_size`` images of one source at one step, without replacement within an epoch.
+
+    A pure function of its arguments, so that a resumed run draws what it would have
+    drawn. An epoch is ``num_images // batch_size`` steps long; what is left over of the
+    shuffled source is not used in that epoch.
+
+    Args:
+        key: the source's own PRNG key.
+        step: integer scalar, counted from 0.
+        num_images: size of the source, at least ``batch_size``.
+        batch_size: images to draw.
+
+    Returns:
+        Integers ``[batch_size]`` in ``[0, num_images)``, all different.
+    """
+    steps_per_epoch = num_images // batch_size
+    epoch, position = step // steps_per_epoch, step % steps_per_epoch
+    shuffled = jax.random.permutation(jax.random.fold_in(key, epoch), num_images)
+    return jax.lax.dynamic_slice_in_dim(shuffled, position * batch_size, batch_size)
+
+
+def sample_domain_batch(
+    sources: list[dataset.Part], key: chex.PRNGKey, step: chex.Array, batch_size: int
+) -> dict[str, chex.Array]:
+    """Draws one domain batch, each source by itself.
+
+    Args:
+        sources: training parts of the N sources, as arrays on the device.
+        key: PRNG key of the run's sampling.
+        step: integer scalar, counted from 0.
+        batch_size: images B of each source.
+
+    Returns:
+        ``{"image": float32 [N, B, H, W, 3], "label": int32 [N, B]}``, normalised.
+    """
+    images, labels = [], []
+    for i, source in enumerate(sources):
+        chosen = sample_indices(jax.random.fold_in(key, i), step, len(source.label), batch_size)
+        images.append(source.image[chosen])
+        labels.append(source.label[chosen])
+    return {"image": normalize(jnp.stack(images)), "label": jnp.stack(labels)}

@@ -1,0 +1,38 @@
+"""Ctrl-C and SIGTERM as a wish to stop, not a crash."""
+
+import signal
+
+
+class Interrupted(Exception):
+    """The run was asked to stop and has left a checkpoint.
+
+    Attributes:
+        signal_number: which signal asked.
+    """
+
+    def __init__(self, signal_number: int, message: str):
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
+class StopRequest:
+    """Within ``with StopRequest() as stop``, ``stop.signal_number`` is set once a signal has come.
+
+    A second signal acts as it would have without this.
+    """
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+
+    def __enter__(self) -> "StopRequest":
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *unused) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame) -> None:
+        del frame
+        self.signal_number = number
+        signal.signal(number, self._before[number])

@@ -1,0 +1,20 @@
+"""All randomness of a run, from its seed."""
+
+import enum
+
+import chex
+import jax
+
+
+class Purpose(enum.IntEnum):
+    """What a random key is for. The numbers must not change: they are part of every result."""
+
+    WEIGHTS = 0
+    SAMPLING = 1
+    OBJECTIVE = 2
+    COMBINER = 3
+
+
+def key_for(seed: int, purpose: Purpose) -> chex.PRNGKey:
+    """Returns the run's key for one purpose."""
+    return jax.random.fold_in(jax.random.key(seed), purpose)

@@ -1,0 +1,154 @@
+"""The training loop: steps, validation, selection, checkpoints, result."""
+
+import contextlib
+import platform
+import time
+
+import chex
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import dg_jax
+from dg_jax import errors
+from dg_jax.config import RunConfig
+from dg_jax.data import dataset
+from dg_jax.training import advance, checkpoints, evaluate, interrupt, progress, record, step
+
+
+def train(
+    config: RunConfig, data: dataset.MultiDomainDataset, params: chex.ArrayTree, apply_fn, folder: record.RunFolder
+) -> dict:
+    """Trains on the sources, selects by validation accuracy, tests on the target.
+
+    Args:
+        config: a configuration that :func:`dg_jax.config.check` accepts.
+        data: its dataset; every source's training part holds at least a batch.
+        params: the network's initial parameters.
+        apply_fn: ``apply_fn(params, images, *, key, train) -> logits``, of any library.
+        folder: where the run is written, opened by :func:`record.open_folder`.
+
+    Returns:
+        What ``result.json`` holds.
+
+    Raises:
+        UserError: a loss is not finite; the last good checkpoint stays.
+        Interrupted: SIGINT or SIGTERM came; a checkpoint was left.
+    """
+    trainer = step.make_trainer(config, apply_fn)
+    run_evaluation = evaluate.make_evaluate(apply_fn)
+    sources = jax.device_put([data.domains[domain]["train"] for domain in config.sources])
+    validation = jax.device_put(dataset.concatenate([data.domains[name]["validation"] for name in config.sources]))
+    test = jax.device_put(data.domains[config.target]["test"])
+
+    state = trainer.init(jax.tree.map(jnp.copy, params))  # steps donate their state, and best keeps params
+    best = checkpoints.Selected(params, 0, -1.0)
+    earlier_seconds = 0.0
+    start = time.monotonic()
+    with (
+        contextlib.closing(checkpoints.Checkpoints(folder.checkpoints)) as store,
+        interrupt.StopRequest() as stop,
+        progress.Display(config) as display,
+    ):
+        restored = store.restore(state)
+        if restored:
+            state, best, earlier_seconds = restored
+        first = done = int(state.step)
+        if done > config.iterations:
+            raise errors.UserError(
+                f"--iterations={config.iterations}: the run in {folder.path} is at step {done} already; "
+                "ask for more, or --overwrite to start anew"
+            )
+        # A run that ended between two validations of this one has validated there.
+        folder.keep_metrics(lambda number: number <= first and number % config.val_every == 0)
+        take_steps = advance.Advance(trainer.step)
+        figures: dict = {}
+        step_seconds = 0.0
+
+        def seconds() -> float:
+            return earlier_seconds + time.monotonic() - start
+
+        def validate() -> checkpoints.Selected:
+            accuracy, loss = run_evaluation(state.params, validation)
+            _check_finite(np.array([loss]), done, config, "validation loss")
+            display.validation(accuracy)
+            folder.append_metrics({"step": done, "val_accuracy": accuracy, "val_loss": loss, **figures})
+            if accuracy > best.accuracy:
+                return checkpoints.Selected(jax.tree.map(jnp.copy, state.params), done, accuracy)
+            return best
+
+        while done < config.iterations:
+            count = min(config.val_every - done % config.val_every, config.iterations - done)
+            take_steps.compile(state, sources, count)
+            chunk_start = time.monotonic()
+            steps = take_steps(state, sources, count)
+            for state, metrics in steps:
+                done += 1
+                losses = np.asarray(metrics.losses)
+                _check_finite(losses, done, config, "loss")
+                display.step(done, metrics)
+                if stop.signal_number and done == int(state.step):
+                    store.save(state, best, seconds())
+                    raise interrupt.Interrupted(stop.signal_number, f"stopped after step {done} of {config.iterations}")
+            step_seconds += time.monotonic() - chunk_start
+            figures = {
+                "losses": losses.tolist(),
+                **{name: float(value) for name, value in metrics.combiner.items()},
+                "images_per_second": _rate(config, done - first, step_seconds),
+            }
+            if done % config.val_every == 0:
+                best = validate()
+                store.save_if_due(state, best, seconds())
+        store.save(state, best, seconds())
+        if done % config.val_every:
+            best = validate()
+        store.save_best(best)
+
+    tested = run_evaluation(best.params, test)
+    result = {
+        "dataset": config.dataset,
+        "target": config.target,
+        "sources": list(config.sources),
+        "strategy": config.strategy,
+        "model": config.model,
+        "seed": config.seed,
+        "iterations": config.iterations,
+        "selected_step": best.step,
+        "val_accuracy": best.accuracy,
+        "test_accuracy": tested.accuracy,
+        "test_accuracy_last": run_evaluation(state.params, test).accuracy,
+        "test_loss": tested.loss,
+        "wall_seconds": seconds(),
+        "images_per_second": _rate(config, done - first, step_seconds),
+        "versions": {
+            "python": platform.python_version(),
+            "jax": jax.__version__,
+            "flax": flax.__version__,
+            "optax": optax.__version__,
+            "dg_jax": dg_jax.__version__,
+        },
+        "device": jax.devices()[0].device_kind,
+    }
+    folder.write_result(result)
+    return result
+
+
+def _rate(config: RunConfig, steps: int, seconds: float) -> float | None:
+    """Images trained on in a second of steps; validation and compilation do not count."""
+    return steps * len(config.sources) * config.batch_size / seconds if seconds else None
+
+
+def _check_finite(values: np.ndarray, number: int, config: RunConfig, what: str) -> None:
+    """Raises a ``UserError`` that names the step and the domain of a value that is not finite."""
+    broken = np.flatnonzero(~np.isfinite(values))
+    if not broken.size:
+        return
+    # An objective that does not give one row to each source mixes them.
+    by_domain = len(values) == len(config.sources)
+    domains = [config.sources[i] for i in broken] if by_domain else config.sources
+    raise errors.UserError(
+        f"the {what} of {', '.join(domains)} is {values[broken[0]]} at step {number}; "
+        "the last good checkpoint is kept; try a smaller --learning-rate"
+    )

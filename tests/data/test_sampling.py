@@ -1,0 +1,42 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dg_jax.data import dataset, sampling
+
+
+@pytest.mark.parametrize(("num_images", "batch_size"), [(10, 3), (12, 4), (5, 5), (7, 1)])
+def test_an_epoch_draws_without_replacement_and_the_next_is_shuffled_anew(num_images, batch_size):
+    key = jax.random.key(0)
+    draw = jax.jit(sampling.sample_indices, static_argnums=(2, 3))
+    steps = num_images // batch_size
+    epochs = []
+    for epoch in range(3):
+        drawn = np.concatenate([draw(key, epoch * steps + k, num_images, batch_size) for k in range(steps)])
+        assert len(set(drawn.tolist())) == steps * batch_size
+        assert set(drawn.tolist()) <= set(range(num_images))
+        epochs.append(drawn.tolist())
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_all_images_come_up_over_the_epochs():
+    drawn = [sampling.sample_indices(jax.random.key(0), step, 10, 3) for step in range(30)]
+    assert set(np.concatenate(drawn).tolist()) == set(range(10))
+
+
+def test_each_source_is_sampled_by_itself_and_normalised():
+    rng = np.random.default_rng(0)
+    sources = [
+        dataset.Part(rng.integers(0, 256, (n, 4, 4, 3), dtype=np.uint8), np.arange(n, dtype=np.int32)) for n in (8, 11)
+    ]
+    on_device = jax.device_put(sources)
+    batch = sampling.sample_domain_batch(on_device, jax.random.key(0), jnp.int32(5), 4)
+    assert batch["image"].shape == (2, 4, 4, 4, 3)
+    assert batch["image"].dtype == jnp.float32
+    for i, source in enumerate(sources):
+        chosen = np.asarray(batch["label"][i])
+        pixels = source.image[chosen] / 255
+        expected = (pixels - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+        np.testing.assert_allclose(batch["image"][i], expected, atol=1e-5)
+    assert batch["label"][0].tolist() != batch["label"][1].tolist()

@@ -1,0 +1,41 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from dg_jax.models import layers
+
+
+@pytest.mark.parametrize(("extent", "size", "stride"), [(8, 2, 2), (9, 2, 2), (13, 3, 2), (55, 3, 2)])
+def test_max_pool_and_its_gradient_equal_reduce_window(extent, size, stride):
+    x = jax.random.normal(jax.random.key(0), (2, extent, extent + 1, 3))
+
+    def pooled_by_window(x):
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, size, size, 1), (1, stride, stride, 1), "VALID")
+
+    np.testing.assert_array_equal(layers.max_pool(x, size, stride), pooled_by_window(x))
+    weights = jax.random.normal(jax.random.key(1), pooled_by_window(x).shape)
+    gradient = jax.grad(lambda x: jnp.sum(weights * layers.max_pool(x, size, stride)))(x)
+    expected = jax.grad(lambda x: jnp.sum(weights * pooled_by_window(x)))(x)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("extent", [1, 3, 4, 5, 7, 9])
+def test_adaptive_average_pool_takes_pytorchs_windows(extent):
+    x = np.random.default_rng(0).normal(size=(2, extent, extent, 3)).astype(np.float32)
+    expected = np.empty((2, 4, 4, 3), np.float32)
+    for i in range(4):
+        for j in range(4):
+            rows = slice(int(np.floor(i * extent / 4)), int(np.ceil((i + 1) * extent / 4)))
+            columns = slice(int(np.floor(j * extent / 4)), int(np.ceil((j + 1) * extent / 4)))
+            expected[:, i, j] = x[:, rows, columns].mean(axis=(1, 2))
+    np.testing.assert_allclose(layers.adaptive_average_pool(x, 4), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_and_biases_start_uniform_within_one_over_root_fan_in():
+    layer = layers.conv(8, 64, 3, padding=1, rngs=nnx.Rngs(0))
+    bound = 1 / np.sqrt(8 * 3 * 3)
+    for values in (layer.kernel[...], layer.bias[...]):
+        assert bound * 0.9 < np.abs(values).max() <= bound
+        assert abs(np.mean(values)) < bound / 4

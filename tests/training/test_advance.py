@@ -1,0 +1,31 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dg_jax.training import advance, step
+from tests.training import worlds
+
+
+@pytest.mark.parametrize("strategy", ["deep_all", "agr_rand"])
+def test_scan_on_the_device_equals_steps_from_python(strategy, tmp_path, monkeypatch):
+    """The form for accelerators, run on this backend; XLA may round the loop's body otherwise."""
+    data = worlds.tiny_dataset()
+    config = worlds.tiny_config(tmp_path, strategy=strategy)
+    params, apply_fn = worlds.linear_model()
+    trainer = step.make_trainer(config, apply_fn)
+    sources = jax.device_put([data.domains[domain]["train"] for domain in config.sources])
+
+    def run(stepwise):
+        take_steps = advance.Advance(trainer.step)
+        monkeypatch.setattr(take_steps, "_stepwise", stepwise)
+        seen = list(take_steps(trainer.init(jax.tree.map(jnp.copy, params)), sources, 4))
+        return seen[-1][0], [np.asarray(metrics.losses) for _, metrics in seen]
+
+    state, losses = run(True)
+    scanned, scanned_losses = run(False)
+    assert int(state.step) == int(scanned.step) == 4
+    assert len(losses) == len(scanned_losses) == 4
+    np.testing.assert_allclose(losses, scanned_losses, rtol=1e-5)
+    for one, other in zip(jax.tree.leaves(state.params), jax.tree.leaves(scanned.params), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)

@@ -1,0 +1,184 @@
+import dataclasses
+import json
+import os
+import signal
+
+import chex
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen
+
+from dg_jax import errors, strategies
+from dg_jax.data import dataset, sampling
+from dg_jax.training import evaluate, interrupt, progress, record, step
+from tests.training import worlds
+
+TIMES = ("wall_seconds", "images_per_second")
+
+
+def without_times(result):
+    return {name: value for name, value in result.items() if name not in TIMES}
+
+
+@pytest.mark.parametrize("strategy", strategies.STRATEGIES)
+def test_every_strategy_learns_the_tiny_task(strategy, tmp_path):
+    config = worlds.tiny_config(tmp_path, strategy=strategy, iterations=200, val_every=100, learning_rate=0.05)
+    result = worlds.train(config)
+    assert result["test_accuracy"] > 0.8
+    assert result["strategy"] == strategy
+
+
+def test_result_and_metrics_hold_what_is_promised(tmp_path):
+    config = worlds.tiny_config(tmp_path, iterations=5)
+    result = worlds.train(config)
+    folder = tmp_path / "emoji" / "windows" / "agr_sum" / "seed-0"
+    assert json.loads((folder / "result.json").read_text()) == result
+    assert result["sources"] == ["apple", "google"]
+    assert set(result["versions"]) == {"python", "jax", "flax", "optax", "dg_jax"}
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 5]
+    assert len(lines[0]["losses"]) == 2
+    assert 0 <= lines[0]["agreement"] <= 1
+    best = max(line["val_accuracy"] for line in lines)
+    assert result["val_accuracy"] == best
+    assert result["selected_step"] == next(line["step"] for line in lines if line["val_accuracy"] == best)
+    assert json.loads((folder / "config.json").read_text())["iterations"] == 5
+    assert [path.name for path in (folder / "checkpoints" / "last").iterdir()] == ["5"]
+    assert [path.name for path in (folder / "checkpoints" / "best").iterdir()] == [str(result["selected_step"])]
+
+
+def test_the_same_run_twice_gives_the_same(tmp_path):
+    one = worlds.train(worlds.tiny_config(tmp_path / "one", strategy="agr_rand"))
+    two = worlds.train(worlds.tiny_config(tmp_path / "two", strategy="agr_rand"))
+    other = worlds.train(worlds.tiny_config(tmp_path / "three", strategy="agr_rand", seed=1))
+    assert without_times(one) == without_times(two)
+    assert one["test_loss"] != other["test_loss"]
+
+
+@pytest.mark.parametrize("strategy", ["agr_sum", "agr_rand", "pcgrad"])
+@pytest.mark.parametrize("stopped_at", [4, 5])
+def test_fewer_steps_resumed_to_more_equal_all_at_once(strategy, stopped_at, tmp_path):
+    whole = worlds.tiny_config(tmp_path / "whole", strategy=strategy, iterations=9)
+    half = worlds.tiny_config(tmp_path / "half", strategy=strategy, iterations=stopped_at)
+    expected = worlds.train(whole)
+    worlds.train(half)
+    rest = dataclasses.replace(half, iterations=9, resume=True)
+    assert without_times(worlds.train(rest)) == without_times(expected)
+    state, expected_state = worlds.last_state(rest), worlds.last_state(whole)
+    assert state.keys() == expected_state.keys()
+    for name, value in expected_state.items():
+        np.testing.assert_array_equal(state[name], value, err_msg=name)
+    metrics = [record.folder_of(config).metrics_file.read_text().splitlines() for config in (rest, whole)]
+    steps = [[json.loads(line)["step"] for line in lines] for lines in metrics]
+    assert steps[0] == steps[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint_from_which_the_run_ends_the_same(number, tmp_path, monkeypatch):
+    config = worlds.tiny_config(tmp_path / "stopped")
+    expected = worlds.train(worlds.tiny_config(tmp_path / "whole"))
+
+    def stop_at_step_3(self, step, metrics):
+        if step == 3:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(progress.Display, "step", stop_at_step_3)
+    with pytest.raises(interrupt.Interrupted, match="stopped after step 3 of 6") as stopped:
+        worlds.train(config)
+    assert stopped.value.signal_number == number
+    assert not record.folder_of(config).result_file.exists()
+    monkeypatch.undo()
+    resumed = worlds.train(dataclasses.replace(config, resume=True))
+    assert without_times(resumed) == without_times(expected)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_loss_that_is_not_finite_names_step_and_domain_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+    def broken_erm(apply_fn):
+        def objective(params, domain_batch, *, key, step):
+            losses = jnp.where((jnp.arange(2) == 1) & (step == 4), jnp.nan, 1.0)
+            return losses, jax.tree.map(lambda leaf: jnp.zeros((2, *leaf.shape)), params)
+
+        return objective
+
+    monkeypatch.setattr("dg_jax.objectives.erm", broken_erm)
+    config = worlds.tiny_config(tmp_path)
+    with pytest.raises(errors.UserError, match="the loss of google is nan at step 5;"):
+        worlds.train(config)
+    folder = record.folder_of(config)
+    assert not folder.result_file.exists()
+    kept = sorted(int(path.name) for path in (folder.checkpoints / "last").iterdir())
+    assert kept
+    assert kept[-1] <= 4
+
+
+def test_a_step_is_compiled_once(tmp_path, monkeypatch):
+    make_trainer = step.make_trainer
+
+    def counted(*arguments):
+        trainer = make_trainer(*arguments)
+        return dataclasses.replace(trainer, step=chex.assert_max_traces(trainer.step, n=1))
+
+    monkeypatch.setattr(step, "make_trainer", counted)
+    worlds.train(worlds.tiny_config(tmp_path, iterations=5))
+
+
+class LinenNet(linen.Module):
+    @linen.compact
+    def __call__(self, images, train):
+        x = linen.relu(linen.Conv(8, (3, 3))(images)).mean(axis=(1, 2))
+        return linen.Dense(3)(linen.Dropout(0.1, deterministic=not train)(x))
+
+
+def linen_model():
+    net = LinenNet()
+
+    def apply_fn(params, images, *, key=None, train=False):
+        return net.apply(params, images, train, rngs={"dropout": key} if train else None)
+
+    return net.init(jax.random.key(0), jnp.ones((1, 8, 8, 3)), False), apply_fn
+
+
+def equinox_model():
+    params, static = eqx.partition(eqx.nn.MLP(192, 3, 16, 1, key=jax.random.key(0)), eqx.is_array)
+
+    def apply_fn(params, images, *, key=None, train=False):
+        return jax.vmap(eqx.combine(params, static))(images.reshape(len(images), -1))
+
+    return params, apply_fn
+
+
+@pytest.mark.parametrize("model", [linen_model, equinox_model, worlds.linear_model])
+@pytest.mark.parametrize("strategy", ["deep_all", "agr_rand"])
+def test_models_of_other_libraries_train_and_resume(model, strategy, tmp_path):
+    config = worlds.tiny_config(tmp_path, strategy=strategy, iterations=4)
+    worlds.train(config, model())
+    before = worlds.last_state(config)
+    more = dataclasses.replace(config, iterations=6, resume=True)
+    worlds.train(more, model())
+    after = worlds.last_state(more)
+    changed = [name for name in after if name.startswith("['params']") and np.any(after[name] != before[name])]
+    assert changed
+    assert all(np.all(np.isfinite(after[name])) for name in changed)
+
+
+def test_evaluation_counts_every_image_once():
+    images = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
+    labels = np.random.default_rng(1).integers(0, 3, 11).astype(np.int32)
+    params = jax.random.normal(jax.random.key(0), (192, 3))
+
+    def apply_fn(params, images, *, key, train):
+        assert key is None
+        assert train is False
+        return images.reshape(len(images), -1) @ params
+
+    logits = np.asarray(apply_fn(params, sampling.normalize(jnp.asarray(images)), key=None, train=False), np.float64)
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(11), labels]
+    part = jax.device_put(dataset.Part(images, labels))
+    for batch_size in (1, 4, 11, 16):
+        result = evaluate.make_evaluate(apply_fn, batch_size)(params, part)
+        assert result.accuracy == pytest.approx(np.mean(logits.argmax(axis=1) == labels))
+        assert result.loss == pytest.approx(losses.mean(), rel=1e-4)

@@ -1,0 +1,73 @@
+"""A dataset small enough to train on in a second, and a run on it."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from dg_jax import config
+from dg_jax.data import dataset
+from dg_jax.training import loop, record
+
+
+def tiny_dataset(num_images=12, size=8, seed=0):
+    """Three domains of pictures whose class is their brightness, in a tint of the domain's own."""
+    rng = np.random.default_rng(seed)
+    domains = {}
+    for k, domain in enumerate(("apple", "google", "windows")):
+        parts = {}
+        for part, n in (("train", num_images), ("validation", 5), ("test", 7)):
+            label = rng.integers(0, 3, n).astype(np.int32)
+            image = rng.integers(0, 60, (n, size, size, 3)) + 60 * label[:, None, None, None]
+            image[..., k] += 30
+            parts[part] = dataset.Part(image.astype(np.uint8), label)
+        domains[domain] = parts
+    return dataset.MultiDomainDataset("emoji", ("dark", "grey", "bright"), domains)
+
+
+def tiny_config(results_dir: pathlib.Path, **changes) -> config.RunConfig:
+    settings = {
+        "domains": ("apple", "google", "windows"),
+        "target": "windows",
+        "iterations": 6,
+        "batch_size": 4,
+        "val_every": 2,
+        "image_size": 8,
+        "results_dir": results_dir,
+    }
+    return config.RunConfig(**(settings | changes))
+
+
+def linear_model():
+    """A network that is no module of any library, and quick to compile."""
+
+    def apply_fn(params, images, *, key=None, train=False):
+        features = images.mean(axis=(1, 2))
+        return features @ params["kernel"] + params["bias"]
+
+    return {"kernel": jnp.zeros((3, 3)), "bias": jnp.zeros(3)}, apply_fn
+
+
+def train(run_config, model=None):
+    """Does the run from an opened folder to its result, as the command line would."""
+    data = tiny_dataset()
+    params, apply_fn = model or linear_model()
+    folder = record.folder_of(run_config)
+    record.open_folder(run_config, folder)
+    return loop.train(run_config, data, params, apply_fn, folder)
+
+
+def last_state(run_config):
+    """Returns the arrays of the last checkpoint, as NumPy, by path."""
+    manager = ocp.CheckpointManager((record.folder_of(run_config).checkpoints / "last").absolute())
+    restored = manager.restore(manager.latest_step(), args=ocp.args.Composite(state=ocp.args.StandardRestore()))
+    manager.close()
+
+    def plain(leaf):
+        is_key = hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+    leaves = jax.tree_util.tree_leaves_with_path(restored["state"])
+    return {jax.tree_util.keystr(path): plain(leaf) for path, leaf in leaves}
