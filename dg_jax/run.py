@@ -6,6 +6,7 @@ python -m dg_jax.run --strategy=agr_sum
 import contextlib
 import dataclasses
 import io
+import itertools
 import logging
 import signal
 import sys
@@ -49,9 +50,14 @@ def _cli(kind, arguments: Sequence[str], **options):
     except SystemExit as exit_:
         if not exit_.code:
             raise
-    inside = [line.strip("│ ") for line in printed.getvalue().splitlines() if line.startswith("│")]
-    rule = next((i for i, line in enumerate(inside) if set(line) <= {"─"}), len(inside))
-    raise errors.UserError(" ".join(inside[:rule]) + " (--help shows all flags)")
+    # A title, perhaps a rule, the message, a rule, and advice.
+    lines = (line.strip("│ ") for line in printed.getvalue().splitlines()[1:])
+    message = itertools.takewhile(_is_no_rule, itertools.dropwhile(lambda line: not _is_no_rule(line), lines))
+    raise errors.UserError(" ".join(message) + " (--help shows all flags)")
+
+
+def _is_no_rule(line: str) -> bool:
+    return not set(line) <= set("─-")
 
 
 def run(config: RunConfig) -> dict:

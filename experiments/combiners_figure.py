@@ -1,0 +1,63 @@
+"""Draws two conflicting gradients and what each combiner makes of them.
+
+    python -m experiments.combiners_figure
+
+The picture goes to experiments/figures/combiners.png.
+"""
+
+import pathlib
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+from dg_jax import surgery
+
+GRADIENTS = np.array([[0.6, 1.6], [1.4, -0.9]])
+DRAWS = 60
+OUTPUT = pathlib.Path(__file__).parent / "figures" / "combiners.png"
+
+PANELS = {
+    "deep_all": (surgery.deep_all(), "the mean\n"),
+    "agr_sum": (surgery.agr_sum(), "agreeing component summed,\nconflicting one set to zero"),
+    "agr_rand": (surgery.agr_rand(seed=0), f"agreeing component summed,\nconflicting one random ({DRAWS} draws)"),
+    "pcgrad": (surgery.pcgrad(), "each projected normal to the other,\nthen summed"),
+}
+
+
+def draws(combiner, count: int) -> np.ndarray:
+    """Returns ``count`` successive results ``[count, 2]`` for the two gradients."""
+    state, results = combiner.init(jnp.zeros(2)), []
+    for _ in range(count):
+        result, state = combiner.update(jnp.asarray(GRADIENTS), state)
+        results.append(np.asarray(result))
+    return np.stack(results)
+
+
+def arrow(axes, vector, colour):
+    axes.annotate("", xy=vector, xytext=(0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 2.2})
+
+
+def main() -> None:
+    figure, all_axes = plt.subplots(1, len(PANELS), figsize=(13, 5), sharex=True, sharey=True, layout="constrained")
+    for axes, (name, (combiner, text)) in zip(all_axes, PANELS.items(), strict=True):
+        axes.axhline(0, color="0.8", lw=1, zorder=0)
+        axes.axvline(0, color="0.8", lw=1, zorder=0)
+        for row, (gradient, colour) in enumerate(zip(GRADIENTS, ("tab:blue", "tab:green"), strict=True)):
+            arrow(axes, gradient, colour)
+            beyond = gradient[1] + 0.22 * np.sign(gradient[1])
+            axes.text(gradient[0], beyond, f"domain {row + 1}", color=colour, ha="center", va="center")
+        results = draws(combiner, DRAWS if name == "agr_rand" else 1)
+        if len(results) > 1:
+            axes.scatter(results[:, 0], results[:, 1], s=12, color="tab:red", alpha=0.35, linewidths=0)
+        arrow(axes, results[0], "tab:red")
+        axes.set_title(f"surgery.{name}()\n{text}", fontsize=10)
+        axes.set(xlim=(-0.5, 2.9), ylim=(-3, 3), aspect="equal", xlabel="component 1: signs agree")
+    all_axes[0].set_ylabel("component 2: signs conflict")
+    OUTPUT.parent.mkdir(exist_ok=True)
+    figure.savefig(OUTPUT, dpi=100)
+    print(OUTPUT)
+
+
+if __name__ == "__main__":
+    main()

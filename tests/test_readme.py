@@ -1,0 +1,25 @@
+"""The README's example, run as it stands there."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+README = pathlib.Path(__file__).parent.parent / "README.md"
+
+
+def test_the_example_runs_and_reports_the_agreement():
+    [example] = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    printed = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=True).stdout
+    assert 0 <= float(printed.split("agreement")[1]) <= 1
+    assert "nan" not in printed
+
+
+def test_pictures_and_commands_exist():
+    text = README.read_text(encoding="utf-8")
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", text):
+        assert (README.parent / picture).is_file()
+    modules = set(re.findall(r"python -m ((?:dg_jax|experiments)\.\w+)", text))
+    assert "dg_jax.run" in modules
+    for module in modules:
+        assert (README.parent / (module.replace(".", "/") + ".py")).is_file()

@@ -1,0 +1,166 @@
+"""The command line as a user meets it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dg_jax import config, models, run, strategies
+from dg_jax.data import registry
+from dg_jax.training import interrupt
+
+TINY = ["--iterations=4", "--batch-size=4", "--val-every=2", "--image-size=8", "--domains", "apple", "windows"]
+
+
+@pytest.fixture
+def command(emoji_dir, tmp_path, capsys):
+    """Calls the command line in this process: ``command(*flags) -> (exit code, stdout, stderr)``."""
+
+    def call(*flags):
+        code = run.main([*TINY, f"--data-dir={emoji_dir}", f"--results-dir={tmp_path / 'results'}", *flags])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def test_a_run_ends_in_a_table_and_a_result(command, tmp_path):
+    code, out, err = command("--strategy=agr_sum")
+    assert code == 0
+    assert "test (windows), selected parameters" in out
+    assert err == ""
+    result = json.loads((tmp_path / "results/emoji/windows/agr_sum/seed-0/result.json").read_text())
+    assert result["sources"] == ["apple"]
+    assert f"{100 * result['test_accuracy']:.1f}%" in out
+
+
+def test_a_finished_run_is_not_done_again_unless_asked(command, tmp_path):
+    file = tmp_path / "results/emoji/windows/deep_all/seed-0/result.json"
+    command("--strategy=deep_all")
+    first = file.read_text()
+    code, out, err = command("--strategy=deep_all")
+    assert code == 0
+    assert f"done already: {file}" in err
+    assert "test (windows)" in out
+    assert file.read_text() == first
+    command("--strategy=deep_all", "--overwrite")
+    second = json.loads(file.read_text())
+    assert second["wall_seconds"] != json.loads(first)["wall_seconds"]
+    assert second["test_loss"] == json.loads(first)["test_loss"]
+
+
+def test_other_settings_under_the_same_name_are_refused(command):
+    command("--strategy=deep_all")
+    code, _, err = command("--strategy=deep_all", "--learning-rate=0.5")
+    assert code == 2
+    assert "--learning-rate is 0.5, but the run in" in err
+    code, _, err = command("--strategy=deep_all", "--iterations=2")
+    assert code == 2
+    assert "--iterations=2: the run in" in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--strategy=sum"], "unknown strategy 'sum'; there are: deep_all, agr_sum"),
+        (["--dataset=mnist"], "unknown dataset 'mnist'; there are: emoji"),
+        (["--target=moon"], "unknown --target for --dataset=emoji: 'moon'; there are: apple, facebook"),
+        (["--target=twitter"], "--target=twitter is not among --domains apple windows"),
+        (["--domains", "apple", "moon"], "'moon'; there are: apple, facebook"),
+        (["--domains", "windows"], "leaves no source beside the target"),
+        (["--domains", "apple", "windows", "windows"], "--domains names a domain twice"),
+        (["--model=vgg"], "unknown model 'vgg'; there are: alexnet, small_cnn"),
+        (["--model=alexnet"], "--image-size=8: alexnet needs at least 63"),
+        (["--batch-size=865"], "--batch-size=865 is larger than the training part of apple, 864 images"),
+        (["--iterations=0"], "--iterations=0: give a whole number of at least 1"),
+        (["--batch-size=-3"], "--batch-size=-3: give a whole number of at least 1"),
+        (["--val-every=0"], "--val-every=0: give"),
+        (["--image-size=0"], "--image-size=0: give"),
+        (["--image-size=4"], "--image-size=4: small_cnn needs at least 8"),
+        (["--learning-rate=0"], "--learning-rate=0.0: give a positive number"),
+        (["--learning-rate=nan"], "--learning-rate=nan: give a positive number"),
+        (["--weight-decay=-1"], "--weight-decay=-1.0: give a number of at least 0"),
+        (["--seed=-1"], "--seed=-1: give a whole number from 0"),
+        (["--iterations=many"], "Error parsing --iterations"),
+        (["--no-such-flag=3"], "--no-such-flag"),
+        (["--preset=best"], "--preset"),
+        (["--resume", "--overwrite"], "--resume and --overwrite exclude each other"),
+        (["--learning-rate=1e30"], "is nan at step"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line_and_exit_code_2(command, tmp_path, flags, message):
+    code, out, err = command(*flags)
+    assert code == 2
+    assert message in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert out == ""
+    assert not list(tmp_path.glob("results/**/result.json"))
+    if "step" not in message:
+        assert not (tmp_path / "results").exists()
+
+
+def test_unwritable_results_directory(command, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    code, _, err = command(f"--results-dir={tmp_path / 'file' / 'results'}")
+    assert code == 2
+    assert "cannot write" in err
+    assert "Not a directory" in err
+    assert err.count("\n") == 1
+
+
+def test_help_is_quick_and_names_everything():
+    script = "import sys; from dg_jax import run; run.main(['--help'])"
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    for name in [*strategies.STRATEGIES, *registry.DATASETS, *models.MODELS]:
+        assert name in shown
+    for field in config.RunConfig.__dataclass_fields__:
+        assert config.flag(field) in shown
+    script = "import sys; from dg_jax import run\ntry: run.main(['--help'])\nfinally: sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 0
+
+
+def test_paper_preset_has_the_papers_numbers():
+    paper = run.parse(["--preset=paper"])
+    assert (paper.iterations, paper.batch_size, paper.learning_rate) == (1000, 128, 1e-5)
+    assert (paper.weight_decay, paper.val_every, paper.model, paper.image_size) == (5e-5, 20, "alexnet", 224)
+    assert run.parse(["--preset=paper", "--iterations=7"]).iterations == 7
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_with_its_exit_code_and_resume_goes_on(number, expected, emoji_dir, tmp_path):
+    flags = [*TINY, "--iterations=100000", f"--data-dir={emoji_dir}", f"--results-dir={tmp_path}"]
+    program = [sys.executable, "-m", "dg_jax.run", *flags]
+    process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "emoji/windows/agr_sum/seed-0/metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not metrics.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == expected
+    assert "stopped after step" in err
+    assert "--resume goes on" in err
+    assert "Traceback" not in err
+    [checkpoint] = (metrics.parent / "checkpoints" / "last").iterdir()
+    code = run.main([*flags[:-2], f"--iterations={int(checkpoint.name) + 1}", *flags[-2:]])
+    assert code == 2
+    assert run.main([*flags, f"--iterations={int(checkpoint.name) + 1}", "--resume"]) == 0
+
+
+def test_exit_codes_are_those_of_the_signals(monkeypatch):
+    def stopped(parsed):
+        raise interrupt.Interrupted(signal.SIGTERM, "stopped after step 1 of 2")
+
+    monkeypatch.setattr(run, "run", stopped)
+    assert run.main([]) == 143
+
+    def cut(parsed):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "run", cut)
+    assert run.main([]) == 130
