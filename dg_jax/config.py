@@ -5,7 +5,7 @@ import math
 import pathlib
 from typing import Literal
 
-from dg_jax import errors, strategies
+from dg_jax import errors, settings, strategies
 from dg_jax.data import registry
 
 
@@ -23,7 +23,9 @@ class RunConfig:
     preset: Literal["dataset", "paper"] = "dataset"
     """Where the other defaults come from."""
     strategy: str = "agr_sum"
-    """Which method: deep_all, agr_sum, agr_rand or pcgrad."""
+    """Which method: deep_all, agr_sum, agr_rand, pcgrad, irm, mldg, mixup or group_dro."""
+    combiner: str | None = None
+    """Another combiner than the strategy's own: deep_all, agr_sum, agr_rand, pcgrad or group_dro."""
     domains: tuple[str, ...] = ()
     """The domains that take part, the target among them."""
     target: str = ""
@@ -52,11 +54,24 @@ class RunConfig:
     """Go on from the last checkpoint of this run, also to more iterations than before."""
     overwrite: bool = False
     """Throw an earlier run with this name away and do it again."""
+    irm: settings.Irm = dataclasses.field(default_factory=settings.Irm)
+    mldg: settings.Mldg = dataclasses.field(default_factory=settings.Mldg)
+    mixup: settings.Mixup = dataclasses.field(default_factory=settings.Mixup)
+    group_dro: settings.GroupDro = dataclasses.field(default_factory=settings.GroupDro)
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The domains trained on."""
         return tuple(domain for domain in self.domains if domain != self.target)
+
+    @property
+    def methods(self) -> strategies.Strategy:
+        """The objective and the combiner."""
+        return strategies.get(self.strategy, self.combiner)
+
+    def method_settings(self, method: str) -> dict:
+        """Returns the settings of an objective or combiner, ``{}`` if it has none."""
+        return dataclasses.asdict(getattr(self, method)) if method in settings.RANGES else {}
 
 
 PRESETS: dict[str, dict] = {
@@ -99,7 +114,7 @@ def defaults(dataset: str = "emoji", preset: str = "dataset") -> RunConfig:
 def check(config: RunConfig) -> None:
     """Raises a ``UserError`` that names the flag if the configuration cannot be run."""
     spec = registry.get(config.dataset)
-    strategies.get(config.strategy)
+    methods = config.methods
     for domain in config.domains:
         if domain not in spec.domains:
             raise errors.unknown(f"domain in --domains for --dataset={config.dataset}:", domain, spec.domains)
@@ -125,8 +140,28 @@ def check(config: RunConfig) -> None:
         raise errors.UserError(f"--weight-decay={config.weight_decay}: give a number of at least 0")
     if not 0 <= config.seed < 2**32:
         raise errors.UserError(f"--seed={config.seed}: give a whole number from 0 to 4294967295")
+    _check_methods(config, {methods.objective, methods.combiner})
     if config.resume and config.overwrite:
         raise errors.UserError("--resume and --overwrite exclude each other; give one of them")
+
+
+def _check_methods(config: RunConfig, in_use: set[str]) -> None:
+    for method, ranges in settings.RANGES.items():
+        group = getattr(config, method)
+        for name, default in dataclasses.asdict(type(group)()).items():
+            value = getattr(group, name)
+            setting = f"{flag(method)}.{flag(name).removeprefix('--')}"
+            if method not in in_use and value != default:
+                raise errors.UserError(
+                    f"{setting} is set, but this run uses {' and '.join(sorted(in_use))}; leave it out"
+                )
+            is_in_range, wanted = ranges.get(name, (lambda value: True, ""))
+            if not is_in_range(value):
+                raise errors.UserError(f"{setting}={value}: give {wanted}")
+    if "mldg" in in_use and len(config.sources) < 2:
+        raise errors.UserError(f"--strategy=mldg needs two sources, --domains {' '.join(config.domains)} leaves one")
+    if "irm" in in_use and config.batch_size < 2:
+        raise errors.UserError(f"--batch-size={config.batch_size}: --strategy=irm needs at least 2, one for each half")
 
 
 def flag(field: str) -> str:

@@ -16,7 +16,7 @@ from typing import Literal
 import tyro
 from rich import console, table
 
-from dg_jax import errors
+from dg_jax import errors, strategies
 from dg_jax.config import RunConfig, check, defaults
 
 
@@ -99,7 +99,9 @@ def run(config: RunConfig) -> dict:
 
 def show(result: dict) -> None:
     """Prints the end of a run as a small table on stdout."""
-    rows = table.Table(title=f"{result['strategy']} on {result['dataset']}, target {result['target']}")
+    other_combiner = result["combiner"] != strategies.get(result["strategy"]).combiner
+    method = result["strategy"] + (f" with {result['combiner']}" if other_combiner else "")
+    rows = table.Table(title=f"{method} on {result['dataset']}, target {result['target']}")
     rows.add_column("")
     rows.add_column("accuracy", justify="right")
     rows.add_row(

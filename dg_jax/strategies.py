@@ -29,14 +29,29 @@ STRATEGIES = {
     "agr_sum": Strategy("erm", "agr_sum"),
     "agr_rand": Strategy("erm", "agr_rand"),
     "pcgrad": Strategy("erm", "pcgrad"),
+    "irm": Strategy("irm", "deep_all"),
+    "mldg": Strategy("mldg", "deep_all"),
+    "mixup": Strategy("mixup", "deep_all"),
+    "group_dro": Strategy("erm", "group_dro"),
 }
 
+# Objectives that change so much at one step that the optimizer must forget what it has
+# gathered, and the setting that says at which.
+OPTIMIZER_RESETS = {"irm": "anneal_steps"}
 
-def get(name: str) -> Strategy:
-    """Returns the strategy called ``name``; an unknown name is a ``UserError`` that lists the known ones."""
+
+def get(name: str, combiner: str | None = None) -> Strategy:
+    """Returns the strategy called ``name``, with another combiner if one is given.
+
+    Raises:
+        UserError: an unknown name; it lists the known ones.
+    """
     if name not in STRATEGIES:
         raise errors.unknown("strategy", name, STRATEGIES)
-    return STRATEGIES[name]
+    combiners = dict.fromkeys(strategy.combiner for strategy in STRATEGIES.values())
+    if combiner is not None and combiner not in combiners:
+        raise errors.unknown("combiner", combiner, combiners)
+    return Strategy(STRATEGIES[name].objective, combiner or STRATEGIES[name].combiner)
 
 
 def make_objective(name: str, apply_fn, settings: dict):

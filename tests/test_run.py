@@ -88,6 +88,17 @@ def test_other_settings_under_the_same_name_are_refused(command):
         (["--no-such-flag=3"], "--no-such-flag"),
         (["--preset=best"], "--preset"),
         (["--resume", "--overwrite"], "--resume and --overwrite exclude each other"),
+        (["--combiner=sum"], "unknown combiner 'sum'; there are: deep_all, agr_sum, agr_rand, pcgrad, group_dro"),
+        (["--strategy=mixup", "--mixup.alpha=0"], "--mixup.alpha=0.0: give a positive number"),
+        (["--strategy=irm", "--irm.penalty-weight=-1"], "--irm.penalty-weight=-1.0: give a number of at least 0"),
+        (["--strategy=irm", "--irm.anneal-steps=-1"], "--irm.anneal-steps=-1: give a number of at least 0"),
+        (["--strategy=irm", "--batch-size=1"], "--batch-size=1: --strategy=irm needs at least 2"),
+        (["--strategy=mldg"], "--strategy=mldg needs two sources, --domains apple windows leaves one"),
+        (["--strategy=group_dro", "--group-dro.step-size=0"], "--group-dro.step-size=0.0: give a positive number"),
+        (["--combiner=group_dro", "--group-dro.step-size=inf"], "--group-dro.step-size=inf: give a positive number"),
+        (["--mldg.beta=2"], "--mldg.beta is set, but this run uses agr_sum and erm; leave it out"),
+        (["--mldg.second-order"], "--mldg.second-order is set, but this run uses agr_sum and erm"),
+        (["--strategy=irm", "--mixup.alpha=1"], "--mixup.alpha is set, but this run uses deep_all and irm"),
         (["--learning-rate=1e30"], "is nan at step"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -122,6 +133,17 @@ def test_help_is_quick_and_names_everything():
         assert config.flag(field) in shown
     script = "import sys; from dg_jax import run\ntry: run.main(['--help'])\nfinally: sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 0
+
+
+def test_any_objective_with_any_combiner(command, tmp_path):
+    code, out, _ = command("--strategy=irm", "--combiner=agr_sum", "--irm.penalty-weight=3", "--irm.anneal-steps=2")
+    assert code == 0
+    assert "irm with agr_sum" in out
+    folder = tmp_path / "results/emoji/windows/irm+agr_sum/seed-0"
+    assert json.loads((folder / "result.json").read_text())["combiner"] == "agr_sum"
+    stored = json.loads((folder / "config.json").read_text())
+    assert stored["irm"] == {"penalty_weight": 3.0, "anneal_steps": 2}
+    assert "agreement" in json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
 
 
 def test_paper_preset_has_the_papers_numbers():

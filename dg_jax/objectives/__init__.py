@@ -6,6 +6,9 @@ and stacked gradients with the same N rows.
 """
 
 from dg_jax.objectives.erm import erm
+from dg_jax.objectives.irm import irm
+from dg_jax.objectives.mixup import mixup
+from dg_jax.objectives.mldg import mldg
 from dg_jax.objectives.pooled import pooled
 
-__all__ = ["erm", "pooled"]
+__all__ = ["erm", "irm", "mixup", "mldg", "pooled"]

@@ -9,14 +9,17 @@ link of an ``optax.chain`` or the aggregator of
 from dg_jax.surgery.agr_rand import AgrRandState, agr_rand
 from dg_jax.surgery.agr_sum import AgrSumState, agr_sum
 from dg_jax.surgery.deep_all import deep_all
+from dg_jax.surgery.group_dro import GroupDROState, group_dro
 from dg_jax.surgery.pcgrad import PCGradState, pcgrad
 
 __all__ = [
     "AgrRandState",
     "AgrSumState",
+    "GroupDROState",
     "PCGradState",
     "agr_rand",
     "agr_sum",
     "deep_all",
+    "group_dro",
     "pcgrad",
 ]

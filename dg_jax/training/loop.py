@@ -37,11 +37,11 @@ def train(
         UserError: a loss is not finite; the last good checkpoint stays.
         Interrupted: SIGINT or SIGTERM came; a checkpoint was left.
     """
-    trainer = step.make_trainer(config, apply_fn)
     run_evaluation = evaluate.make_evaluate(apply_fn)
     sources = jax.device_put([data.domains[domain]["train"] for domain in config.sources])
     validation = jax.device_put(dataset.concatenate([data.domains[name]["validation"] for name in config.sources]))
     test = jax.device_put(data.domains[config.target]["test"])
+    trainer = step.make_trainer(config, apply_fn, params, sources)
 
     state = trainer.init(jax.tree.map(jnp.copy, params))  # steps donate their state, and best keeps params
     best = checkpoints.Selected(params, 0, -1.0)
@@ -112,6 +112,7 @@ def train(
         "target": config.target,
         "sources": list(config.sources),
         "strategy": config.strategy,
+        "combiner": config.methods.combiner,
         "model": config.model,
         "seed": config.seed,
         "iterations": config.iterations,

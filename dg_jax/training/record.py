@@ -16,7 +16,10 @@ _NOT_COMPARED = ("iterations", "data_dir", "results_dir", "resume", "overwrite")
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """``<results-dir>/<dataset>/<target>/<strategy>/seed-<seed>/``."""
+    """``<results-dir>/<dataset>/<target>/<strategy>/seed-<seed>/``.
+
+    With ``--combiner`` the strategy's name is ``<strategy>+<combiner>``.
+    """
 
     path: pathlib.Path
 
@@ -55,8 +58,8 @@ class RunFolder:
 
 def folder_of(config: RunConfig) -> RunFolder:
     """Returns the folder of a run; creates nothing."""
-    seed = f"seed-{config.seed}"
-    return RunFolder(config.results_dir / config.dataset / config.target / config.strategy / seed)
+    method = f"{config.strategy}+{config.combiner}" if config.combiner else config.strategy
+    return RunFolder(config.results_dir / config.dataset / config.target / method / f"seed-{config.seed}")
 
 
 def finished_result(config: RunConfig, folder: RunFolder) -> dict | None:

@@ -12,7 +12,7 @@ import optax
 from dg_jax import strategies
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset, sampling
-from dg_jax.training import keys
+from dg_jax.training import keys, reset
 
 
 class TrainState(NamedTuple):
@@ -57,37 +57,48 @@ class Trainer:
     step: Step
 
 
-def make_trainer(config: RunConfig, apply_fn) -> Trainer:
+def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, sources: list[dataset.Part]) -> Trainer:
     """Builds the step of a run.
 
     The chain is the paper's: combined gradient, plus λ times the parameters, through
-    Adam. The sources' training parts come in as arguments, so that they are no constants
-    of the compiled program.
+    Adam. ``params`` and ``sources`` give the shapes; the sources' images come into each step
+    as arguments, so that they are no constants of the compiled program.
     """
-    strategy = strategies.get(config.strategy)
-    combiner_seed = jax.random.bits(keys.key_for(config.seed, keys.Purpose.COMBINER))
-    settings = {
-        "seed": combiner_seed,
-        "learning_rate": config.learning_rate,
-        "weight_decay": config.weight_decay,
-    }
-    objective = strategies.make_objective(strategy.objective, apply_fn, settings)
-    optimizer = optax.chain(
-        strategies.make_combiner(strategy.combiner, settings),
-        optax.add_decayed_weights(config.weight_decay),
-        optax.scale_by_adam(),
-        optax.scale_by_learning_rate(config.learning_rate),
+    methods = config.methods
+    objective_settings = config.method_settings(methods.objective)
+    objective = strategies.make_objective(
+        methods.objective,
+        apply_fn,
+        {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay} | objective_settings,
     )
     sampling_key = keys.key_for(config.seed, keys.Purpose.SAMPLING)
     objective_key = keys.key_for(config.seed, keys.Purpose.OBJECTIVE)
+
+    def losses_and_gradients(params, sources, step):
+        domain_batch = sampling.sample_domain_batch(sources, sampling_key, step, config.batch_size)
+        return objective(params, domain_batch, key=jax.random.fold_in(objective_key, step), step=step)
+
+    losses, _ = jax.eval_shape(losses_and_gradients, params, sources, 0)
+    combiner = strategies.make_combiner(
+        methods.combiner,
+        {"seed": jax.random.bits(keys.key_for(config.seed, keys.Purpose.COMBINER)), "num_rows": len(losses)}
+        | config.method_settings(methods.combiner),
+    )
+    adam = optax.scale_by_adam()
+    if methods.objective in strategies.OPTIMIZER_RESETS:
+        adam = reset.reset_at(adam, objective_settings[strategies.OPTIMIZER_RESETS[methods.objective]])
+    optimizer = optax.chain(
+        combiner,
+        optax.add_decayed_weights(config.weight_decay),
+        adam,
+        optax.scale_by_learning_rate(config.learning_rate),
+    )
 
     def init(params):
         return TrainState(params, optimizer.init(params), jnp.zeros([], jnp.int32))
 
     def step(state, sources):
-        domain_batch = sampling.sample_domain_batch(sources, sampling_key, state.step, config.batch_size)
-        key = jax.random.fold_in(objective_key, state.step)
-        losses, stacked = objective(state.params, domain_batch, key=key, step=state.step)
+        losses, stacked = losses_and_gradients(state.params, sources, state.step)
         updates, opt_state = optimizer.update(stacked, state.opt_state, state.params, losses=losses)
         params = optax.apply_updates(state.params, updates)
         return TrainState(params, opt_state, state.step + 1), StepMetrics(losses, _logged(opt_state[0]))

@@ -13,8 +13,8 @@ def test_scan_on_the_device_equals_steps_from_python(strategy, tmp_path, monkeyp
     data = worlds.tiny_dataset()
     config = worlds.tiny_config(tmp_path, strategy=strategy)
     params, apply_fn = worlds.linear_model()
-    trainer = step.make_trainer(config, apply_fn)
     sources = jax.device_put([data.domains[domain]["train"] for domain in config.sources])
+    trainer = step.make_trainer(config, apply_fn, params, sources)
 
     def run(stepwise):
         take_steps = advance.Advance(trainer.step)

@@ -1,0 +1,114 @@
+"""MLDG: a step on one domain must also help another (paper, section 3.3)."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from dg_jax import gradients
+from dg_jax.objectives import loss
+
+_ADAM_EPS = 1e-8  # the default of PyTorch's Adam and of Optax's
+
+
+def mldg(
+    apply_fn, learning_rate: float, weight_decay: float, beta: float = 1.0, second_order: bool = False
+) -> loss.Objective:
+    """The loss of each meta-train domain plus that of a meta-test domain after a step on the first.
+
+    Each step puts the N domains in a random order; the last one, j, is the meta-test
+    domain of all N - 1 others. For each of these, i, an inner step of a fresh Adam with
+    L2 leads from the parameters p to p_i, and the row is
+
+        (N-1)/N · (∇L_i(p) + β · ∇L_j(p_i)).
+
+    The released version (DomainBed's ``MLDG`` with ``n_meta_test`` = 1) forms the same
+    N - 1 pairs and divides their sum by N, not by their number. The factor (N-1)/N stands
+    for that: with it the combiner ``deep_all``, the mean of the N - 1 rows, is exactly the
+    released update. (In the paper of MLDG itself the meta-train domains share one inner
+    step, of plain gradient descent.)
+
+    Args:
+        apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
+        learning_rate: of the inner step; the run's own.
+        weight_decay: L2 coefficient of the inner step; the run's own.
+        beta: β, weight of the meta-test loss, at least 0. DomainBed's ``mldg_beta``.
+        second_order: whether ∇L_j(p_i) is taken with respect to p, through the inner step,
+            and not with respect to p_i. Where a component of the inner gradient is exactly
+            zero (a dead unit), the slope of Adam's step is 1/eps = 1e8: large, but
+            finite.
+
+    Returns:
+        An objective with N - 1 rows, in the order of their meta-train domains: losses
+        ``[N-1]``, each L_i(p) + β · L_j(p_i) without the factor (N-1)/N, and gradients
+        ``[N-1, *shape]``. Dropout is drawn anew for each loss.
+
+    Raises:
+        ValueError: ``beta`` is negative; when called, there are fewer than two domains.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from dg_jax.objectives.mldg import mldg
+        >>> def apply_fn(params, images, *, key, train):
+        ...     return images.reshape(len(images), -1) @ params
+        >>> batch = {"image": jnp.ones((3, 4, 1, 1, 2)), "label": jnp.zeros((3, 4), int)}
+        >>> objective = mldg(apply_fn, learning_rate=1e-3, weight_decay=0.0)
+        >>> losses, stacked = objective(jnp.zeros((2, 5)), batch, key=jax.random.key(0), step=0)
+        >>> losses.shape, stacked.shape
+        ((2,), (2, 2, 5))
+
+    Reference:
+        Li et al., "Learning to Generalize: Meta-Learning for Domain Generalization", AAAI
+        2018, algorithm 1 and eq. 3; pairs, inner Adam and scale as in DomainBed's ``MLDG``.
+    """
+    if beta < 0:
+        raise ValueError(f"mldg: beta={beta}; it must not be negative")
+
+    def domain_loss(params, images, labels, key):
+        return loss.cross_entropy(apply_fn(params, images, key=key, train=True), labels)
+
+    def pair_loss(test_images, test_labels, params, images, labels, keys):
+        # To first order the step is a constant, so that the gradient with respect to params is that at the
+        # inner parameters. XLA merges the two passes over the images of the meta-train domain into one.
+        start = params if second_order else jax.lax.stop_gradient(params)
+        gradient = jax.grad(domain_loss)(start, images, labels, keys[0])
+        inner = jax.tree.map(
+            lambda p, s, g: p - learning_rate * _adam_direction(g + weight_decay * s), params, start, gradient
+        )
+        meta_test_loss = domain_loss(inner, test_images, test_labels, keys[1])
+        return domain_loss(params, images, labels, keys[0]) + beta * meta_test_loss
+
+    def objective(params, domain_batch, *, key, step):
+        del step
+        images, labels = domain_batch["image"], domain_batch["label"]
+        n = len(labels)
+        if n < 2:
+            raise ValueError(f"mldg needs at least two source domains; got {n}")
+        meta_train, meta_test, keys = draw(key, n)
+        stacked = gradients.stacked_value_and_grad(functools.partial(pair_loss, images[meta_test], labels[meta_test]))
+        losses, rows = stacked(params, images[meta_train], labels[meta_train], keys)
+        return losses, jax.tree.map(lambda leaf: leaf * ((n - 1) / n), rows)
+
+    return objective
+
+
+def draw(key: chex.PRNGKey, n: int) -> tuple[chex.Array, chex.Array, chex.PRNGKey]:
+    """Draws what is random in a step on ``n`` domains.
+
+    Returns:
+        The meta-train domains in ascending order (int ``[n-1]``), the meta-test domain
+        (int scalar), and for each pair the dropout keys of its two losses (``[n-1, 2]``).
+    """
+    order_key, dropout_key = jax.random.split(key)
+    order = jax.random.permutation(order_key, n)
+    return jnp.sort(order[:-1]), order[-1], jax.random.split(dropout_key, (n - 1, 2))
+
+
+def _adam_direction(gradient: chex.Array) -> chex.Array:
+    """The first step of a fresh Adam, over -learning_rate.
+
+    Corrected for their bias, its moments are the gradient and its square. Written out, and not as an
+    ``optax.adam``, because the derivative of the square root is infinite where the gradient is zero.
+    """
+    return gradient / (jnp.abs(gradient) + _ADAM_EPS)

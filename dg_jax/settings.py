@@ -1,0 +1,54 @@
+"""Settings of single methods: one group of flags for each method that has any.
+
+A group is named after its objective or combiner; its fields are arguments of that function.
+"""
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True)
+class Irm:
+    """Invariant risk minimisation."""
+
+    penalty_weight: float = 100.0
+    """Weight of the penalty after annealing (DomainBed's irm_lambda)."""
+    anneal_steps: int = 500
+    """Steps with weight 1 before that; then Adam's state is reset (DomainBed's irm_penalty_anneal_iters)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mldg:
+    """Meta-learning domain generalization."""
+
+    beta: float = 1.0
+    """Weight β of the meta-test loss (DomainBed's mldg_beta)."""
+    second_order: bool = False
+    """Differentiate through the inner step, which the released version leaves out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixup:
+    """Inter-domain mixup."""
+
+    alpha: float = 0.2
+    """Both parameters of λ's Beta distribution (DomainBed's mixup_alpha)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupDro:
+    """Group distributionally robust optimization."""
+
+    step_size: float = 0.01
+    """Step size of the domain weights (DomainBed's groupdro_eta)."""
+
+
+# Whether a value is in range, and what to give instead.
+_POSITIVE = (lambda value: value > 0 and math.isfinite(value), "a positive number")
+_NOT_NEGATIVE = (lambda value: value >= 0 and math.isfinite(value), "a number of at least 0")
+RANGES = {
+    "irm": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _NOT_NEGATIVE},
+    "mldg": {"beta": _NOT_NEGATIVE},
+    "mixup": {"alpha": _POSITIVE},
+    "group_dro": {"step_size": _POSITIVE},
+}

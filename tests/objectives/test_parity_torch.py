@@ -1,0 +1,132 @@
+"""One update of each method, and whole Adam steps, against PyTorch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'dg_jax[parity]'")
+
+from dg_jax.objectives.erm import erm  # noqa: E402
+from dg_jax.objectives.irm import irm  # noqa: E402
+from dg_jax.objectives.mixup import draw as draw_mixup  # noqa: E402
+from dg_jax.objectives.mixup import mixup  # noqa: E402
+from dg_jax.objectives.mldg import draw as draw_mldg  # noqa: E402
+from dg_jax.objectives.mldg import mldg  # noqa: E402
+from dg_jax.surgery.agr_sum import agr_sum  # noqa: E402
+from dg_jax.surgery.deep_all import deep_all  # noqa: E402
+from dg_jax.surgery.group_dro import group_dro  # noqa: E402
+from tests.objectives import apply_fn, domain_batch, parameters  # noqa: E402
+from tests.objectives import torch_reference as reference  # noqa: E402
+
+TOLERANCE = 1e-5
+
+
+def assert_close(ours, theirs):
+    """Equal to 1e-5 of the largest entry of each leaf."""
+    assert ours.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        expected = expected.detach().numpy()
+        np.testing.assert_allclose(ours[name], expected, rtol=0, atol=TOLERANCE * np.abs(expected).max(), err_msg=name)
+
+
+def deep_all_update(objective):
+    """The mean of the losses and of the rows, jitted."""
+
+    def update(params, batch, key, step=0):
+        losses, rows = objective(params, batch, key=key, step=step)
+        return jnp.mean(losses), deep_all().update(rows, deep_all().init(params))[0]
+
+    return jax.jit(update)
+
+
+def test_irm():
+    update = deep_all_update(irm(apply_fn))
+    for seed in range(3):
+        for step, weight in [(499, 1.0), (500, 100.0)]:
+            params, batch = parameters(seed), domain_batch(seed=seed)
+            total, gradient = update(params, batch, jax.random.key(seed), step)
+            expected_total, expected = reference.irm(reference.variables(params), batch, weight)
+            np.testing.assert_allclose(total, expected_total, rtol=TOLERANCE)
+            assert_close(gradient, expected)
+
+
+def test_mixup():
+    update = deep_all_update(mixup(apply_fn))
+    # in one jit: Beta draws are quick to take and slow to compile
+    update_and_draw = jax.jit(lambda params, batch, key: (update(params, batch, key), draw_mixup(key, 3, 0.2)))
+    for seed in range(3):
+        params, batch, key = parameters(seed), domain_batch(seed=seed), jax.random.key(seed)
+        (total, gradient), (second, lams, _) = update_and_draw(params, batch, key)
+        pairs = [(i, int(second[i])) for i in range(3)]
+        expected_total, expected = reference.mixup(reference.variables(params), batch, pairs, lams.tolist())
+        np.testing.assert_allclose(total, expected_total, rtol=TOLERANCE)
+        assert_close(gradient, expected)
+
+
+def mldg_pairs(key, n):
+    meta_train, meta_test, _ = draw_mldg(key, n)
+    return [(int(i), int(meta_test)) for i in meta_train]
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_mldg_first_order(n):
+    settings = {"learning_rate": 1e-2, "weight_decay": 5e-2, "beta": 0.7}
+    params, batch, key = parameters(), domain_batch(n), jax.random.key(n)
+    _, gradient = deep_all_update(mldg(apply_fn, **settings))(params, batch, key)
+    pairs = mldg_pairs(key, n)
+    assert_close(gradient, reference.mldg_first_order(reference.variables(params), batch, pairs, **settings))
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_mldg_second_order(n):
+    # Adam's first step is all but sign(gradient), flat unless the gradient is near eps: hence dark images, whose
+    # gradients are small. Without L2, PyTorch's derivative at the dead units, whose gradient is zero, would be NaN.
+    settings = {"learning_rate": 1e-2, "weight_decay": 1e-6, "beta": 0.7}
+    params, batch, key = parameters(), domain_batch(n), jax.random.key(n)
+    batch["image"] = batch["image"] * 1e-5
+    _, gradient = deep_all_update(mldg(apply_fn, **settings, second_order=True))(params, batch, key)
+    pairs = mldg_pairs(key, n)
+    assert_close(gradient, reference.mldg_second_order(reference.variables(params), batch, pairs, **settings))
+    first_order = reference.mldg_first_order(reference.variables(params), batch, pairs, **settings)
+    with pytest.raises(AssertionError, match="w1"):
+        assert_close(gradient, first_order)
+
+
+def test_three_updates_of_group_dro():
+    params, learning_rate, step_size = parameters(), 0.1, 0.5
+    theirs, weights = reference.variables(params), torch.ones(3, dtype=torch.float64)
+    objective = jax.jit(erm(apply_fn))
+    optimizer = optax.chain(group_dro(step_size), optax.sgd(learning_rate))
+    state = optimizer.init(params)
+    for seed in range(3):
+        batch = domain_batch(seed=seed)
+        losses, rows = objective(params, batch, key=jax.random.key(0), step=seed)
+        updates, state = optimizer.update(rows, state, params, losses=losses)
+        expected, weights = reference.group_dro(theirs, batch, weights, step_size)
+        assert_close(updates, {name: -learning_rate * value for name, value in expected.items()})
+        np.testing.assert_allclose(state[0].weights, weights, rtol=TOLERANCE)
+        assert np.ptp(weights.numpy()) > 0.05
+        params = optax.apply_updates(params, updates)
+        theirs = {name: (theirs[name] - learning_rate * expected[name]).detach() for name in theirs}
+        theirs = reference.variables(theirs)
+
+
+@pytest.mark.parametrize("name", ["deep_all", "agr_sum"])
+def test_three_adam_steps_with_l2(name):
+    # A pixel that is always black has no gradient, so that the L2 term alone moves its weights.
+    batches = [domain_batch(seed=seed) for seed in range(3)]
+    batches = [batch | {"image": batch["image"].at[..., 0, 0, 0].set(0)} for batch in batches]
+    combiner = {"deep_all": deep_all, "agr_sum": agr_sum}[name]()
+    objective = jax.jit(erm(apply_fn))
+    optimizer = optax.chain(combiner, optax.add_decayed_weights(5e-5), optax.adam(1e-3))
+    params = parameters()
+    state = optimizer.init(params)
+    for batch in batches:
+        _, rows = objective(params, batch, key=jax.random.key(0), step=0)
+        updates, state = jax.jit(optimizer.update)(rows, state, params)
+        params = optax.apply_updates(params, updates)
+    theirs = reference.variables(parameters())
+    assert_close(params, reference.train_adam(theirs, batches, getattr(reference, name), 1e-3, 5e-5))
+    assert jnp.all(jnp.abs(params["w1"][0] - parameters()["w1"][0]) > 1e-3)

@@ -1,0 +1,124 @@
+"""The published updates in PyTorch, float64, for the network of this folder.
+
+Each function returns the gradient that the optimizer would see, as a dict like the
+parameters, worked out from the formulas with PyTorch's autograd and optimizers.
+"""
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+
+def tensor(array):
+    array = torch.as_tensor(np.asarray(array).copy())
+    return array.double() if array.is_floating_point() else array.long()
+
+
+def variables(arrays):
+    return {name: tensor(value).requires_grad_() for name, value in arrays.items()}
+
+
+def logits(params, images):
+    hidden = torch.relu(images.flatten(1) @ params["w1"] + params["b1"])
+    return hidden @ params["w2"] + params["b2"]
+
+
+def risk(params, batch, domain):
+    return functional.cross_entropy(logits(params, tensor(batch["image"][domain])), tensor(batch["label"][domain]))
+
+
+def risks(params, batch):
+    return torch.stack([risk(params, batch, domain) for domain in range(len(batch["label"]))])
+
+
+def gradient(value, params, **options):
+    return dict(zip(params, torch.autograd.grad(value, list(params.values()), **options), strict=True))
+
+
+def deep_all(params, batch):
+    return gradient(risks(params, batch).mean(), params)
+
+
+def agr_sum(params, batch):
+    """Eq. 3 of the paper: the sum where the signs of all domains are the same, else zero."""
+    by_domain = [gradient(risk(params, batch, domain), params) for domain in range(len(batch["label"]))]
+    consensus = {}
+    for name in params:
+        rows = torch.stack([g[name] for g in by_domain])
+        same = torch.sign(rows).sum(0).abs() == len(rows)
+        consensus[name] = rows.sum(0) * same
+    return consensus
+
+
+def irm(params, batch, weight):
+    """IRMv1: mean over the domains of risk + weight × the squared scale gradient, estimated on two halves."""
+    total = 0
+    for domain in range(len(batch["label"])):
+        outputs, labels = logits(params, tensor(batch["image"][domain])), tensor(batch["label"][domain])
+        slopes = []
+        for half in (slice(0, None, 2), slice(1, None, 2)):
+            scale = torch.ones((), dtype=torch.float64, requires_grad=True)
+            value = functional.cross_entropy(outputs[half] * scale, labels[half])
+            slopes.append(torch.autograd.grad(value, scale, create_graph=True)[0])
+        total = total + functional.cross_entropy(outputs, labels) + weight * slopes[0] * slopes[1]
+    total = total / len(batch["label"])
+    return total.item(), gradient(total, params)
+
+
+def mixup(params, batch, pairs, lams):
+    """Mean over the pairs (i, j) of the loss on λ x_i + (1-λ) x_j against the labels of both."""
+    total = 0
+    for (i, j), lam in zip(pairs, lams, strict=True):
+        outputs = logits(params, lam * tensor(batch["image"][i]) + (1 - lam) * tensor(batch["image"][j]))
+        for domain, share in ((i, lam), (j, 1 - lam)):
+            total = total + share * functional.cross_entropy(outputs, tensor(batch["label"][domain]))
+    total = total / len(pairs)
+    return total.item(), gradient(total, params)
+
+
+def group_dro(params, batch, weights, step_size):
+    """Algorithm 1 with one batch of each group: q first, then the gradient of q · losses."""
+    losses = risks(params, batch)
+    grown = weights * torch.exp(step_size * losses.detach())
+    weights = grown / grown.sum()
+    return gradient(weights @ losses, params), weights
+
+
+def mldg_first_order(params, batch, pairs, learning_rate, weight_decay, beta):
+    """Sum over the pairs of ∇L_i(p) + β ∇L_j at the parameters of a copy that Adam moved, over N."""
+    total = {name: torch.zeros_like(value) for name, value in params.items()}
+    for i, j in pairs:
+        copy = {name: value.detach().clone().requires_grad_() for name, value in params.items()}
+        adam = torch.optim.Adam(copy.values(), lr=learning_rate, weight_decay=weight_decay)
+        risk(copy, batch, i).backward()
+        train = {name: value.grad.clone() for name, value in copy.items()}
+        adam.step()
+        test = gradient(risk(copy, batch, j), copy)
+        for name in total:
+            total[name] += (train[name] + beta * test[name]) / len(batch["label"])
+    return total
+
+
+def mldg_second_order(params, batch, pairs, learning_rate, weight_decay, beta):
+    """The same with ∇L_j taken through Adam's first step, which is written out with its moments."""
+    total = 0
+    for i, j in pairs:
+        train_risk = risk(params, batch, i)
+        slopes = gradient(train_risk, params, create_graph=True)
+        moved = {}
+        for name, value in params.items():
+            slope = slopes[name] + weight_decay * value
+            first, second = (1 - 0.9) * slope, (1 - 0.999) * slope**2
+            moved[name] = value - learning_rate * (first / (1 - 0.9)) / (torch.sqrt(second / (1 - 0.999)) + 1e-8)
+        total = total + train_risk + beta * risk(moved, batch, j)
+    return gradient(total / len(batch["label"]), params)
+
+
+def train_adam(params, batches, update, learning_rate, weight_decay):
+    """Whole optimizer steps with PyTorch's Adam, which adds the L2 term to the gradient that it is given."""
+    adam = torch.optim.Adam(params.values(), lr=learning_rate, weight_decay=weight_decay)
+    for batch in batches:
+        for name, value in update(params, batch).items():
+            params[name].grad = value
+        adam.step()
+    return params
