@@ -38,7 +38,9 @@ def parse(arguments: Sequence[str]) -> RunConfig:
     base, _ = _cli(_Base, arguments, add_help=False, return_unknown_args=True)
     config = _cli(RunConfig, arguments, prog="python -m dg_jax.run", default=defaults(base.dataset, base.preset))
     check(config)
-    return config
+    # A shell leaves the ~ of --results-dir=~/runs as it is.
+    data_dir = config.data_dir and config.data_dir.expanduser()
+    return dataclasses.replace(config, data_dir=data_dir, results_dir=config.results_dir.expanduser())
 
 
 def _cli(kind, arguments: Sequence[str], **options):

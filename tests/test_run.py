@@ -79,7 +79,6 @@ def test_other_settings_under_the_same_name_are_refused(command):
         (["--batch-size=-3"], "--batch-size=-3: give a whole number of at least 1"),
         (["--val-every=0"], "--val-every=0: give"),
         (["--image-size=0"], "--image-size=0: give"),
-        (["--image-size=4"], "--image-size=4: small_cnn needs at least 8"),
         (["--learning-rate=0"], "--learning-rate=0.0: give a positive number"),
         (["--learning-rate=nan"], "--learning-rate=nan: give a positive number"),
         (["--weight-decay=-1"], "--weight-decay=-1.0: give a number of at least 0"),
@@ -122,6 +121,20 @@ def test_unwritable_results_directory(command, tmp_path):
     assert "cannot write" in err
     assert "Not a directory" in err
     assert err.count("\n") == 1
+
+
+def test_unwritable_data_directory(command, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    code, _, err = command(f"--data-dir={tmp_path / 'file' / 'tfds'}")
+    assert code == 2
+    assert "--data-dir: cannot prepare emoji: Not a directory" in err
+    assert err.count("\n") == 1
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    parsed = run.parse(["--data-dir=~/data", "--results-dir=~/runs"])
+    assert (str(parsed.data_dir), str(parsed.results_dir)) == ("/somewhere/data", "/somewhere/runs")
 
 
 def test_help_is_quick_and_names_everything():

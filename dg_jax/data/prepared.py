@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from dg_jax import errors
 from dg_jax.data import dataset, registry, splits
 
 
@@ -32,7 +33,8 @@ def load(
         data_dir: where TFDS keeps prepared data; its own default if ``None``.
 
     Raises:
-        UserError: what the dataset is made from is missing or has other contents.
+        UserError: what the dataset is made from is missing or has other contents, or
+            ``data_dir`` cannot be written.
     """
     builder = _prepare(name, data_dir)
     images, labels, concepts = {}, {}, {}
@@ -57,14 +59,19 @@ def load(
 
 
 def _prepare(name: str, data_dir: pathlib.Path | None) -> tfds.core.DatasetBuilder:
-    # array_record is the one format that TFDS writes and reads without TensorFlow.
-    builder = registry.builder_class(name)(data_dir=data_dir, file_format="array_record")
-    if not builder.is_prepared():
-        if not sys.stderr.isatty():
-            tfds.disable_progress_bar()
-        # TFDS says on stdout that it downloads, also where it does not.
-        with contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare()
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    try:
+        # array_record is the one format that TFDS writes and reads without TensorFlow.
+        builder = registry.builder_class(name)(data_dir=data_dir, file_format="array_record")
+        if not builder.is_prepared():
+            # TFDS says on stdout that it downloads, also where it does not.
+            with contextlib.redirect_stdout(io.StringIO()):
+                builder.download_and_prepare()
+    except OSError as error:
+        raise errors.UserError(
+            f"--data-dir: cannot prepare {name}: {error.strerror}: {error.filename}; give a folder that can be written"
+        ) from error
     return builder
 
 

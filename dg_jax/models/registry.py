@@ -9,7 +9,7 @@ from dg_jax.models.alexnet import AlexNet
 from dg_jax.models.small_cnn import SmallCNN
 
 MODELS = {"alexnet": AlexNet, "small_cnn": SmallCNN}
-SMALLEST_IMAGE = {"alexnet": 63, "small_cnn": 8}
+SMALLEST_IMAGE = {"alexnet": 63, "small_cnn": 1}
 
 
 def create(name: str, num_classes: int, key: chex.PRNGKey) -> tuple[chex.ArrayTree, functional.ApplyFn]:

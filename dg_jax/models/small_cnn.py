@@ -9,10 +9,10 @@ from dg_jax.models import layers
 
 
 class SmallCNN(nnx.Module):
-    """Three 3 × 3 convolutions (32, 64, 128 channels), each pooled 2 × 2, one dense layer.
+    """Three 3 × 3 convolutions of stride 2 (32, 64, 128 channels), a mean over space, one dense layer.
 
-    The last feature map is averaged to 4 × 4, which leaves it as it is for 32 px input.
-    Input is NHWC, at least 8 px; 109,640 parameters with 8 classes.
+    Strides take the place of pooling: on emoji at 32 px a step is some five times faster
+    on a CPU. Input is NHWC of any size; 94,280 parameters with 8 classes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -22,16 +22,15 @@ class SmallCNN(nnx.Module):
     """
 
     def __init__(self, num_classes: int, *, rngs: nnx.Rngs):
-        self.conv1 = layers.conv(3, 32, 3, padding=1, rngs=rngs)
-        self.conv2 = layers.conv(32, 64, 3, padding=1, rngs=rngs)
-        self.conv3 = layers.conv(64, 128, 3, padding=1, rngs=rngs)
-        self.dense = layers.dense(4 * 4 * 128, num_classes, rngs=rngs)
+        self.conv1 = layers.conv(3, 32, 3, stride=2, padding=1, rngs=rngs)
+        self.conv2 = layers.conv(32, 64, 3, stride=2, padding=1, rngs=rngs)
+        self.conv3 = layers.conv(64, 128, 3, stride=2, padding=1, rngs=rngs)
+        self.dense = layers.dense(128, num_classes, rngs=rngs)
 
     def __call__(self, images: chex.Array, *, key: chex.PRNGKey | None = None, train: bool = False) -> chex.Array:
         """Maps float images ``[B, H, W, 3]`` to logits ``[B, classes]``."""
         del key, train  # no dropout
         x = images
         for conv in (self.conv1, self.conv2, self.conv3):
-            x = layers.max_pool(jax.nn.relu(conv(x)), 2, 2)
-        x = layers.adaptive_average_pool(x, 4)
-        return self.dense(jnp.reshape(x, (x.shape[0], -1)))
+            x = jax.nn.relu(conv(x))
+        return self.dense(jnp.mean(x, axis=(1, 2)))

@@ -50,8 +50,8 @@ def group_dro(step_size: float = 0.01, num_rows: int | None = None) -> optax.Gra
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from dg_jax.surgery.group_dro import group_dro
-        >>> combiner = group_dro(step_size=1.0)
+        >>> from dg_jax import surgery
+        >>> combiner = surgery.group_dro(step_size=1.0)
         >>> stacked, losses = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.log(jnp.array([1.0, 3.0]))
         >>> gradient, state = combiner.update(stacked, combiner.init(jnp.zeros(2)), losses=losses)
         >>> print(jnp.round(gradient, 2))

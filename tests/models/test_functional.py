@@ -8,8 +8,8 @@ from dg_jax import errors, models
 
 def test_small_cnn_has_its_parameters_and_shapes():
     params, apply_fn = models.create("small_cnn", 8, jax.random.key(0))
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 109_640
-    for size in (8, 32, 72):
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 94_280
+    for size in (1, 9, 32, 72):
         assert apply_fn(params, jnp.ones((2, size, size, 3))).shape == (2, 8)
 
 
@@ -39,10 +39,9 @@ def test_unknown_network_and_too_small_images_are_user_errors():
         models.check("alexnet", 32)
 
 
-@pytest.mark.parametrize("name", models.MODELS)
-def test_smallest_image_is_really_the_smallest(name):
-    params, apply_fn = models.create(name, 3, jax.random.key(0))
-    smallest = models.SMALLEST_IMAGE[name]
+def test_alexnets_smallest_image_is_really_the_smallest():
+    params, apply_fn = models.create("alexnet", 3, jax.random.key(0))
+    smallest = models.SMALLEST_IMAGE["alexnet"]
     assert jax.eval_shape(apply_fn, params, jnp.ones((1, smallest, smallest, 3))).shape == (1, 3)
-    with pytest.raises(Exception, match=r".*"):
+    with pytest.raises((TypeError, ValueError, ZeroDivisionError)):
         jax.eval_shape(apply_fn, params, jnp.ones((1, smallest - 1, smallest - 1, 3)))
