@@ -1,4 +1,4 @@
-"""Every strategy on one target: accuracy over seeds, and time per step.
+"""Every strategy on one target: accuracy over seeds.
 
     python -m experiments.strategies_table --seeds=5
 
@@ -53,24 +53,20 @@ def configure(sweep: Sweep, strategy: str, seed: int) -> config.RunConfig:
 
 
 def markdown(results: dict[str, list[dict]]) -> str:
-    """Formats accuracies in percent, mean ± standard deviation over seeds, and times as ratios to the first row."""
+    """Formats accuracies in percent, mean ± standard deviation over seeds."""
 
     def percent(runs, name):
         values = [100 * result[name] for result in runs]
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
         return f"{statistics.mean(values):.1f} ± {deviation:.1f}"
 
-    def seconds_per_image(runs):
-        return statistics.median(1 / result["images_per_second"] for result in runs)
-
-    baseline = seconds_per_image(next(iter(results.values())))
     lines = [
-        "| strategy | seeds | validation | test, selected | test, last | time per step |",
-        "|---|---|---|---|---|---|",
+        "| strategy | seeds | validation | test, selected | test, last |",
+        "|---|---|---|---|---|",
     ]
     lines += [
         f"| {strategy} | {len(runs)} | {percent(runs, 'val_accuracy')} | {percent(runs, 'test_accuracy')} "
-        f"| {percent(runs, 'test_accuracy_last')} | {seconds_per_image(runs) / baseline:.2f} |"
+        f"| {percent(runs, 'test_accuracy_last')} |"
         for strategy, runs in results.items()
     ]
     return "\n".join(lines)
@@ -81,7 +77,6 @@ def main() -> int:
     sweep = tyro.cli(Sweep)
     results: dict[str, list[dict]] = {strategy: [] for strategy in sweep.strategies}
     try:
-        # Seeds outside: a change of the machine's speed meets all strategies alike.
         for seed in range(sweep.seeds):
             for strategy in sweep.strategies:
                 settings_of_run = configure(sweep, strategy, seed)

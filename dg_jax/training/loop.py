@@ -79,6 +79,11 @@ def train(
                 return checkpoints.Selected(jax.tree.map(jnp.copy, state.params), done, accuracy)
             return best
 
+        def stop_if_asked() -> None:
+            if stop.signal_number:
+                store.save(state, best, seconds())
+                raise interrupt.Interrupted(stop.signal_number, f"stopped after step {done} of {config.iterations}")
+
         while done < config.iterations:
             count = min(config.val_every - done % config.val_every, config.iterations - done)
             take_steps.compile(state, sources, count)
@@ -89,9 +94,8 @@ def train(
                 losses = np.asarray(metrics.losses)
                 _check_finite(losses, done, config, "loss")
                 display.step(done, metrics)
-                if stop.signal_number and done == int(state.step):
-                    store.save(state, best, seconds())
-                    raise interrupt.Interrupted(stop.signal_number, f"stopped after step {done} of {config.iterations}")
+                if done % config.val_every and done == int(state.step):
+                    stop_if_asked()
             step_seconds += time.monotonic() - chunk_start
             figures = {
                 "losses": losses.tolist(),
@@ -100,6 +104,7 @@ def train(
             }
             if done % config.val_every == 0:
                 best = validate()
+                stop_if_asked()  # not before: whoever goes on from here does not validate this step again
                 store.save_if_due(state, best, seconds())
         store.save(state, best, seconds())
         if done % config.val_every:

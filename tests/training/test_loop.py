@@ -76,23 +76,31 @@ def test_fewer_steps_resumed_to_more_equal_all_at_once(strategy, stopped_at, tmp
     assert steps[0] == steps[1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_a_checkpoint_from_which_the_run_ends_the_same(number, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("number", "stopped_at"), [(signal.SIGINT, 3), (signal.SIGTERM, 3), (signal.SIGTERM, 4), (signal.SIGTERM, 6)]
+)
+def test_a_signal_leaves_a_checkpoint_from_which_the_run_ends_the_same(number, stopped_at, tmp_path, monkeypatch):
     config = worlds.tiny_config(tmp_path / "stopped")
     expected = worlds.train(worlds.tiny_config(tmp_path / "whole"))
 
-    def stop_at_step_3(self, step, metrics):
-        if step == 3:
+    def stop(self, step, metrics):
+        if step == stopped_at:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(progress.Display, "step", stop_at_step_3)
-    with pytest.raises(interrupt.Interrupted, match="stopped after step 3 of 6") as stopped:
+    monkeypatch.setattr(progress.Display, "step", stop)
+    with pytest.raises(interrupt.Interrupted, match=f"stopped after step {stopped_at} of 6") as stopped:
         worlds.train(config)
     assert stopped.value.signal_number == number
     assert not record.folder_of(config).result_file.exists()
     monkeypatch.undo()
     resumed = worlds.train(dataclasses.replace(config, resume=True))
     assert without_times(resumed) == without_times(expected)
+    metrics = [
+        record.folder_of(done).metrics_file.read_text().splitlines()
+        for done in (config, dataclasses.replace(config, results_dir=tmp_path / "whole"))
+    ]
+    steps = [[json.loads(line)["step"] for line in lines] for lines in metrics]
+    assert steps == [[2, 4, 6], [2, 4, 6]]
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
