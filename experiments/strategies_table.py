@@ -14,6 +14,7 @@ import sys
 import tyro
 
 from dg_jax import config, errors, run, settings, strategies
+from dg_jax.training import interrupt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,8 @@ def main() -> int:
     sweep = tyro.cli(Sweep)
     results: dict[str, list[dict]] = {strategy: [] for strategy in sweep.strategies}
     try:
+        if sweep.seeds < 1:
+            raise errors.UserError(f"--seeds={sweep.seeds}: give a whole number of at least 1")
         for seed in range(sweep.seeds):
             for strategy in sweep.strategies:
                 settings_of_run = configure(sweep, strategy, seed)
@@ -85,6 +88,9 @@ def main() -> int:
     except errors.UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except interrupt.Interrupted as stopped:
+        print(f"{stopped}; the same command goes on from there", file=sys.stderr)
+        return 128 + stopped.signal_number
     print(markdown(results))
     return 0
 

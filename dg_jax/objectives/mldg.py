@@ -26,7 +26,9 @@ def mldg(
     The released version (DomainBed's ``MLDG`` with ``n_meta_test`` = 1) forms the same
     N - 1 pairs and divides their sum by N, not by their number. The factor (N-1)/N stands
     for that: with it the combiner ``deep_all``, the mean of the N - 1 rows, is exactly the
-    released update. (In the paper of MLDG itself the meta-train domains share one inner
+    released update. Until April 2022, and so when the gradient-surgery paper was written,
+    DomainBed paired each domain with the next in a random circle: N pairs, divided by N.
+    (In the paper of MLDG itself the meta-train domains share one inner
     step, of plain gradient descent.)
 
     Args:
