@@ -16,6 +16,16 @@ def erm(apply_fn) -> loss.Objective:
         An objective with one row for each of the N source domains. Dropout is drawn
         anew for each domain.
 
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from dg_jax import objectives
+        >>> def apply_fn(params, images, *, key, train):
+        ...     return images.reshape(len(images), -1) @ params
+        >>> batch = {"image": jnp.ones((3, 4, 1, 1, 2)), "label": jnp.zeros((3, 4), int)}
+        >>> losses, stacked = objectives.erm(apply_fn)(jnp.zeros((2, 5)), batch, key=jax.random.key(0), step=0)
+        >>> losses.shape, stacked.shape
+        ((3,), (3, 2, 5))
+
     Reference:
         Mansilla et al., "Domain Generalization via Gradient Surgery", ICCV 2021,
         section 3.1.

@@ -17,6 +17,16 @@ def pooled(apply_fn) -> loss.Objective:
         equally large domain batches the row equals the mean of the rows of
         :func:`~dg_jax.objectives.erm` up to rounding.
 
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from dg_jax import objectives
+        >>> def apply_fn(params, images, *, key, train):
+        ...     return images.reshape(len(images), -1) @ params
+        >>> batch = {"image": jnp.ones((3, 4, 1, 1, 2)), "label": jnp.zeros((3, 4), int)}
+        >>> losses, stacked = objectives.pooled(apply_fn)(jnp.zeros((2, 5)), batch, key=jax.random.key(0), step=0)
+        >>> losses.shape, stacked.shape
+        ((1,), (1, 2, 5))
+
     Reference:
         Mansilla et al., "Domain Generalization via Gradient Surgery", ICCV 2021,
         section 3.2.

@@ -7,7 +7,7 @@ from dg_jax import gradients, models
 from dg_jax.objectives.erm import erm
 from dg_jax.objectives.loss import cross_entropy
 from dg_jax.objectives.pooled import pooled
-from tests.objectives import (
+from tests.objectives.worlds import (
     KEY,
     apply_fn,
     apply_with_dropout,

@@ -6,7 +6,7 @@ import pytest
 
 from dg_jax.objectives.erm import erm
 from dg_jax.objectives.irm import irm
-from tests.objectives import (
+from tests.objectives.worlds import (
     KEY,
     apply_fn,
     apply_with_dropout,

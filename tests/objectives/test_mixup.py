@@ -7,7 +7,7 @@ from scipy import stats
 
 from dg_jax.objectives.erm import erm
 from dg_jax.objectives.mixup import draw, mixup
-from tests.objectives import (
+from tests.objectives.worlds import (
     KEY,
     apply_fn,
     apply_with_dropout,

@@ -7,7 +7,7 @@ import pytest
 from dg_jax.objectives.erm import erm
 from dg_jax.objectives.loss import cross_entropy
 from dg_jax.objectives.mldg import draw, mldg
-from tests.objectives import (
+from tests.objectives.worlds import (
     KEY,
     apply_fn,
     apply_with_dropout,

@@ -17,8 +17,8 @@ from dg_jax.objectives.mldg import mldg  # noqa: E402
 from dg_jax.surgery.agr_sum import agr_sum  # noqa: E402
 from dg_jax.surgery.deep_all import deep_all  # noqa: E402
 from dg_jax.surgery.group_dro import group_dro  # noqa: E402
-from tests.objectives import apply_fn, domain_batch, parameters  # noqa: E402
 from tests.objectives import torch_reference as reference  # noqa: E402
+from tests.objectives.worlds import apply_fn, domain_batch, parameters  # noqa: E402
 
 TOLERANCE = 1e-5
 
