@@ -5,8 +5,11 @@ parameters, worked out from the formulas with PyTorch's autograd and optimizers.
 """
 
 import numpy as np
-import torch
-from torch.nn import functional
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'dg_jax[parity]'")
+
+from torch.nn import functional  # noqa: E402
 
 
 def tensor(array):
