@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -21,9 +20,9 @@ class AgrRandState(NamedTuple):
             unit; 0 before the first update.
     """
 
-    key: chex.PRNGKey
-    agreement: chex.Array
-    sigma: chex.Array
+    key: jax.Array
+    agreement: jax.Array
+    sigma: jax.Array
 
 
 def agr_rand(seed: int = 0, zeros_agree: bool = True) -> optax.GradientTransformationExtraArgs:

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -18,7 +17,7 @@ class AgrSumState(NamedTuple):
             before the first update.
     """
 
-    agreement: chex.Array
+    agreement: jax.Array
 
 
 def agr_sum(zeros_agree: bool = True) -> optax.GradientTransformationExtraArgs:

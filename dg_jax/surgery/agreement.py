@@ -2,14 +2,14 @@
 
 import functools
 
-import chex
 import jax
 import jax.numpy as jnp
+import optax
 
 from dg_jax.surgery import stack
 
 
-def sum_and_conflict(stacked: chex.ArrayTree, *, zeros_agree: bool) -> tuple[chex.ArrayTree, chex.ArrayTree]:
+def sum_and_conflict(stacked: optax.Updates, *, zeros_agree: bool) -> tuple[optax.Updates, optax.Updates]:
     """Sums the rows and marks the components whose signs disagree.
 
     Signs are compared by the smallest and the largest row: they disagree when zero
@@ -43,7 +43,7 @@ def sum_and_conflict(stacked: chex.ArrayTree, *, zeros_agree: bool) -> tuple[che
     return jax.tree.map(total, stacked), jax.tree.map(conflict, stacked)
 
 
-def count_agreeing(conflicts: chex.ArrayTree) -> tuple[chex.Array, int]:
+def count_agreeing(conflicts: optax.Updates) -> tuple[jax.Array, int]:
     """Returns the number of agreeing components (float32 scalar) and of all components."""
     leaves = jax.tree.leaves(conflicts)
     agreeing = sum(leaf.size - jnp.count_nonzero(leaf).astype(jnp.float32) for leaf in leaves)

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -18,7 +17,7 @@ class GroupDROState(NamedTuple):
             combiner that was not told N it is the scalar 1.
     """
 
-    weights: chex.Array
+    weights: jax.Array
 
 
 def group_dro(step_size: float = 0.01, num_rows: int | None = None) -> optax.GradientTransformationExtraArgs:

@@ -3,7 +3,6 @@
 import functools
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -25,10 +24,10 @@ class PCGradState(NamedTuple):
         conflicting: fraction of the pairs with a negative cosine, float32 scalar.
     """
 
-    key: chex.PRNGKey
-    cosine_mean: chex.Array
-    cosine_min: chex.Array
-    conflicting: chex.Array
+    key: jax.Array
+    cosine_mean: jax.Array
+    cosine_min: jax.Array
+    conflicting: jax.Array
 
 
 def pcgrad(seed: int = 0) -> optax.GradientTransformationExtraArgs:
@@ -82,7 +81,7 @@ def pcgrad(seed: int = 0) -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _inner_products(rows: chex.Array) -> chex.Array:
+def _inner_products(rows: jax.Array) -> jax.Array:
     """Returns ``rows @ rows.T``, ``[N, N]``, for ``rows [N, n]``."""
     n = len(rows)
     highest = jax.lax.Precision.HIGHEST  # a GPU may otherwise round to TF32
@@ -94,7 +93,7 @@ def _inner_products(rows: chex.Array) -> chex.Array:
 
 
 @jax.jit  # so that a call outside of jit does not trace the branches anew each time
-def _cosines_and_norms(stacked: chex.ArrayTree) -> tuple[chex.Array, chex.Array]:
+def _cosines_and_norms(stacked: optax.Updates) -> tuple[jax.Array, jax.Array]:
     """Returns pairwise cosines ``[N, N]`` and norms ``[N]`` of the rows, float32.
 
     Squares of very large or small gradients leave float32's range; then, and only
@@ -120,7 +119,7 @@ def _cosines_and_norms(stacked: chex.ArrayTree) -> tuple[chex.Array, chex.Array]
 
 
 @jax.jit
-def _projected_weights(key: chex.PRNGKey, cosines: chex.Array, norms: chex.Array) -> chex.Array:
+def _projected_weights(key: jax.Array, cosines: jax.Array, norms: jax.Array) -> jax.Array:
     """Returns the weight of each row in the sum of all projected gradients, ``[N]``.
 
     Row i of ``coefficients`` writes the projected gradient i, in units of its own
@@ -142,7 +141,7 @@ def _projected_weights(key: chex.PRNGKey, cosines: chex.Array, norms: chex.Array
     return 1 + jnp.sum(jnp.where(row[:, None] == row, 0, in_units_of_rows), axis=0)
 
 
-def _summary(cosines: chex.Array, n: int) -> tuple[chex.Array, chex.Array, chex.Array]:
+def _summary(cosines: jax.Array, n: int) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns mean, minimum and negative fraction of the cosines of all pairs of rows."""
     if n == 1:
         one = jnp.ones([], jnp.float32)

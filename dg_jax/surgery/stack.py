@@ -7,12 +7,12 @@ times faster than ``jnp.sum(axis=0)``).
 
 import functools
 
-import chex
 import jax
 import jax.numpy as jnp
+import optax
 
 
-def num_rows(stacked: chex.ArrayTree) -> int:
+def num_rows(stacked: optax.Updates) -> int:
     """Returns N, the length of the leading axis that all leaves share.
 
     Args:
@@ -41,13 +41,13 @@ def num_rows(stacked: chex.ArrayTree) -> int:
     return jnp.shape(first)[0]
 
 
-def rows_in_float32(leaf: chex.Array) -> list[chex.Array]:
+def rows_in_float32(leaf: jax.Array) -> list[jax.Array]:
     """Splits ``[N, *shape]`` into N arrays, low-precision ones widened to float32."""
     wide = jnp.promote_types(leaf.dtype, jnp.float32)
     return [row.astype(wide) for row in leaf]
 
 
-def weighted_sum(stacked: chex.ArrayTree, weights: chex.Array) -> chex.ArrayTree:
+def weighted_sum(stacked: optax.Updates, weights: jax.Array) -> optax.Updates:
     """Returns the combination of the rows with one weight for each of them.
 
     Args:
