@@ -1,5 +1,7 @@
 """AlexNet, the network of the paper (section 4.2)."""
 
+from typing import ClassVar
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,8 @@ class AlexNet(nnx.Module):
         >>> shapes.shape
         (2, 7)
     """
+
+    last_layer: ClassVar[str] = "dense3"
 
     def __init__(self, num_classes: int, *, rngs: nnx.Rngs):
         self.conv1 = layers.conv(3, 64, 11, stride=4, padding=2, rngs=rngs)

@@ -1,27 +1,47 @@
 """The networks by name."""
 
+import pathlib
+
 import chex
 from flax import nnx
 
 from dg_jax import errors
 from dg_jax.models import functional
+from dg_jax.models import weights as weights_files
 from dg_jax.models.alexnet import AlexNet
+from dg_jax.models.resnet import ResNet18, ResNet50
 from dg_jax.models.small_cnn import SmallCNN
 
-MODELS = {"alexnet": AlexNet, "small_cnn": SmallCNN}
-SMALLEST_IMAGE = {"alexnet": 63, "small_cnn": 1}
+MODELS: dict[str, type[AlexNet | ResNet18 | ResNet50 | SmallCNN]] = {
+    "alexnet": AlexNet,
+    "resnet18": ResNet18,
+    "resnet50": ResNet50,
+    "small_cnn": SmallCNN,
+}
+SMALLEST_IMAGE = {"alexnet": 63, "resnet18": 1, "resnet50": 1, "small_cnn": 1}
 
 
-def create(name: str, num_classes: int, key: chex.PRNGKey) -> tuple[chex.ArrayTree, functional.ApplyFn]:
+def create(
+    name: str, num_classes: int, key: chex.PRNGKey, weights: pathlib.Path | None = None
+) -> tuple[chex.ArrayTree, functional.ApplyFn]:
     """Builds the network called ``name`` with fresh weights drawn from ``key``.
 
+    Args:
+        weights: a safetensors file that all layers but the last are taken from, see
+            :func:`dg_jax.models.weights.load`.
+
     Returns:
-        ``(params, apply_fn)``, see :func:`dg_jax.models.split`.
+        ``(params, apply_fn)``, see :func:`dg_jax.models.split`. The statistics of a
+        network with BatchNorm are those of ``weights`` and part of ``apply_fn``.
 
     Raises:
         KeyError: there is no such network.
+        UserError: ``weights`` is not a file of this network's weights.
     """
-    return functional.split(MODELS[name](num_classes, rngs=nnx.Rngs(key)))
+    module = MODELS[name](num_classes, rngs=nnx.Rngs(key))
+    if weights is not None:
+        weights_files.load(weights, name, module, module.last_layer)
+    return functional.split(module)
 
 
 def check(name: str, image_size: int) -> None:

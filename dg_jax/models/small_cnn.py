@@ -1,5 +1,7 @@
 """A small network for small pictures, quick to train on a CPU."""
 
+from typing import ClassVar
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,8 @@ class SmallCNN(nnx.Module):
         >>> SmallCNN(8, rngs=nnx.Rngs(0))(jnp.ones((2, 32, 32, 3))).shape
         (2, 8)
     """
+
+    last_layer: ClassVar[str] = "dense"
 
     def __init__(self, num_classes: int, *, rngs: nnx.Rngs):
         self.conv1 = layers.conv(3, 32, 3, stride=2, padding=1, rngs=rngs)

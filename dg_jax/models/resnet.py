@@ -1,0 +1,165 @@
+"""ResNet-18 and ResNet-50, whose BatchNorm statistics are frozen."""
+
+from typing import ClassVar
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from dg_jax.models import layers
+
+
+def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1, rngs: nnx.Rngs) -> nnx.Conv:
+    """A square convolution without a bias, since a BatchNorm with one follows; torchvision's initialisation."""
+    return nnx.Conv(
+        inputs,
+        outputs,
+        (size, size),
+        strides=stride,
+        padding=size // 2,
+        use_bias=False,
+        kernel_init=nnx.initializers.variance_scaling(2.0, "fan_out", "normal"),
+        rngs=rngs,
+    )
+
+
+class FrozenBatchNorm(nnx.Module):
+    """Normalises ``[B, H, W, C]`` by statistics that no batch changes: ``(x - mean) / √(var + 1e-5) · scale + bias``.
+
+    ``scale`` and ``bias`` are parameters. ``mean`` and ``var`` are not (``nnx.BatchStat``):
+    no gradient, combiner, L2 term or optimizer touches them. They are 0 and 1 until
+    pretrained ones are loaded.
+    """
+
+    def __init__(self, features: int):
+        self.scale = nnx.Param(jnp.ones(features, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(features, jnp.float32))
+        self.mean = nnx.BatchStat(jnp.zeros(features, jnp.float32))
+        self.var = nnx.BatchStat(jnp.ones(features, jnp.float32))
+
+    def __call__(self, x: chex.Array) -> chex.Array:
+        return (x - self.mean[...]) * (jax.lax.rsqrt(self.var[...] + 1e-5) * self.scale[...]) + self.bias[...]
+
+
+class BasicBlock(nnx.Module):
+    """Two 3 × 3 convolutions beside a shortcut."""
+
+    expansion: ClassVar[int] = 1
+
+    def __init__(self, inputs: int, width: int, stride: int, *, rngs: nnx.Rngs):
+        self.conv1 = _conv(inputs, width, 3, stride=stride, rngs=rngs)
+        self.bn1 = FrozenBatchNorm(width)
+        self.conv2 = _conv(width, width, 3, rngs=rngs)
+        self.bn2 = FrozenBatchNorm(width)
+
+    def __call__(self, x: chex.Array) -> chex.Array:
+        x = jax.nn.relu(self.bn1(self.conv1(x)))
+        return self.bn2(self.conv2(x))
+
+
+class Bottleneck(nnx.Module):
+    """1 × 1, 3 × 3 and 1 × 1 convolutions beside a shortcut; the 3 × 3 has the stride (torchvision's "v1.5")."""
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(self, inputs: int, width: int, stride: int, *, rngs: nnx.Rngs):
+        self.conv1 = _conv(inputs, width, 1, rngs=rngs)
+        self.bn1 = FrozenBatchNorm(width)
+        self.conv2 = _conv(width, width, 3, stride=stride, rngs=rngs)
+        self.bn2 = FrozenBatchNorm(width)
+        self.conv3 = _conv(width, width * self.expansion, 1, rngs=rngs)
+        self.bn3 = FrozenBatchNorm(width * self.expansion)
+
+    def __call__(self, x: chex.Array) -> chex.Array:
+        x = jax.nn.relu(self.bn1(self.conv1(x)))
+        x = jax.nn.relu(self.bn2(self.conv2(x)))
+        return self.bn3(self.conv3(x))
+
+
+class Stage(nnx.Module):
+    """``depth`` residual blocks; the first has the stride and, where it changes the shape, a projected shortcut."""
+
+    def __init__(self, block, inputs: int, width: int, depth: int, stride: int, *, rngs: nnx.Rngs):
+        outputs = width * block.expansion
+        self.depth = depth
+        self.block0 = block(inputs, width, stride, rngs=rngs)
+        self.projects = stride != 1 or inputs != outputs
+        if self.projects:
+            self.shortcut_conv = _conv(inputs, outputs, 1, stride=stride, rngs=rngs)
+            self.shortcut_bn = FrozenBatchNorm(outputs)
+        for i in range(1, depth):
+            setattr(self, f"block{i}", block(outputs, width, 1, rngs=rngs))
+
+    def __call__(self, x: chex.Array) -> chex.Array:
+        shortcut = self.shortcut_bn(self.shortcut_conv(x)) if self.projects else x
+        x = jax.nn.relu(self.block0(x) + shortcut)
+        for i in range(1, self.depth):
+            x = jax.nn.relu(getattr(self, f"block{i}")(x) + x)
+        return x
+
+
+class _ResNet(nnx.Module):
+    last_layer: ClassVar[str] = "dense"
+
+    def __init__(self, block, depths: tuple[int, int, int, int], num_classes: int, *, rngs: nnx.Rngs):
+        self.conv1 = _conv(3, 64, 7, stride=2, rngs=rngs)
+        self.bn1 = FrozenBatchNorm(64)
+        self.layer1 = Stage(block, 64, 64, depths[0], 1, rngs=rngs)
+        self.layer2 = Stage(block, 64 * block.expansion, 128, depths[1], 2, rngs=rngs)
+        self.layer3 = Stage(block, 128 * block.expansion, 256, depths[2], 2, rngs=rngs)
+        self.layer4 = Stage(block, 256 * block.expansion, 512, depths[3], 2, rngs=rngs)
+        self.dense = layers.dense(512 * block.expansion, num_classes, rngs=rngs)
+
+    def __call__(self, images: chex.Array, *, key: chex.PRNGKey | None = None, train: bool = False) -> chex.Array:
+        """Maps float images ``[B, H, W, 3]`` to logits ``[B, classes]``."""
+        del key, train  # no dropout, and BatchNorm is the same in training and evaluation
+        x = jax.nn.relu(self.bn1(self.conv1(images)))
+        # Nothing after a ReLU is below zero, so zeros around it are never a maximum that -inf would not be.
+        x = layers.max_pool(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 3, 2)
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+        return self.dense(jnp.mean(x, axis=(1, 2)))
+
+
+class ResNet18(_ResNet):
+    """The ResNet-18 whose ImageNet weights torchvision publishes, with frozen BatchNorm statistics.
+
+    BatchNorm normalises by the mean and variance that came with the weights
+    (``--weights``), in training as in evaluation, as is usual when fine-tuning for domain
+    generalization (DomainBed does so): a batch of several domains has statistics of none
+    of them. Its scale and bias do train. Without weights the mean is 0 and the variance
+    1, that is, nothing is normalised. The statistics are not among the parameters.
+
+    Input is NHWC of any size, 224 px in ImageNet; 11,180,103 parameters with 7 classes.
+
+    Reference:
+        He et al., "Deep residual learning for image recognition", CVPR 2016.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from flax import nnx
+        >>> shapes = jax.eval_shape(lambda: ResNet18(7, rngs=nnx.Rngs(0))(jnp.ones((2, 224, 224, 3))))
+        >>> shapes.shape
+        (2, 7)
+    """
+
+    def __init__(self, num_classes: int, *, rngs: nnx.Rngs):
+        super().__init__(BasicBlock, (2, 2, 2, 2), num_classes, rngs=rngs)
+
+
+class ResNet50(_ResNet):
+    """The ResNet-50 whose ImageNet weights torchvision publishes, with frozen BatchNorm statistics.
+
+    As :class:`ResNet18`, of bottlenecks; 23,522,375 parameters with 7 classes.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from flax import nnx
+        >>> shapes = jax.eval_shape(lambda: ResNet50(7, rngs=nnx.Rngs(0))(jnp.ones((2, 224, 224, 3))))
+        >>> shapes.shape
+        (2, 7)
+    """
+
+    def __init__(self, num_classes: int, *, rngs: nnx.Rngs):
+        super().__init__(Bottleneck, (3, 4, 6, 3), num_classes, rngs=rngs)

@@ -1,0 +1,118 @@
+"""Pretrained weights from a safetensors file.
+
+A tensor's name in the file is its path in the parameters joined by dots, such as
+``conv1.kernel`` or ``layer1.block0.bn1.mean``.
+"""
+
+import pathlib
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from flax import nnx
+
+from dg_jax import errors
+
+CONVERTERS = {
+    "alexnet": "third_party/torchvision_alexnet/convert.py",
+    "resnet18": "third_party/torchvision_resnet/convert.py",
+    "resnet50": "third_party/torchvision_resnet/convert.py",
+}
+
+
+def named_arrays(module: nnx.Module) -> dict[str, nnx.Variable]:
+    """Returns a module's parameters and statistics by their names in a weights file.
+
+    Example:
+        >>> from dg_jax import models
+        >>> network = nnx.eval_shape(lambda: models.SmallCNN(8, rngs=nnx.Rngs(0)))
+        >>> named_arrays(network)["dense.kernel"].shape
+        (128, 8)
+    """
+    state = nnx.state(module, (nnx.Param, nnx.BatchStat))
+    return {".".join(map(str, path)): variable for path, variable in nnx.to_flat_state(state)}
+
+
+def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Reads a safetensors file.
+
+    Returns:
+        Its tensors by name, and its metadata.
+
+    Raises:
+        UserError: it cannot be read, is no safetensors file, is cut short, or holds a
+            tensor of a type that NumPy lacks.
+    """
+    if not path.is_file():
+        raise errors.UserError(f"{path}: there is no such file")
+    tensors = {}
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            for name in file.keys():  # noqa: SIM118 (it is no dict)
+                try:
+                    tensors[name] = file.get_tensor(name)
+                except (TypeError, AttributeError) as error:
+                    dtype = file.get_slice(name).get_dtype()
+                    raise errors.UserError(f"{path}: tensor {name!r} is {dtype}, not float32") from error
+            return tensors, file.metadata() or {}
+    except OSError as error:
+        raise errors.UserError(f"{path} cannot be read: {error}") from error
+    except safetensors.SafetensorError as error:
+        raise errors.UserError(f"{path} is not a whole safetensors file: {error}") from error
+
+
+def check(
+    path: pathlib.Path, tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], advice: str
+) -> None:
+    """Raises a ``UserError`` that names the tensor unless ``tensors`` are just those of ``shapes``, float32 and finite.
+
+    The message begins with ``path`` and ends with ``advice``.
+    """
+    for name in sorted(shapes.keys() - tensors.keys()):
+        raise errors.UserError(f"{path}: there is no tensor {name!r}{advice}")
+    for name in sorted(tensors.keys() - shapes.keys()):
+        raise errors.UserError(f"{path}: there is a tensor {name!r} too many{advice}")
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tensor.shape != shape:
+            raise errors.UserError(f"{path}: tensor {name!r} has shape {tensor.shape}, not {shape}{advice}")
+        if tensor.dtype != np.float32:
+            raise errors.UserError(f"{path}: tensor {name!r} is {tensor.dtype}, not float32{advice}")
+        if not np.isfinite(tensor).all():
+            raise errors.UserError(f"{path}: tensor {name!r} has values that are NaN or infinite{advice}")
+
+
+def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str) -> None:
+    """Sets a network's parameters and statistics, all but its last layer's, to those of a file.
+
+    The last layer keeps its fresh weights: the file may have it for any number of classes,
+    or not at all.
+
+    Args:
+        path: a safetensors file. If its metadata says ``model``, it has to be this one.
+        model: the network's name in ``MODELS``.
+        module: the network, changed in place.
+        last_layer: the name of its last layer.
+
+    Raises:
+        UserError: the file cannot be read or is another network's; a tensor is missing,
+            too many, of another shape, not float32 or not finite.
+    """
+    converter = CONVERTERS.get(model)
+    advice = f"; {converter} makes such a file of the published weights" if converter else ""
+    try:
+        tensors, metadata = read(path)
+    except errors.UserError as error:
+        raise errors.UserError(f"{error}{advice}") from error
+    other = metadata.get("model", model)
+    if other != model:
+        raise errors.UserError(f"{path}: these are weights of {other!r}, not of {model}{advice}")
+    if converter and any(name.endswith(".weight") for name in tensors):
+        raise errors.UserError(f"{path}: the tensors have PyTorch's names; convert the file with {converter}")
+    last = [f"{last_layer}.{leaf}" for leaf in ("kernel", "bias")]
+    variables = {name: variable for name, variable in named_arrays(module).items() if name not in last}
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in last}
+    check(path, tensors, {name: variable.shape for name, variable in variables.items()}, advice)
+    for name, variable in variables.items():
+        variable[...] = jnp.asarray(tensors[name])
