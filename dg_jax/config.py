@@ -19,7 +19,8 @@ class RunConfig:
     """
 
     dataset: str = "emoji"
-    """Which dataset: emoji."""
+    """Which dataset: emoji, or one you have downloaded: pacs, vlcs, office_home, terra_incognita, domain_net, or
+    folder for any tree DOMAIN/CLASS/PICTURE."""
     preset: Literal["dataset", "paper"] = "dataset"
     """Where the other defaults come from."""
     strategy: str = "agr_sum"
@@ -27,9 +28,9 @@ class RunConfig:
     combiner: str | None = None
     """Another combiner than the strategy's own: deep_all, agr_sum, agr_rand, pcgrad or group_dro."""
     domains: tuple[str, ...] = ()
-    """The domains that take part, the target among them."""
+    """The domains that take part, the target among them. By default all of a downloaded dataset."""
     target: str = ""
-    """The domain held out for testing; all the others are sources."""
+    """The domain held out for testing; all the others are sources. Short names will do, as S for sketch."""
     seed: int = 0
     """Seed of the split, the initial weights, the batches, dropout and the combiner."""
     iterations: int = 300
@@ -43,10 +44,20 @@ class RunConfig:
     val_every: int = 20
     """Steps between two validations."""
     model: str = "small_cnn"
-    """Which network: small_cnn or alexnet."""
+    """Which network: small_cnn, alexnet, resnet18 or resnet50."""
+    weights: pathlib.Path | None = None
+    """Pretrained weights as .safetensors, made by a convert.py in third_party/. All but the last layer is taken."""
+    batch_norm: Literal["frozen"] = "frozen"
+    """What becomes of batch normalisation in a ResNet: its statistics stay those of --weights."""
     image_size: int = 32
     """Height and width of the images, in pixels."""
     data_dir: pathlib.Path | None = None
+    """The folder of a downloaded dataset, with a folder for each domain in it."""
+    splits_dir: pathlib.Path | None = None
+    """Published split files (DOMAIN_train.txt and so on, or PACS's kfold lists) in place of a split by seed."""
+    skip_damaged: bool = False
+    """Leave out pictures that cannot be read, and record which."""
+    prepared_dir: pathlib.Path | None = None
     """Where prepared datasets are kept. By default TFDS's own directory, ~/tensorflow_datasets."""
     results_dir: pathlib.Path = pathlib.Path("results")
     """Where runs are written, as DATASET/TARGET/STRATEGY/seed-SEED."""
@@ -74,20 +85,6 @@ class RunConfig:
         return dataclasses.asdict(getattr(self, method)) if method in settings.RANGES else {}
 
 
-PRESETS: dict[str, dict] = {
-    "emoji": {
-        "domains": registry.DATASETS["emoji"].default_domains,
-        "target": "windows",
-        "iterations": 300,
-        "batch_size": 64,
-        "learning_rate": 1e-3,
-        "weight_decay": 5e-5,
-        "val_every": 20,
-        "model": "small_cnn",
-        "image_size": 32,
-    },
-}
-
 # Sections 4.1 and 4.2 of the paper.
 PAPER = {
     "iterations": 1000,
@@ -99,6 +96,19 @@ PAPER = {
     "image_size": 224,
 }
 
+# Where a dataset has no entry, its preset is the paper's.
+PRESETS: dict[str, dict] = {
+    "emoji": {
+        "iterations": 300,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "weight_decay": 5e-5,
+        "val_every": 20,
+        "model": "small_cnn",
+        "image_size": 32,
+    },
+}
+
 
 def defaults(dataset: str = "emoji", preset: str = "dataset") -> RunConfig:
     """Returns the configuration that the command line starts from.
@@ -106,22 +116,49 @@ def defaults(dataset: str = "emoji", preset: str = "dataset") -> RunConfig:
     Raises:
         UserError: there is no such dataset.
     """
-    registry.get(dataset)
-    values = PRESETS[dataset] | (PAPER if preset == "paper" else {})
-    return RunConfig(dataset=dataset, preset=preset, **values)  # type: ignore[arg-type]
+    spec = registry.get(dataset)
+    values = PAPER if preset == "paper" else PRESETS.get(dataset, PAPER)
+    return RunConfig(
+        dataset=dataset,
+        preset=preset,  # type: ignore[arg-type]
+        domains=spec.default_domains,
+        target=spec.default_target,
+        **values,
+    )
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """Returns the configuration with ``~`` replaced, and with domains by their full names.
+
+    Raises:
+        UserError: the domains are read off ``data_dir``, and it cannot be read.
+    """
+    paths = {}
+    for name in ("data_dir", "splits_dir", "prepared_dir", "results_dir", "weights"):
+        path = getattr(config, name)
+        paths[name] = path and path.expanduser()  # a shell leaves the ~ of --results-dir=~/runs as it is
+    domains = config.domains or registry.domains(config.dataset, paths["data_dir"])
+    return dataclasses.replace(
+        config,
+        domains=tuple(registry.full_name(config.dataset, domain) for domain in domains),
+        target=registry.full_name(config.dataset, config.target),
+        **paths,
+    )
 
 
 def check(config: RunConfig) -> None:
     """Raises a ``UserError`` that names the flag if the configuration cannot be run."""
-    spec = registry.get(config.dataset)
+    known = registry.domains(config.dataset, config.data_dir)
     methods = config.methods
     for domain in config.domains:
-        if domain not in spec.domains:
-            raise errors.unknown(f"domain in --domains for --dataset={config.dataset}:", domain, spec.domains)
+        if domain not in known:
+            raise errors.unknown(f"domain in --domains for --dataset={config.dataset}:", domain, known)
     if len(set(config.domains)) != len(config.domains):
         raise errors.UserError(f"--domains names a domain twice: {' '.join(config.domains)}")
-    if config.target not in spec.domains:
-        raise errors.unknown(f"--target for --dataset={config.dataset}:", config.target, spec.domains)
+    if not config.target:
+        raise errors.UserError(f"--target: name the domain to hold out; there are: {', '.join(known)}")
+    if config.target not in known:
+        raise errors.unknown(f"--target for --dataset={config.dataset}:", config.target, known)
     if config.target not in config.domains:
         raise errors.UserError(
             f"--target={config.target} is not among --domains {' '.join(config.domains)}; "
@@ -141,6 +178,13 @@ def check(config: RunConfig) -> None:
     if not 0 <= config.seed < 2**32:
         raise errors.UserError(f"--seed={config.seed}: give a whole number from 0 to 4294967295")
     _check_methods(config, {methods.objective, methods.combiner})
+    if registry.get(config.dataset).layout is None:
+        for name in ("data_dir", "splits_dir"):
+            if getattr(config, name):
+                raise errors.UserError(
+                    f"{flag(name)} is for downloaded datasets; --dataset={config.dataset} is made from Python packages "
+                    "(--prepared-dir says where it is kept)"
+                )
     if config.resume and config.overwrite:
         raise errors.UserError("--resume and --overwrite exclude each other; give one of them")
 

@@ -17,7 +17,7 @@ import tyro
 from rich import console, table
 
 from dg_jax import errors, strategies
-from dg_jax.config import RunConfig, check, defaults
+from dg_jax.config import RunConfig, check, defaults, resolve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +37,9 @@ def parse(arguments: Sequence[str]) -> RunConfig:
     """
     base, _ = _cli(_Base, arguments, add_help=False, return_unknown_args=True)
     config = _cli(RunConfig, arguments, prog="python -m dg_jax.run", default=defaults(base.dataset, base.preset))
+    config = resolve(config)
     check(config)
-    # A shell leaves the ~ of --results-dir=~/runs as it is.
-    data_dir = config.data_dir and config.data_dir.expanduser()
-    return dataclasses.replace(config, data_dir=data_dir, results_dir=config.results_dir.expanduser())
+    return config
 
 
 def _cli(kind, arguments: Sequence[str], **options):
@@ -82,10 +81,13 @@ def run(config: RunConfig) -> dict:
         return finished
     data = prepared.load(
         config.dataset,
-        config.domains,
+        {domain: ("test",) if domain == config.target else ("train", "validation") for domain in config.domains},
         image_size=config.image_size,
         split_seed=config.seed,
         data_dir=config.data_dir,
+        prepared_dir=config.prepared_dir,
+        splits_dir=config.splits_dir,
+        skip_damaged=config.skip_damaged,
     )
     for domain in config.sources:
         size = len(data.domains[domain]["train"].label)
@@ -93,10 +95,10 @@ def run(config: RunConfig) -> dict:
             raise errors.UserError(
                 f"--batch-size={config.batch_size} is larger than the training part of {domain}, {size} images"
             )
-    record.open_folder(config, folder)
     weights_key = keys.key_for(config.seed, keys.Purpose.WEIGHTS)
-    params, apply_fn = models.create(config.model, len(data.classes), weights_key)
-    return loop.train(config, data, params, apply_fn, folder)
+    network = models.create(config.model, len(data.classes), weights_key, config.weights)
+    record.open_folder(config, folder)
+    return loop.train(config, data, *network, folder)
 
 
 def show(result: dict) -> None:

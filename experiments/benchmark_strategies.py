@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 
 from dg_jax import config, models, strategies
-from dg_jax.data import dataset
+from dg_jax.data import dataset, feed
 from dg_jax.training import step
 
 NUM_CLASSES = 8
@@ -35,13 +35,13 @@ class Benchmark:
     """Steps in one measurement."""
 
 
-def compiled_step(strategy: str, sources: list[dataset.Part]):
+def compiled_step(strategy: str, batches: feed.Feed):
     """Returns a compiled step of the default run with ``strategy`` and its first state."""
     run_config = dataclasses.replace(config.defaults("emoji"), strategy=strategy)
     params, apply_fn = models.create(run_config.model, NUM_CLASSES, jax.random.key(0))
-    trainer = step.make_trainer(run_config, apply_fn, params, sources)
+    trainer = step.make_trainer(run_config, apply_fn, params, batches)
     state = trainer.init(jax.tree.map(jnp.copy, params))
-    return jax.jit(trainer.step, donate_argnums=0).lower(state, sources).compile(), state
+    return jax.jit(trainer.step, donate_argnums=0).lower(state, batches.like).compile(), state
 
 
 def main() -> None:
@@ -49,22 +49,21 @@ def main() -> None:
     shared = config.defaults("emoji")
     rng = np.random.default_rng(0)
     shape = (IMAGES_PER_SOURCE, shared.image_size, shared.image_size, 3)
-    sources = jax.device_put(
-        [
-            dataset.Part(
-                rng.integers(0, 256, shape, dtype=np.uint8),
-                rng.integers(0, NUM_CLASSES, IMAGES_PER_SOURCE).astype(np.int32),
-            )
-            for _ in shared.sources
-        ]
-    )
-    compiled = {strategy: compiled_step(strategy, sources) for strategy in strategies.STRATEGIES}
+    sources = [
+        dataset.Part(
+            rng.integers(0, 256, shape, dtype=np.uint8),
+            rng.integers(0, NUM_CLASSES, IMAGES_PER_SOURCE).astype(np.int32),
+        )
+        for _ in shared.sources
+    ]
+    batches = feed.domain_batches(sources, jax.random.key(0), shared.batch_size)
+    compiled = {strategy: compiled_step(strategy, batches) for strategy in strategies.STRATEGIES}
     seconds: dict[str, list[float]] = {strategy: [] for strategy in compiled}
     for _ in range(benchmark.repetitions + 1):
         for strategy, (take_step, state) in compiled.items():
             start = time.perf_counter()
             for _ in range(benchmark.steps):
-                state, metrics = take_step(state, sources)
+                state, metrics = take_step(state, batches.like)
             jax.block_until_ready((state, metrics))
             seconds[strategy].append((time.perf_counter() - start) / benchmark.steps)
             compiled[strategy] = (take_step, state)

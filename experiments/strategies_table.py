@@ -31,7 +31,7 @@ class Sweep:
     """The domain held out."""
     seeds: int = 3
     """How many seeds, from 0."""
-    data_dir: pathlib.Path | None = None
+    prepared_dir: pathlib.Path | None = None
     """Where prepared datasets are kept."""
     results_dir: pathlib.Path = pathlib.Path("results")
     """Where runs are written and looked for."""
@@ -47,7 +47,7 @@ def configure(sweep: Sweep, strategy: str, seed: int) -> config.RunConfig:
         target=sweep.target,
         seed=seed,
         irm=irm,
-        data_dir=sweep.data_dir,
+        prepared_dir=sweep.prepared_dir,
         results_dir=sweep.results_dir,
         resume=True,
     )

@@ -1,10 +1,20 @@
+import os
+import tempfile
+
 import chex
 import hypothesis
+import jax
 import pytest
 
 # The first example of a property compiles; its time says nothing.
 hypothesis.settings.register_profile("jax", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("jax")
+
+# Many tests compile the same tiny programs; the workers of pytest-xdist, which inherit the variable, share them.
+_compiled = os.environ.setdefault("DG_JAX_TEST_COMPILED", tempfile.mkdtemp(prefix="dg_jax-compiled-"))
+jax.config.update("jax_compilation_cache_dir", _compiled)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(autouse=True)
@@ -13,10 +23,11 @@ def _count_traces_of_this_test_only():
 
 
 @pytest.fixture(scope="session")
-def emoji_dir(tmp_path_factory):
-    """A TFDS directory with the emoji dataset prepared, once for all tests."""
+def emoji_dir(tmp_path_factory, worker_id):
+    """A TFDS directory with the emoji dataset prepared, once for all tests and workers."""
     from dg_jax.data import prepared
 
-    folder = tmp_path_factory.mktemp("tfds")
-    prepared.load("emoji", ("apple",), image_size=32, split_seed=0, data_dir=folder)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "tfds"
+    prepared.load("emoji", {"apple": ("train",)}, image_size=8, split_seed=0, prepared_dir=folder)
     return folder

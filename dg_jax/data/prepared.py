@@ -1,83 +1,142 @@
 """Opens a dataset that TFDS has prepared, preparing it first where it is not yet."""
 
-import concurrent.futures
 import contextlib
+import fcntl
 import io
-import os
 import pathlib
 import sys
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from dg_jax import errors
-from dg_jax.data import dataset, registry, splits
+from dg_jax.data import builder, dataset, image_tree, registry, split_files, splits
+
+# Decoded pictures beyond this are read from disk at each step. PACS, VLCS, Office-Home and Terra Incognita stay below.
+MOST_BYTES_IN_MEMORY = 4 * 2**30
 
 
 def load(
     name: str,
-    domains: tuple[str, ...],
+    parts: dict[str, tuple[str, ...]],
     *,
     image_size: int,
     split_seed: int,
     data_dir: pathlib.Path | None = None,
+    prepared_dir: pathlib.Path | None = None,
+    splits_dir: pathlib.Path | None = None,
+    skip_damaged: bool = False,
 ) -> dataset.MultiDomainDataset:
-    """Reads the domains of a dataset into memory, split and at the size wanted.
+    """Opens domains of a dataset, split and at the size wanted.
 
     Args:
         name: a dataset of :data:`dg_jax.data.registry.DATASETS`.
-        domains: which of its domains.
+        parts: for each of the domains that take part, which of the parts ``"train"``,
+            ``"validation"`` and ``"test"`` to read.
         image_size: height and width in pixels; images are resized bilinearly.
         split_seed: see :func:`dg_jax.data.splits.split_concepts`.
-        data_dir: where TFDS keeps prepared data; its own default if ``None``.
+        data_dir: the downloaded pictures, for datasets that are made from such.
+        prepared_dir: where TFDS keeps prepared data; its own default if ``None``.
+        splits_dir: split files to use in place of a split by seed; see
+            :func:`dg_jax.data.split_files.read`.
+        skip_damaged: go on without files that cannot be read.
+
+    Returns:
+        The parts in memory, or, where they would take more than 4 GiB at the size at which
+        they are stored, as :class:`dg_jax.data.dataset.StoredPart`.
 
     Raises:
-        UserError: what the dataset is made from is missing or has other contents, or
-            ``data_dir`` cannot be written.
+        UserError: what the dataset is made from is missing, damaged or has other contents,
+            a split file does not fit it, or ``prepared_dir`` cannot be written.
     """
-    builder = _prepare(name, data_dir)
-    images, labels, concepts = {}, {}, {}
-    for domain in domains:
-        source = builder.as_data_source(split=domain, decoders={"image": tfds.decode.SkipDecoding()})
-        examples = sorted(source.__getitems__(range(len(source))), key=lambda example: example["concept"])
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            decoded = pool.map(lambda example: _decode(example["image"], image_size), examples)
-        images[domain] = np.stack(list(decoded))
-        labels[domain] = np.array([example["label"] for example in examples], np.int32)
-        concepts[domain] = np.array([example["concept"].decode() for example in examples])
+    source = _prepare(name, data_dir, prepared_dir)
+    index = source.read_index()
+    _report(name, index, tuple(parts), skip_damaged)
+    labels = {domain: np.array(index.labels[domain], np.int32) for domain in parts}
+    if splits_dir is None:
+        concepts = {domain: np.array(index.concepts[domain]) for domain in parts}
+        rows = splits.rows_of_parts(concepts, splits.split_concepts(concepts, labels, split_seed))
+    else:
+        rows = split_files.read(splits_dir, name, index, parts)
 
-    parts = splits.split_concepts(concepts, labels, split_seed)
-    split_domains = {}
-    for domain in domains:
-        part_of = np.array([parts[concept] for concept in concepts[domain].tolist()])
-        split_domains[domain] = {
-            part: dataset.Part(images[domain][part_of == part], labels[domain][part_of == part])
-            for part in splits.FRACTIONS
-        }
-    return dataset.MultiDomainDataset(name, tuple(builder.info.features["label"].names), split_domains)
+    images = sum(len(rows[domain][part]) for domain, wanted in parts.items() for part in wanted)
+    fits = images * source.SIZE**2 * 3 <= MOST_BYTES_IN_MEMORY
+    domains: dict[str, dict[str, dataset.AnyPart]] = {}
+    for domain, wanted in parts.items():
+        records = source.as_data_source(domain, decoders={"image": tfds.decode.SkipDecoding()})
+        domains[domain] = {}
+        for part in wanted:
+            chosen = rows[domain][part]
+            stored = dataset.StoredPart(records, chosen, labels[domain][chosen], image_size)
+            domains[domain][part] = stored.in_memory() if fits else stored
+    return dataset.MultiDomainDataset(name, tuple(index.classes), domains, tuple(file for file, _ in index.damaged))
 
 
-def _prepare(name: str, data_dir: pathlib.Path | None) -> tfds.core.DatasetBuilder:
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
-    try:
+def _prepare(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Path | None) -> builder.PictureBuilder:
+    layout, config, ignored = registry.get(name).layout, None, []
+    if layout is not None:
+        if data_dir is None:
+            raise errors.UserError(registry.DATA_DIR_MISSING.format(name))
+        tree = image_tree.scan(data_dir, layout, name)
+        config = tfds.core.BuilderConfig(name=tree.fingerprint[:16], description=str(data_dir))
+        ignored = tree.ignored
+
+    def open_builder() -> builder.PictureBuilder:
         # array_record is the one format that TFDS writes and reads without TensorFlow.
-        builder = registry.builder_class(name)(data_dir=data_dir, file_format="array_record")
-        if not builder.is_prepared():
-            # TFDS says on stdout that it downloads, also where it does not.
-            with contextlib.redirect_stdout(io.StringIO()):
-                builder.download_and_prepare()
+        return registry.builder_class(name)(config=config, data_dir=prepared_dir, file_format="array_record")
+
+    try:
+        source = open_builder()
+        if source.is_prepared():
+            return source
+        with _locked(source.data_path.parent):
+            source = open_builder()
+            if not source.is_prepared():  # while this process waited for the lock, another may have done it
+                if ignored:
+                    _warn(f"{name}: passed over, having no ending of a picture: {_listed(ignored)}")
+                # TFDS says on stdout that it downloads, also where it does not.
+                with contextlib.redirect_stdout(io.StringIO()):
+                    source.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=data_dir))
     except OSError as error:
         raise errors.UserError(
-            f"--data-dir: cannot prepare {name}: {error.strerror}: {error.filename}; give a folder that can be written"
+            f"--prepared-dir: cannot prepare {name}: {error.strerror}: {error.filename}; "
+            "give a folder that can be written"
         ) from error
-    return builder
+    return source
 
 
-def _decode(encoded: bytes, image_size: int) -> np.ndarray:
-    with Image.open(io.BytesIO(encoded)) as image:
-        picture = image.convert("RGB")
-    if picture.size != (image_size, image_size):
-        picture = picture.resize((image_size, image_size), Image.Resampling.BILINEAR)
-    return np.asarray(picture)
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path):
+    """Lets one process at a time prepare a dataset; the lock goes with the process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _report(name: str, index: builder.Index, domains: tuple[str, ...], skip_damaged: bool) -> None:
+    """Speaks of damaged files, and of domains that have not as many pictures as published."""
+    damaged = [f"{file} ({reason})" for file, reason in index.damaged]
+    if damaged and not skip_damaged:
+        raise errors.UserError(
+            f"{name}: damaged files, {len(damaged)} in number: {_listed(damaged)}; "
+            "mend or remove them, or leave them out with --skip-damaged"
+        )
+    if damaged:
+        _warn(f"{name}: left out damaged files, {len(damaged)} in number: {_listed(damaged)}")
+    for domain in domains:
+        if not index.labels[domain]:
+            raise errors.UserError(f"{name}: {domain} has no pictures left, all are damaged")
+    for domain, published in registry.get(name).published.items():
+        found = len(index.labels[domain])
+        if found != published:
+            _warn(f"{name}: {domain} has {found} pictures, published are {published}")
+
+
+def _listed(items: list[str]) -> str:
+    more = f" (and {len(items) - 10} more)" if len(items) > 10 else ""
+    return "; ".join(items[:10]) + more
+
+
+def _warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr)

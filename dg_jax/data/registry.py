@@ -2,8 +2,12 @@
 
 import dataclasses
 import importlib
+import pathlib
 
 from dg_jax import errors
+from dg_jax.data import image_tree
+
+DATA_DIR_MISSING = "--dataset={} is made from a download: --data-dir=FOLDER says where it is unpacked"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,13 +16,28 @@ class DatasetSpec:
 
     Attributes:
         builder: ``module:class`` of its TFDS builder, whose splits are the domains.
-        domains: all domains there are.
+        domains: all domains there are; empty if they are read off the user's folders.
         default_domains: the domains used unless others are asked for.
+        default_target: the domain held out unless another is asked for.
+        short: other names of domains for the command line.
+        layout: how its download is arranged; ``None`` if it needs none.
+        published: how many pictures each domain has by its authors.
     """
 
     builder: str
-    domains: tuple[str, ...]
-    default_domains: tuple[str, ...]
+    domains: tuple[str, ...] = ()
+    default_domains: tuple[str, ...] = ()
+    default_target: str = ""
+    short: dict[str, str] = dataclasses.field(default_factory=dict)
+    layout: image_tree.Layout | None = None
+    published: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+def _downloaded(
+    builder: str, layout: image_tree.Layout, short: dict[str, str], default_target: str, published: dict[str, int]
+) -> DatasetSpec:
+    domains = tuple(layout.domains)
+    return DatasetSpec(f"dg_jax.data.trees:{builder}", domains, domains, default_target, short, layout, published)
 
 
 DATASETS = {
@@ -26,7 +45,109 @@ DATASETS = {
         builder="dg_jax.data.emoji:Emoji",
         domains=("apple", "facebook", "google", "joypixels", "samsung", "twitter", "windows"),
         default_domains=("apple", "google", "twitter", "windows"),
+        default_target="windows",
     ),
+    "pacs": _downloaded(
+        "Pacs",
+        image_tree.Layout(
+            domains={name: (name,) for name in ("art_painting", "cartoon", "photo", "sketch")},
+            classes={name: (name,) for name in ("dog", "elephant", "giraffe", "guitar", "horse", "house", "person")},
+            roots=("kfold", "PACS", "PACS/kfold"),
+        ),
+        short={"A": "art_painting", "C": "cartoon", "P": "photo", "S": "sketch"},
+        default_target="sketch",
+        published={"art_painting": 2048, "cartoon": 2344, "photo": 1670, "sketch": 3929},
+    ),
+    "vlcs": _downloaded(
+        "Vlcs",
+        image_tree.Layout(
+            domains={
+                "caltech101": ("Caltech101", "CALTECH"),
+                "labelme": ("LabelMe",),
+                "sun09": ("SUN09", "SUN"),
+                "voc2007": ("VOC2007", "PASCAL"),
+            },
+            classes={
+                "bird": ("bird", "0"),
+                "car": ("car", "1"),
+                "chair": ("chair", "2"),
+                "dog": ("dog", "3"),
+                "person": ("person", "4"),
+            },
+            roots=("VLCS",),
+            parts=(("full",), ("train", "crossval", "test")),
+        ),
+        short={"C": "caltech101", "L": "labelme", "S": "sun09", "V": "voc2007", "P": "voc2007"},
+        default_target="caltech101",
+        published={"caltech101": 1415, "labelme": 2656, "sun09": 3282, "voc2007": 3376},
+    ),
+    "office_home": _downloaded(
+        "OfficeHome",
+        image_tree.Layout(
+            domains={
+                "art": ("Art",),
+                "clipart": ("Clipart",),
+                "product": ("Product",),
+                "real_world": ("Real World",),
+            },
+            num_classes=65,
+            roots=("OfficeHomeDataset_10072016", "office_home", "OfficeHome"),
+        ),
+        short={"A": "art", "C": "clipart", "P": "product", "R": "real_world"},
+        default_target="art",
+        published={"art": 2427, "clipart": 4365, "product": 4439, "real_world": 4357},
+    ),
+    "terra_incognita": _downloaded(
+        "TerraIncognita",
+        image_tree.Layout(
+            domains={name: (name,) for name in ("location_38", "location_43", "location_46", "location_100")},
+            classes={
+                name: (name,)
+                for name in (
+                    "bird",
+                    "bobcat",
+                    "cat",
+                    "coyote",
+                    "dog",
+                    "empty",
+                    "opossum",
+                    "rabbit",
+                    "raccoon",
+                    "squirrel",
+                )
+            },
+            roots=("terra_incognita",),
+        ),
+        short={"L38": "location_38", "L43": "location_43", "L46": "location_46", "L100": "location_100"},
+        default_target="location_100",
+        published={},  # of this selection of places and classes, no count by place is
+    ),
+    "domain_net": _downloaded(
+        "DomainNet",
+        image_tree.Layout(
+            domains={name: (name,) for name in ("clipart", "infograph", "painting", "quickdraw", "real", "sketch")},
+            num_classes=345,
+            roots=("domain_net",),
+        ),
+        short={
+            "C": "clipart",
+            "I": "infograph",
+            "P": "painting",
+            "Q": "quickdraw",
+            "R": "real",
+            "S": "sketch",
+        },
+        default_target="clipart",
+        published={
+            "clipart": 48129,
+            "infograph": 51605,
+            "painting": 72266,
+            "quickdraw": 172500,
+            "real": 172947,
+            "sketch": 69128,
+        },
+    ),
+    "folder": DatasetSpec(builder="dg_jax.data.trees:Folder", layout=image_tree.Layout()),
 }
 
 
@@ -35,6 +156,30 @@ def get(name: str) -> DatasetSpec:
     if name not in DATASETS:
         raise errors.unknown("dataset", name, DATASETS)
     return DATASETS[name]
+
+
+def domains(name: str, data_dir: pathlib.Path | None) -> tuple[str, ...]:
+    """Returns all domains of a dataset.
+
+    Raises:
+        UserError: they are read off ``data_dir``, which is missing or holds none.
+    """
+    spec = get(name)
+    if spec.layout is None:
+        return spec.domains
+    if data_dir is None:
+        raise errors.UserError(DATA_DIR_MISSING.format(name))
+    return spec.domains or image_tree.domain_names(data_dir)
+
+
+def full_name(name: str, domain: str) -> str:
+    """Returns the name of a domain that may be given by a short one, or by that of its folder."""
+    spec = get(name)
+    folders = spec.layout.domains if spec.layout else {}
+    for full, others in folders.items():
+        if image_tree.same_name(domain, (full, *others)):
+            return full
+    return spec.short.get(domain.upper(), domain)
 
 
 def builder_class(name: str):

@@ -32,10 +32,19 @@ def sample_indices(key: chex.PRNGKey, step: chex.Array, num_images: int, batch_s
     Returns:
         Integers ``[batch_size]`` in ``[0, num_images)``, all different.
     """
+    epoch, start = place_in_epoch(step, num_images, batch_size)
+    return jax.lax.dynamic_slice_in_dim(shuffled(key, epoch, num_images), start, batch_size)
+
+
+def place_in_epoch(step: chex.Numeric, num_images: int, batch_size: int) -> tuple[chex.Numeric, chex.Numeric]:
+    """Returns the epoch of a step, and where in the epoch's shuffled images its batch starts."""
     steps_per_epoch = num_images // batch_size
-    epoch, position = step // steps_per_epoch, step % steps_per_epoch
-    shuffled = jax.random.permutation(jax.random.fold_in(key, epoch), num_images)
-    return jax.lax.dynamic_slice_in_dim(shuffled, position * batch_size, batch_size)
+    return step // steps_per_epoch, step % steps_per_epoch * batch_size
+
+
+def shuffled(key: chex.PRNGKey, epoch: chex.Numeric, num_images: int) -> chex.Array:
+    """Returns the order of a source's images in an epoch, integers ``[num_images]``."""
+    return jax.random.permutation(jax.random.fold_in(key, epoch), num_images)
 
 
 def sample_domain_batch(

@@ -41,3 +41,13 @@ def split_concepts(concepts: dict[str, np.ndarray], labels: dict[str, np.ndarray
         for position, name in enumerate(shuffled):
             parts[name] = "train" if position < train else "validation" if position < validation else "test"
     return parts
+
+
+def rows_of_parts(concepts: dict[str, np.ndarray], parts: dict[str, str]) -> dict[str, dict[str, np.ndarray]]:
+    """Returns for each domain and part which examples are in it, integers, ascending by concept."""
+    rows = {}
+    for domain, names in concepts.items():
+        order = np.argsort(names)
+        part_of = np.array([parts[name] for name in names[order].tolist()])
+        rows[domain] = {part: order[part_of == part] for part in FRACTIONS}
+    return rows

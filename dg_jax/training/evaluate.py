@@ -1,5 +1,6 @@
-"""Accuracy and loss over a whole part, in batches of one shape."""
+"""Accuracy and loss over whole parts, in batches of one shape."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import chex
@@ -17,28 +18,22 @@ class Evaluation(NamedTuple):
     loss: float
 
 
-def make_evaluate(apply_fn, batch_size: int = 128):
-    """Builds ``evaluate(params, part) -> Evaluation``.
+def make_evaluate(apply_fn):
+    """Builds ``evaluate(params, batches) -> Evaluation``, with ``batches`` as from :func:`dg_jax.data.feed.passes`.
 
-    Every image counts once: the last batch is filled up with copies of the first image,
-    which a mask leaves out. One program is compiled for each length of ``part``.
+    Every image counts once.
     """
 
     @jax.jit
-    def totals(params, part, index, mask):
-        images = sampling.normalize(part.image[index])
-        logits = apply_fn(params, images, key=None, train=False)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, part.label[index])
-        correct = jnp.argmax(logits, axis=-1) == part.label[index]
-        return jnp.sum(correct & mask), jnp.sum(jnp.where(mask, losses, 0))
+    def totals(params, part, mask):
+        logits = apply_fn(params, sampling.normalize(part.image), key=None, train=False)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, part.label)
+        correct = jnp.argmax(logits, axis=-1) == part.label
+        return jnp.sum(correct & mask), jnp.sum(jnp.where(mask, losses, 0)), jnp.sum(mask)
 
-    def evaluate(params: chex.ArrayTree, part: dataset.Part) -> Evaluation:
-        total = len(part.label)
-        results = []
-        for start in range(0, total, batch_size):
-            index = jnp.arange(start, start + batch_size)
-            results.append(totals(params, part, jnp.where(index < total, index, 0), index < total))
-        correct, loss = (sum(float(result[i]) for result in results) for i in (0, 1))
+    def evaluate(params: chex.ArrayTree, batches: Iterable[tuple[dataset.Part, chex.Array]]) -> Evaluation:
+        results = [totals(params, part, mask) for part, mask in batches]
+        correct, loss, total = (sum(float(result[i]) for result in results) for i in range(3))
         return Evaluation(correct / total, loss / total)
 
     return evaluate

@@ -1,6 +1,8 @@
 """The training loop: steps, validation, selection, checkpoints, result."""
 
 import contextlib
+import hashlib
+import pathlib
 import platform
 import time
 
@@ -14,8 +16,10 @@ import optax
 import dg_jax
 from dg_jax import errors
 from dg_jax.config import RunConfig
-from dg_jax.data import dataset
-from dg_jax.training import advance, checkpoints, evaluate, interrupt, progress, record, step
+from dg_jax.data import dataset, feed
+from dg_jax.training import advance, checkpoints, evaluate, interrupt, keys, progress, record, step
+
+_EVALUATED_AT_ONCE = 128
 
 
 def train(
@@ -38,13 +42,18 @@ def train(
         Interrupted: SIGINT or SIGTERM came; a checkpoint was left.
     """
     run_evaluation = evaluate.make_evaluate(apply_fn)
-    sources = jax.device_put([data.domains[domain]["train"] for domain in config.sources])
-    validation = jax.device_put(dataset.concatenate([data.domains[name]["validation"] for name in config.sources]))
-    test = jax.device_put(data.domains[config.target]["test"])
-    trainer = step.make_trainer(config, apply_fn, params, sources)
+    batches = feed.domain_batches(
+        [data.domains[domain]["train"] for domain in config.sources],
+        keys.key_for(config.seed, keys.Purpose.SAMPLING),
+        config.batch_size,
+    )
+    validation = feed.passes([data.domains[name]["validation"] for name in config.sources], _EVALUATED_AT_ONCE)
+    test = feed.passes([data.domains[config.target]["test"]], _EVALUATED_AT_ONCE)
+    trainer = step.make_trainer(config, apply_fn, params, batches)
 
     state = trainer.init(jax.tree.map(jnp.copy, params))  # steps donate their state, and best keeps params
     best = checkpoints.Selected(params, 0, -1.0)
+    del params  # else they would lie in memory to the end, beside the best ones
     earlier_seconds = 0.0
     start = time.monotonic()
     with (
@@ -63,7 +72,7 @@ def train(
             )
         # A run that ended between two validations of this one has validated there.
         folder.keep_metrics(lambda number: number <= first and number % config.val_every == 0)
-        take_steps = advance.Advance(trainer.step)
+        take_steps = advance.Advance(trainer.step, batches, done)
         figures: dict = {}
         step_seconds = 0.0
 
@@ -71,7 +80,7 @@ def train(
             return earlier_seconds + time.monotonic() - start
 
         def validate() -> checkpoints.Selected:
-            accuracy, loss = run_evaluation(state.params, validation)
+            accuracy, loss = run_evaluation(state.params, validation())
             _check_finite(np.array([loss]), done, config, "validation loss")
             display.validation(accuracy)
             folder.append_metrics({"step": done, "val_accuracy": accuracy, "val_loss": loss, **figures})
@@ -86,9 +95,9 @@ def train(
 
         while done < config.iterations:
             count = min(config.val_every - done % config.val_every, config.iterations - done)
-            take_steps.compile(state, sources, count)
+            take_steps.compile(state, count)
             chunk_start = time.monotonic()
-            steps = take_steps(state, sources, count)
+            steps = take_steps(state, count)
             for state, metrics in steps:
                 done += 1
                 losses = np.asarray(metrics.losses)
@@ -111,7 +120,7 @@ def train(
             best = validate()
         store.save_best(best)
 
-    tested = run_evaluation(best.params, test)
+    tested = run_evaluation(best.params, test())
     result = {
         "dataset": config.dataset,
         "target": config.target,
@@ -124,10 +133,12 @@ def train(
         "selected_step": best.step,
         "val_accuracy": best.accuracy,
         "test_accuracy": tested.accuracy,
-        "test_accuracy_last": run_evaluation(state.params, test).accuracy,
+        "test_accuracy_last": run_evaluation(state.params, test()).accuracy,
         "test_loss": tested.loss,
         "wall_seconds": seconds(),
         "images_per_second": _rate(config, done - first, step_seconds),
+        "left_out": list(data.left_out),
+        "weights_sha256": _digest(config.weights),
         "versions": {
             "python": platform.python_version(),
             "jax": jax.__version__,
@@ -139,6 +150,13 @@ def train(
     }
     folder.write_result(result)
     return result
+
+
+def _digest(path: pathlib.Path | None) -> str | None:
+    if path is None:
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _rate(config: RunConfig, steps: int, seconds: float) -> float | None:

@@ -11,7 +11,7 @@ from dg_jax import errors
 from dg_jax.config import RunConfig, flag
 
 # Settings that may differ between a run and its continuation.
-_NOT_COMPARED = ("iterations", "data_dir", "results_dir", "resume", "overwrite")
+_NOT_COMPARED = ("iterations", "data_dir", "prepared_dir", "results_dir", "resume", "overwrite")
 
 
 @dataclasses.dataclass(frozen=True)

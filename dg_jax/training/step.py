@@ -11,7 +11,7 @@ import optax
 
 from dg_jax import strategies
 from dg_jax.config import RunConfig
-from dg_jax.data import dataset, sampling
+from dg_jax.data import feed
 from dg_jax.training import keys, reset
 
 
@@ -41,7 +41,7 @@ class StepMetrics(NamedTuple):
     combiner: dict[str, chex.Array]
 
 
-Step = Callable[[TrainState, list[dataset.Part]], tuple[TrainState, StepMetrics]]
+Step = Callable[[TrainState, chex.ArrayTree], tuple[TrainState, StepMetrics]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,19 +50,19 @@ class Trainer:
 
     Attributes:
         init: ``init(params) -> TrainState``.
-        step: ``step(state, sources) -> (state, metrics)``.
+        step: ``step(state, value) -> (state, metrics)``, with a value of the run's feed.
     """
 
     init: Callable[[chex.ArrayTree], TrainState]
     step: Step
 
 
-def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, sources: list[dataset.Part]) -> Trainer:
+def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: feed.Feed) -> Trainer:
     """Builds the step of a run.
 
     The chain is the paper's: combined gradient, plus λ times the parameters, through
-    Adam. ``params`` and ``sources`` give the shapes; the sources' images come into each step
-    as arguments, so that they are no constants of the compiled program.
+    Adam. ``params`` and ``batches`` give the shapes; the images come into each step as
+    arguments, so that they are no constants of the compiled program.
     """
     methods = config.methods
     objective_settings = config.method_settings(methods.objective)
@@ -71,14 +71,13 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, sources: l
         apply_fn,
         {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay} | objective_settings,
     )
-    sampling_key = keys.key_for(config.seed, keys.Purpose.SAMPLING)
     objective_key = keys.key_for(config.seed, keys.Purpose.OBJECTIVE)
 
-    def losses_and_gradients(params, sources, step):
-        domain_batch = sampling.sample_domain_batch(sources, sampling_key, step, config.batch_size)
+    def losses_and_gradients(params, value, step):
+        domain_batch = batches.draw(value, step)
         return objective(params, domain_batch, key=jax.random.fold_in(objective_key, step), step=step)
 
-    losses, _ = jax.eval_shape(losses_and_gradients, params, sources, 0)
+    losses, _ = jax.eval_shape(losses_and_gradients, params, batches.like, 0)
     combiner = strategies.make_combiner(
         methods.combiner,
         {"seed": jax.random.bits(keys.key_for(config.seed, keys.Purpose.COMBINER)), "num_rows": len(losses)}
@@ -97,8 +96,8 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, sources: l
     def init(params):
         return TrainState(params, optimizer.init(params), jnp.zeros([], jnp.int32))
 
-    def step(state, sources):
-        losses, stacked = losses_and_gradients(state.params, sources, state.step)
+    def step(state, value):
+        losses, stacked = losses_and_gradients(state.params, value, state.step)
         updates, opt_state = optimizer.update(stacked, state.opt_state, state.params, losses=losses)
         params = optax.apply_updates(state.params, updates)
         return TrainState(params, opt_state, state.step + 1), StepMetrics(losses, _logged(opt_state[0]))

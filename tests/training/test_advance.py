@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dg_jax.data import feed
 from dg_jax.training import advance, step
 from tests.training import worlds
 
@@ -13,13 +14,14 @@ def test_scan_on_the_device_equals_steps_from_python(strategy, tmp_path, monkeyp
     data = worlds.tiny_dataset()
     config = worlds.tiny_config(tmp_path, strategy=strategy)
     params, apply_fn = worlds.linear_model()
-    sources = jax.device_put([data.domains[domain]["train"] for domain in config.sources])
-    trainer = step.make_trainer(config, apply_fn, params, sources)
+    sources = [data.domains[domain]["train"] for domain in config.sources]
+    batches = feed.domain_batches(sources, jax.random.key(0), config.batch_size)
+    trainer = step.make_trainer(config, apply_fn, params, batches)
 
     def run(stepwise):
-        take_steps = advance.Advance(trainer.step)
+        take_steps = advance.Advance(trainer.step, batches, 0)
         monkeypatch.setattr(take_steps, "_stepwise", stepwise)
-        seen = list(take_steps(trainer.init(jax.tree.map(jnp.copy, params)), sources, 4))
+        seen = list(take_steps(trainer.init(jax.tree.map(jnp.copy, params)), 4))
         return seen[-1][0], [np.asarray(metrics.losses) for _, metrics in seen]
 
     state, losses = run(True)

@@ -12,7 +12,7 @@ import pytest
 from flax import linen
 
 from dg_jax import errors, strategies
-from dg_jax.data import dataset, sampling
+from dg_jax.data import dataset, feed, sampling
 from dg_jax.training import evaluate, interrupt, progress, record, step
 from tests.training import worlds
 
@@ -185,8 +185,8 @@ def test_evaluation_counts_every_image_once():
 
     logits = np.asarray(apply_fn(params, sampling.normalize(jnp.asarray(images)), key=None, train=False), np.float64)
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(11), labels]
-    part = jax.device_put(dataset.Part(images, labels))
+    run_evaluation = evaluate.make_evaluate(apply_fn)
     for batch_size in (1, 4, 11, 16):
-        result = evaluate.make_evaluate(apply_fn, batch_size)(params, part)
+        result = run_evaluation(params, feed.passes([dataset.Part(images, labels)], batch_size)())
         assert result.accuracy == pytest.approx(np.mean(logits.argmax(axis=1) == labels))
         assert result.loss == pytest.approx(losses.mean(), rel=1e-4)

@@ -1,0 +1,102 @@
+"""Splits that others have published, as text files with one picture a line."""
+
+import pathlib
+import unicodedata
+from collections.abc import Iterator
+
+import numpy as np
+
+from dg_jax import errors
+from dg_jax.data import builder
+
+# What stands between picture and label, and the files of each part: those of the paper's released code, and PACS's own.
+_KINDS = (
+    (",", {"train": "{}_train.txt", "validation": "{}_val.txt", "test": "{}_test.txt"}),
+    (" ", {"train": "{}_train_kfold.txt", "validation": "{}_crossval_kfold.txt", "test": "{}_test_kfold.txt"}),
+)
+
+
+def read(
+    folder: pathlib.Path, dataset: str, index: builder.Index, parts: dict[str, tuple[str, ...]]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Reads the split of each domain from its files.
+
+    A line is ``domain/class/name.jpg,LABEL`` (the released code of the paper) or
+    ``domain/class/name.jpg LABEL`` (PACS's official lists, whose test list holds the whole
+    domain), with labels from 1.
+
+    Args:
+        folder: where the files lie, named by the domain's folder: ``sketch_train.txt``.
+        dataset: its name, for messages.
+        index: of the prepared dataset.
+        parts: for each domain the parts wanted; only their files must be there.
+
+    Returns:
+        For each domain and part wanted the rows in the index, integers, in the order of the file.
+
+    Raises:
+        UserError: a file is missing or empty, or a line is no such line, names a picture
+            that the dataset has not, names one twice, or has another label than its class.
+    """
+    damaged = {name for name, _ in index.damaged}
+    numbers: dict[int, int] = {}  # label in the files -> label of ours
+    rows: dict[str, dict[str, np.ndarray]] = {}
+    for domain, wanted in parts.items():
+        row_of = {concept: row for row, concept in enumerate(index.concepts[domain])}
+        # All pictures of a domain lie in one folder, whose name need not be the domain's.
+        names = sorted({domain, *(concept.split("/")[0] for concept in index.concepts[domain])})
+        rows[domain] = {}
+        for part in wanted:
+            path, separator = _find(folder, part, names)
+            found: list[int] = []
+            for number, picture, label in _lines(path, separator):
+                if picture in damaged:
+                    continue
+                where = f"--splits-dir: {path}, line {number}"
+                if picture not in row_of:
+                    raise errors.UserError(f"{where}: {picture!r} is not in {dataset}, domain {domain}")
+                row = row_of[picture]
+                ours = index.labels[domain][row]
+                if numbers.setdefault(label, ours) != ours:
+                    raise errors.UserError(
+                        f"{where}: label {label} stands for {index.classes[numbers[label]]} elsewhere, "
+                        f"but {picture!r} is of class {index.classes[ours]}"
+                    )
+                found.append(row)
+            if not found:
+                raise errors.UserError(f"--splits-dir: {path} names no picture")
+            if len(set(found)) != len(found):
+                twice = next(row for row in found if found.count(row) > 1)
+                raise errors.UserError(f"--splits-dir: {path} names {index.concepts[domain][twice]!r} twice")
+            rows[domain][part] = np.array(found)
+        both = set(rows[domain].get("train", [])) & set(rows[domain].get("validation", []))
+        if both:
+            raise errors.UserError(
+                f"--splits-dir={folder}: {index.concepts[domain][min(both)]!r} is in both training and validation"
+            )
+    return rows
+
+
+def _find(folder: pathlib.Path, part: str, names: list[str]) -> tuple[pathlib.Path, str]:
+    """Returns the file of a part, and what stands between picture and label in it."""
+    candidates = [(folder / files[part].format(name), separator) for separator, files in _KINDS for name in names]
+    for path, separator in candidates:
+        if path.is_file():
+            return path, separator
+    raise errors.UserError(f"--splits-dir={folder} has no {' or '.join(path.name for path, _ in candidates)}")
+
+
+def _lines(path: pathlib.Path, separator: str) -> Iterator[tuple[int, str, int]]:
+    """Yields number of the line, picture and label."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.UserError(f"--splits-dir: cannot read {path}: {error}") from error
+    for number, line in enumerate(lines, 1):
+        picture, _, label = line.rpartition(separator)
+        if line.strip() and not (picture and label.strip().isdecimal()):
+            raise errors.UserError(
+                f"--splits-dir: {path}, line {number}: {line!r} is not domain/class/picture{separator}LABEL"
+            )
+        if line.strip():
+            yield number, unicodedata.normalize("NFC", picture.strip()), int(label)

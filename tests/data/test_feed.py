@@ -1,0 +1,80 @@
+"""Images held on the device and images read from disk give the same batches."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from dg_jax.data import dataset, feed, picture
+
+SIZE, BATCH = 6, 4
+
+
+def parts(counts, seed=0):
+    """The same parts in both forms: ``(in memory, stored)``."""
+    rng = np.random.default_rng(seed)
+    held, stored = [], []
+    for count in counts:
+        images = rng.integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
+        labels = rng.integers(0, 5, count).astype(np.int32)
+        order = rng.permutation(count)
+        records = Records([{"image": picture.to_png(Image.fromarray(image), SIZE)} for image in images[order]])
+        held.append(dataset.Part(images, labels))
+        stored.append(dataset.StoredPart(records, np.argsort(order), labels, SIZE))
+    return held, stored
+
+
+class Records(list):
+    """As a data source of TFDS gives them."""
+
+    def __getitems__(self, numbers):
+        return [self[number] for number in numbers]
+
+
+def drawn(source_parts, first, count):
+    batches = feed.domain_batches(source_parts, jax.random.key(3), BATCH)
+    steps = zip(range(first, first + count), batches.values(first), strict=False)
+    shapes = jax.tree.map(jnp.shape, batches.like)
+    draw = jax.jit(batches.draw)
+    for step, value in steps:
+        assert jax.tree.map(jnp.shape, value) == shapes
+        yield jax.tree.map(np.asarray, draw(value, step))
+
+
+@pytest.mark.parametrize("first", [0, 5])
+def test_read_batches_equal_held_ones_over_epochs(first):
+    held, stored = parts((9, 13, 4))
+    for one, other in zip(drawn(held, first, 7), drawn(stored, first, 7), strict=True):
+        assert one["image"].shape == (3, BATCH, SIZE, SIZE, 3)
+        np.testing.assert_array_equal(one["image"], other["image"])
+        np.testing.assert_array_equal(one["label"], other["label"])
+
+
+def test_a_stored_part_in_memory_is_the_part():
+    held, stored = parts((150,))
+    np.testing.assert_array_equal(stored[0].in_memory().image, held[0].image)
+    np.testing.assert_array_equal(stored[0].in_memory().label, held[0].label)
+
+
+@pytest.mark.parametrize("counts", [(9, 13, 4), (1,), (8, 4)])
+def test_passes_visit_every_image_once_in_batches_of_one_shape(counts):
+    held, stored = parts(counts)
+    expected = dataset.concatenate(held)
+    for source_parts in (held, stored):
+        batches = feed.passes(source_parts, 8)
+        for _ in range(2):
+            visited = list(batches())
+            assert {part.image.shape for part, _ in visited} == {(8, SIZE, SIZE, 3)}
+            images = np.concatenate([np.asarray(part.image)[mask] for part, mask in visited])
+            labels = np.concatenate([np.asarray(part.label)[mask] for part, mask in visited])
+            np.testing.assert_array_equal(images, expected.image)
+            np.testing.assert_array_equal(labels, expected.label)
+
+
+def test_reading_stops_with_its_iterator():
+    _, stored = parts((9, 13))
+    batches = feed.domain_batches(stored, jax.random.key(0), BATCH).values(0)
+    assert len(list(itertools.islice(batches, 3))) == 3

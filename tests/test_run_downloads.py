@@ -1,0 +1,143 @@
+"""The command line on downloaded datasets."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dg_jax import run
+from dg_jax.data import prepared
+from tests.data import made_trees
+
+TINY = ["--iterations=4", "--val-every=2", "--batch-size=4", "--image-size=8", "--model=small_cnn"]
+
+
+@pytest.fixture(scope="module")
+def pacs(tmp_path_factory):
+    return made_trees.pacs(tmp_path_factory.mktemp("raw") / "PACS")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return tmp_path_factory.mktemp("prepared")
+
+
+@pytest.fixture
+def command(pacs, kept, tmp_path, capsys):
+    def call(*flags, data_dir=pacs, dataset="pacs"):
+        shared = [f"--dataset={dataset}", f"--prepared-dir={kept}", f"--results-dir={tmp_path / 'results'}", *TINY]
+        code = run.main([*shared, *([f"--data-dir={data_dir}"] if data_dir else []), *flags])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def result(tmp_path, target="sketch", dataset="pacs"):
+    return json.loads((tmp_path / f"results/{dataset}/{target}/agr_sum/seed-0/result.json").read_text())
+
+
+def test_a_run_on_pacs_with_a_short_name(command, tmp_path):
+    code, out, err = command("--target=S")
+    assert code == 0, err
+    assert "test (sketch), selected parameters" in out
+    found = result(tmp_path)
+    assert found["sources"] == ["art_painting", "cartoon", "photo"]
+    assert found["left_out"] == []
+    assert all(line.startswith("warning: pacs: ") for line in err.splitlines())
+
+
+def test_the_presets_of_downloaded_datasets_are_the_papers():
+    for flags in (["--preset=paper"], []):
+        parsed = run.parse(["--dataset=pacs", "--data-dir=/data/PACS", *flags])
+        assert (parsed.iterations, parsed.batch_size, parsed.learning_rate) == (1000, 128, 1e-5)
+        assert (parsed.model, parsed.image_size, parsed.target) == ("alexnet", 224, "sketch")
+
+
+def test_streamed_training_equals_training_from_memory(command, tmp_path, monkeypatch):
+    for name in ("held", "streamed"):
+        code, _, err = command("--target=photo", f"--results-dir={tmp_path / name / 'results'}")
+        assert code == 0, err
+        monkeypatch.setattr(prepared, "MOST_BYTES_IN_MEMORY", 0)
+    held, streamed = result(tmp_path / "held", "photo"), result(tmp_path / "streamed", "photo")
+    for name in ("val_accuracy", "test_accuracy", "test_accuracy_last", "selected_step"):
+        assert held[name] == streamed[name]
+    np.testing.assert_allclose(held["test_loss"], streamed["test_loss"], rtol=1e-6)
+
+
+def test_streamed_training_stopped_and_resumed_is_the_same(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepared, "MOST_BYTES_IN_MEMORY", 0)
+    command("--target=photo", f"--results-dir={tmp_path / 'whole' / 'results'}")
+    halves = f"--results-dir={tmp_path / 'halves' / 'results'}"
+    command("--target=photo", halves, "--iterations=3")
+    code, _, err = command("--target=photo", halves, "--resume")
+    assert code == 0, err
+    whole, resumed = result(tmp_path / "whole", "photo"), result(tmp_path / "halves", "photo")
+    assert whole["test_loss"] == resumed["test_loss"]
+
+
+def test_splits_of_others(command, pacs, tmp_path):
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for domain in ("art_painting", "cartoon", "photo", "sketch"):
+        names = sorted(path.relative_to(pacs / "kfold").as_posix() for path in (pacs / "kfold" / domain).glob("*/*"))
+        label = {name: made_trees.PACS_CLASSES.index(name.split("/")[1]) + 1 for name in names}
+        for part, chosen in (("train", names[::2]), ("val", names[1::4]), ("test", names[3::4])):
+            (lists / f"{domain}_{part}.txt").write_text("".join(f"{name},{label[name]}\n" for name in chosen))
+    code, _, err = command(f"--splits-dir={lists}")
+    assert code == 0, err
+    (lists / "photo_val.txt").unlink()
+    code, _, err = command(f"--splits-dir={lists}", "--overwrite")
+    assert code == 2
+    assert "has no photo_val.txt or photo_crossval_kfold.txt" in err
+
+
+def test_damaged_pictures_are_an_error_or_are_left_out_and_recorded(command, tmp_path):
+    raw = made_trees.pacs(tmp_path / "raw", per_class=10)
+    (raw / "kfold" / "photo" / "dog" / "pic_001.jpg").write_bytes(b"\xff\xd8\xff")
+    code, out, err = command(data_dir=raw)
+    assert (code, out) == (2, "")
+    assert "error: pacs: damaged files, 1 in number: photo/dog/pic_001.jpg" in err
+    assert not (tmp_path / "results").exists()
+    code, _, err = command("--skip-damaged", data_dir=raw)
+    assert code == 0, err
+    assert result(tmp_path)["left_out"] == ["photo/dog/pic_001.jpg"]
+
+
+def test_any_tree_of_folders(command, tmp_path):
+    raw = tmp_path / "my pictures"
+    made_trees.fill(raw, ("summer", "autumn", "winter"), ("apples", "big pears"), size=12)
+    code, _, err = command("--target=winter", data_dir=raw, dataset="folder")
+    assert (code, err) == (0, "")
+    assert result(tmp_path, "winter", "folder")["sources"] == ["autumn", "summer"]
+    code, _, err = command(data_dir=raw, dataset="folder")
+    assert code == 2
+    assert err == "error: --target: name the domain to hold out; there are: autumn, summer, winter\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "options", "message"),
+    [
+        (["--target=moon"], {}, "unknown --target for --dataset=pacs: 'moon'; there are: art_painting, cartoon"),
+        (["--domains", "A", "S", "moon"], {}, "'moon'; there are: art_painting"),
+        ([], {"data_dir": None}, "--dataset=pacs is made from a download: --data-dir=FOLDER says where it is unpacked"),
+        ([], {"data_dir": "/no/such/folder"}, "--data-dir: cannot read /no/such/folder: No such file or directory"),
+        (["--target=windows"], {"dataset": "emoji"}, "--data-dir is for downloaded datasets; --dataset=emoji is made"),
+        (
+            ["--target=windows", "--splits-dir=/a"],
+            {"dataset": "emoji", "data_dir": None},
+            "--splits-dir is for downloaded",
+        ),
+        (["--weights=/no/such/file"], {}, "/no/such/file"),
+        (["--model=resnet18", "--batch-norm=train"], {}, "--batch-norm"),
+        (["--batch-size=50"], {}, "--batch-size=50 is larger than the training part of art_painting, 49 images"),
+    ],
+)
+def test_bad_input(command, tmp_path, flags, options, message):
+    code, out, err = command(*flags, **options)
+    [line] = [line for line in err.splitlines() if not line.startswith("warning: ")]
+    assert code == 2
+    assert message in line
+    assert line.startswith("error: ")
+    assert out == ""
+    assert not (tmp_path / "results").exists()
