@@ -7,6 +7,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from dg_jax import backend
+
 Form = Literal["auto", "vmap", "unrolled"]
 
 
@@ -45,32 +47,11 @@ def stacked_value_and_grad(loss_fn: Callable[..., chex.Array], form: Form = "aut
 
     def unrolled(params, *stacked):
         n = len(jax.tree.leaves(stacked)[0])
-        results: list = []
-        for i in range(n):
-            row = jax.tree.map(lambda leaf: leaf[i], stacked)  # noqa: B023
-            results.append(value_and_grad(params, *(_after(results[-1], row) if results else row)))
+        results = [value_and_grad(params, *jax.tree.map(lambda leaf: leaf[i], stacked)) for i in range(n)]  # noqa: B023
         return jax.tree.map(lambda *rows: jnp.stack(rows), *results)
 
     def by_backend(params, *stacked):
-        chosen = unrolled if jax.default_backend() == "cpu" else by_vmap
+        chosen = unrolled if backend.is_cpu() else by_vmap
         return chosen(params, *stacked)
 
     return {"vmap": by_vmap, "unrolled": unrolled, "auto": by_backend}[form]
-
-
-def _after(result: chex.ArrayTree, row: chex.ArrayTree) -> chex.ArrayTree:
-    """Returns ``row``, to be had only once ``result`` is there.
-
-    So domains are worked off one by one; else XLA keeps the activations of all in memory
-    at once. It drops ``optimization_barrier`` on CPUs, so the row is made to depend on the
-    result in a way that it does not see through.
-    """
-    token = sum(jnp.ravel(leaf)[0] for leaf in jax.tree.leaves(result))
-    never = jnp.isnan(token) & (token == 0)
-
-    def hold(leaf):
-        plain = jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-        held = jnp.where(never, jnp.zeros_like(plain), plain)
-        return jax.random.wrap_key_data(held) if plain is not leaf else held
-
-    return jax.tree.map(hold, row)

@@ -92,5 +92,7 @@ class MultiDomainDataset:
 
 
 def concatenate(parts: Sequence[Part]) -> Part:
-    """Pools parts into one."""
+    """Pools parts into one; a single part is not copied."""
+    if len(parts) == 1:
+        return parts[0]
     return Part(np.concatenate([part.image for part in parts]), np.concatenate([part.label for part in parts]))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from dg_jax.models import layers
+from dg_jax.models import convolution, layers
 
 
 def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1, rngs: nnx.Rngs) -> nnx.Conv:
@@ -20,6 +20,7 @@ def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1, rngs: nnx.Rn
         padding=size // 2,
         use_bias=False,
         kernel_init=nnx.initializers.variance_scaling(2.0, "fan_out", "normal"),
+        conv_general_dilated=convolution.conv_general_dilated,
         rngs=rngs,
     )
 

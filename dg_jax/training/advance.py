@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import jax
 
+from dg_jax import backend
 from dg_jax.data import feed
 from dg_jax.training import step
 
@@ -20,7 +21,7 @@ class Advance:
 
     def __init__(self, take_step: step.Step, batches: feed.Feed, first: int):
         """Starts at step ``first`` of a feed."""
-        self._stepwise = jax.default_backend() == "cpu" or not batches.is_constant
+        self._stepwise = backend.is_cpu() or not batches.is_constant
         self._step = take_step
         self._values = batches.values(first)
         self._like = batches.like
@@ -31,7 +32,8 @@ class Advance:
         length = 1 if self._stepwise else count
         if length not in self._compiled:
             function = self._step if self._stepwise else self._scan(length)
-            self._compiled[length] = jax.jit(function, donate_argnums=0).lower(state, self._like).compile()
+            lowered = jax.jit(function, donate_argnums=0).lower(state, self._like)
+            self._compiled[length] = lowered.compile(compiler_options=backend.compiler_options())
 
     def __call__(self, state: step.TrainState, count: int) -> Iterator[tuple[step.TrainState, step.StepMetrics]]:
         self.compile(state, count)

@@ -14,12 +14,12 @@ class Selected(NamedTuple):
     """The parameters with the highest validation accuracy so far.
 
     Attributes:
-        params: the parameters.
+        params: the parameters; ``None`` before the first validation.
         step: after how many steps.
         accuracy: their validation accuracy in [0, 1]; -1 before the first validation.
     """
 
-    params: chex.ArrayTree
+    params: chex.ArrayTree | None
     step: int
     accuracy: float
 
@@ -50,7 +50,8 @@ class Checkpoints:
                 number,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(state._asdict()),
-                    best=ocp.args.StandardSave(best.params),
+                    # Before the first validation whatever stands here will be replaced by it.
+                    best=ocp.args.StandardSave(state.params if best.params is None else best.params),
                     progress=ocp.args.JsonSave(
                         {"selected_step": best.step, "val_accuracy": best.accuracy, "seconds": seconds}
                     ),

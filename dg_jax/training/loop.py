@@ -30,7 +30,8 @@ def train(
     Args:
         config: a configuration that :func:`dg_jax.config.check` accepts.
         data: its dataset; every source's training part holds at least a batch.
-        params: the network's initial parameters.
+        params: the network's initial parameters, which the first step uses up: they are
+            donated, so that they do not lie in memory beside those that are trained.
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``, of any library.
         folder: where the run is written, opened by :func:`record.open_folder`.
 
@@ -51,9 +52,8 @@ def train(
     test = feed.passes([data.domains[config.target]["test"]], _EVALUATED_AT_ONCE)
     trainer = step.make_trainer(config, apply_fn, params, batches)
 
-    state = trainer.init(jax.tree.map(jnp.copy, params))  # steps donate their state, and best keeps params
-    best = checkpoints.Selected(params, 0, -1.0)
-    del params  # else they would lie in memory to the end, beside the best ones
+    state = trainer.init(params)
+    best = checkpoints.Selected(None, 0, -1.0)
     earlier_seconds = 0.0
     start = time.monotonic()
     with (

@@ -9,7 +9,8 @@ from dg_jax.models import layers
 
 @pytest.mark.parametrize(("extent", "size", "stride"), [(8, 2, 2), (9, 2, 2), (13, 3, 2), (55, 3, 2)])
 def test_max_pool_and_its_gradient_equal_reduce_window(extent, size, stride):
-    x = jax.random.normal(jax.random.key(0), (2, extent, extent + 1, 3))
+    # Whole numbers above zero, so that many entries of a window tie.
+    x = jax.nn.relu(jnp.round(2 * jax.random.normal(jax.random.key(0), (2, extent, extent + 1, 3))))
 
     def pooled_by_window(x):
         return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, size, size, 1), (1, stride, stride, 1), "VALID")
@@ -18,7 +19,16 @@ def test_max_pool_and_its_gradient_equal_reduce_window(extent, size, stride):
     weights = jax.random.normal(jax.random.key(1), pooled_by_window(x).shape)
     gradient = jax.grad(lambda x: jnp.sum(weights * layers.max_pool(x, size, stride)))(x)
     expected = jax.grad(lambda x: jnp.sum(weights * pooled_by_window(x)))(x)
-    np.testing.assert_allclose(gradient, expected, rtol=1e-6)
+    # Windows overlap: an entry's gradient is a sum of up to four terms, in either order.
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_nan_in_a_window_reaches_the_maximum_and_the_gradient():
+    x = jnp.ones((1, 4, 4, 1)).at[0, 1, 1, 0].set(jnp.nan)
+    assert jnp.isnan(layers.max_pool(x, 2, 2)[0, 0, 0, 0])
+    gradient = jax.grad(lambda x: jnp.sum(layers.max_pool(x, 2, 2) ** 2))(x)
+    assert jnp.any(jnp.isnan(gradient[0, :2, :2]))
+    assert jnp.all(jnp.isfinite(gradient[0, 2:, 2:]))
 
 
 @pytest.mark.parametrize("extent", [1, 3, 4, 5, 7, 9])

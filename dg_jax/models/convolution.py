@@ -1,0 +1,81 @@
+"""A convolution whose kernel gradient is quick on a CPU."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from dg_jax import backend
+
+_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+
+def conv_general_dilated(lhs, rhs, window_strides, padding, **options):
+    """In the place of :func:`jax.lax.conv_general_dilated` in ``nnx.Conv``, for square strides and explicit padding."""
+    if not backend.is_cpu():
+        return lax.conv_general_dilated(lhs, rhs, window_strides, padding, **options)
+    return convolve(lhs, rhs, window_strides[0], tuple(map(tuple, padding)))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def convolve(x: chex.Array, kernel: chex.Array, stride: int, padding: tuple[tuple[int, int], ...]) -> chex.Array:
+    """Convolution ``[B, H, W, I]`` with ``[h, w, I, O]``; the same numbers as ``lax.conv_general_dilated``.
+
+    XLA:CPU computes the gradient of a kernel as a convolution with windows as large as the
+    picture, up to ten times slower than the forward pass. Here it is one matrix product
+    for each offset of the kernel. Can be differentiated in reverse mode only.
+
+    Args:
+        x: images.
+        kernel: the kernel.
+        stride: of the window, the same in both directions.
+        padding: zeros before and after, for height and width.
+    """
+    return _plain(x, kernel, stride, padding)
+
+
+def _plain(x, kernel, stride, padding):
+    return lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=_DIMENSIONS)
+
+
+def _forward(x, kernel, stride, padding):
+    return convolve(x, kernel, stride, padding), (x, kernel)
+
+
+def _backward(stride, padding, residuals, dy):
+    x, kernel = residuals
+    _, pull_back = jax.vjp(lambda x: _plain(x, kernel, stride, padding), x)
+    return *pull_back(dy), _kernel_gradient(x, dy, kernel.shape, stride, padding)
+
+
+convolve.defvjp(_forward, _backward)
+
+
+def _kernel_gradient(x, dy, shape, stride, padding):
+    """For offset (a, b): x there, as [pixels, I], transposed, times dy, as [pixels, O]."""
+    # A strided convolution is one of stride 1 over blocks of stride × stride pixels, taken as channels.
+    height, width = (-(-extent // stride) for extent in shape[:2])
+    rows, columns = dy.shape[1:3]
+    blocks = _to_blocks(x, stride, padding, (rows + height - 1, columns + width - 1))
+    outputs = dy.reshape(-1, dy.shape[3])
+    offsets = [
+        blocks[:, a : a + rows, b : b + columns].reshape(-1, blocks.shape[3]).T @ outputs
+        for a in range(height)
+        for b in range(width)
+    ]
+    gradient = jnp.stack(offsets).reshape(height, width, stride, stride, *shape[2:])
+    gradient = gradient.transpose(0, 2, 1, 3, 4, 5).reshape(height * stride, width * stride, *shape[2:])
+    return gradient[: shape[0], : shape[1]]
+
+
+def _to_blocks(x, stride, padding, blocks):
+    """``[B, H, W, I]`` -> ``[B, *blocks, stride · stride · I]``, padded or cut to whole blocks."""
+    pad = [
+        (before, count * stride - extent - before)
+        for (before, _), count, extent in zip(padding, blocks, x.shape[1:3], strict=True)
+    ]
+    x = lax.pad(x, jnp.zeros([], x.dtype), [(0, 0, 0), *((before, after, 0) for before, after in pad), (0, 0, 0)])
+    x = x.reshape(x.shape[0], blocks[0], stride, blocks[1], stride, x.shape[3])
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(x.shape[0], *blocks, -1)

@@ -1,0 +1,70 @@
+"""The convolution with its own kernel gradient against XLA's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax import lax
+
+from dg_jax.models import convolution, layers
+
+SHAPES = [
+    # images, kernel, stride, padding
+    ((2, 15, 13, 3), (11, 11, 3, 4), 4, 2),
+    ((1, 9, 9, 2), (3, 3, 2, 3), 1, 1),
+    ((3, 8, 8, 3), (3, 3, 3, 5), 2, 1),
+    ((2, 7, 10, 3), (1, 1, 3, 5), 2, 0),
+    ((2, 14, 14, 3), (7, 7, 3, 4), 2, 3),
+    ((2, 6, 6, 2), (5, 5, 2, 2), 1, 2),
+    ((1, 5, 5, 2), (5, 5, 2, 2), 3, 0),
+    ((1, 1, 1, 2), (3, 3, 2, 1), 1, 1),
+]
+
+
+def plain(x, kernel, stride, padding):
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest"
+    )
+
+
+def case(images, kernel):
+    keys = jax.random.split(jax.random.key(0))
+    return jax.random.normal(keys[0], images), jax.random.normal(keys[1], kernel)
+
+
+def loss_of(convolve, stride, pad):
+    return lambda x, kernel: jnp.sum(jnp.sin(convolve(x, kernel, stride, ((pad, pad), (pad, pad)))))
+
+
+@pytest.mark.parametrize(("images", "kernel", "stride", "pad"), SHAPES)
+def test_result_and_gradients_equal_xlas(images, kernel, stride, pad):
+    arguments = case(images, kernel)
+    ours = jax.jit(jax.value_and_grad(loss_of(convolution.convolve, stride, pad), argnums=(0, 1)))(*arguments)
+    expected = jax.value_and_grad(loss_of(plain, stride, pad), argnums=(0, 1))(*arguments)
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * float(jnp.abs(other).max()))
+
+
+def test_second_gradients_and_vmap_equal_xlas():
+    """As MLDG of second order and ``vmap`` over domains take them."""
+    images, kernel, stride, pad = SHAPES[2]
+    x, weights = case((4, *images), kernel)
+
+    def sharpness(convolve):
+        gradient = jax.grad(loss_of(convolve, stride, pad), argnums=1)
+        return jax.vmap(jax.grad(lambda kernel, x: jnp.sum(gradient(x, kernel) ** 2)), in_axes=(None, 0))
+
+    np.testing.assert_allclose(
+        sharpness(convolution.convolve)(weights, x), sharpness(plain)(weights, x), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_networks_use_it_on_a_cpu_and_xlas_elsewhere(monkeypatch):
+    layer = layers.conv(3, 4, 3, stride=2, padding=1, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (1, 8, 8, 3))
+    here = layer(x)
+    assert "custom_vjp" in str(jax.make_jaxpr(lambda x: layer(x))(x))
+    monkeypatch.setattr(convolution.backend, "is_cpu", lambda: False)
+    assert "custom_vjp" not in str(jax.make_jaxpr(lambda x: layer(x))(x))
+    np.testing.assert_array_equal(here, layer(x))
