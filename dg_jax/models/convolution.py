@@ -12,11 +12,18 @@ from dg_jax import backend
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
+# Multiplications in the forward pass from which the form below pays. Measured on 2 cores: SmallCNN on 64 pictures takes
+# the same time either way (0.08e9), the kernel gradients of AlexNet on 32 take half down to an eighth (2e9 to 7e9).
+_LARGE = 1e9
+
+
 def conv_general_dilated(lhs, rhs, window_strides, padding, **options):
     """In the place of :func:`jax.lax.conv_general_dilated` in ``nnx.Conv``, for square strides and explicit padding."""
-    if not backend.is_cpu():
-        return lax.conv_general_dilated(lhs, rhs, window_strides, padding, **options)
-    return convolve(lhs, rhs, window_strides[0], tuple(map(tuple, padding)))
+    stride = window_strides[0]
+    multiplications = lhs.size / lhs.shape[-1] / stride**2 * rhs.size
+    if backend.is_cpu() and multiplications >= _LARGE:
+        return convolve(lhs, rhs, stride, tuple(map(tuple, padding)))
+    return lax.conv_general_dilated(lhs, rhs, window_strides, padding, **options)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

@@ -60,11 +60,21 @@ def test_second_gradients_and_vmap_equal_xlas():
     )
 
 
-def test_networks_use_it_on_a_cpu_and_xlas_elsewhere(monkeypatch):
-    layer = layers.conv(3, 4, 3, stride=2, padding=1, rngs=nnx.Rngs(0))
-    x = jax.random.normal(jax.random.key(0), (1, 8, 8, 3))
-    here = layer(x)
-    assert "custom_vjp" in str(jax.make_jaxpr(lambda x: layer(x))(x))
+def test_networks_use_it_for_large_convolutions_on_a_cpu(monkeypatch):
+    layer = layers.conv(3, 64, 11, stride=4, padding=2, rngs=nnx.Rngs(0))
+
+    def uses_it(images):
+        return "custom_vjp" in str(jax.make_jaxpr(lambda x: layer(x))(jnp.zeros(images)))
+
+    assert uses_it((32, 224, 224, 3))
+    assert not uses_it((1, 64, 64, 3))
     monkeypatch.setattr(convolution.backend, "is_cpu", lambda: False)
-    assert "custom_vjp" not in str(jax.make_jaxpr(lambda x: layer(x))(x))
-    np.testing.assert_array_equal(here, layer(x))
+    assert not uses_it((32, 224, 224, 3))
+
+
+def test_a_layer_gives_the_same_either_way(monkeypatch):
+    layer = layers.conv(3, 4, 3, stride=2, padding=1, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (1, 9, 8, 3))
+    expected = layer(x)
+    monkeypatch.setattr(convolution, "_LARGE", 0)
+    np.testing.assert_array_equal(layer(x), expected)

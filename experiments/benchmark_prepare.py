@@ -1,0 +1,48 @@
+"""How long a downloaded dataset takes to prepare and to open.
+
+python -m experiments.generated_tree ~/data/generated
+python -m experiments.benchmark_prepare ~/data/generated --dataset=pacs
+"""
+
+import dataclasses
+import pathlib
+import tempfile
+import time
+
+import tyro
+
+from dg_jax import config
+from dg_jax.data import prepared
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Prepares a dataset in a temporary folder, then opens twice what a run with the default target reads of it."""
+
+    folder: tyro.conf.Positional[pathlib.Path]
+    """The folder of the download."""
+    dataset: str = "pacs"
+    """Which dataset it is."""
+
+
+def main() -> None:
+    arguments = tyro.cli(Arguments, prog="python -m experiments.benchmark_prepare")
+    defaults = config.defaults(arguments.dataset)
+    parts: dict[str, tuple[str, ...]] = dict.fromkeys(defaults.sources, ("train", "validation"))
+    with tempfile.TemporaryDirectory() as folder:
+        for what in ("prepared and opened", "opened", "opened"):
+            start = time.monotonic()
+            data = prepared.load(
+                arguments.dataset,
+                {**parts, defaults.target: ("test",)},
+                image_size=defaults.image_size,
+                split_seed=0,
+                data_dir=arguments.folder,
+                prepared_dir=pathlib.Path(folder),
+            )
+            pictures = sum(len(part.label) for of_domain in data.domains.values() for part in of_domain.values())
+            print(f"{what} in {time.monotonic() - start:.1f} s, {pictures} pictures of a run in memory")
+
+
+if __name__ == "__main__":
+    main()
