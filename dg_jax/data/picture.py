@@ -24,10 +24,12 @@ def encode(path: pathlib.Path, size: int) -> bytes:
     of 16-bit values the upper 8 bits stay. Of several frames the first is taken.
 
     Raises:
-        DamagedError: the file is not a picture, is cut off, has more than 89 million pixels,
-            or has values of 32 bits.
+        DamagedError: the file is not a picture, is cut off, is larger than 256 MiB, or has
+            more than 89 million pixels or values of 32 bits.
     """
     try:
+        if not path.is_file():  # reading a named pipe would wait for ever
+            raise DamagedError("not a regular file")
         if path.stat().st_size > MOST_BYTES:
             raise DamagedError(f"larger than {MOST_BYTES // 2**20} MiB")
         data = path.read_bytes()

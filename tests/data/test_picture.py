@@ -1,6 +1,7 @@
 """Every kind of file that a download may hold, through Pillow's own reader and back."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -127,6 +128,12 @@ def test_a_file_too_large_to_be_a_picture_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(picture, "MOST_BYTES", 100)
     with pytest.raises(picture.DamagedError, match="larger than"):
         picture.encode(path, 227)
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(picture.DamagedError, match="not a regular file"):
+        picture.encode(tmp_path / "a.jpg", 227)
 
 
 def test_pictures_one_pixel_wide_are_resized(tmp_path):
