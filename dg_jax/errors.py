@@ -8,3 +8,9 @@ class UserError(Exception):
 def unknown(what: str, name: str, known) -> UserError:
     """Returns the error for a name that is not among the known ones."""
     return UserError(f"unknown {what} {name!r}; there are: {', '.join(known)}")
+
+
+def listed(items: list[str]) -> str:
+    """Returns the first ten of some items in one line, and how many more there are."""
+    more = f" (and {len(items) - 10} more)" if len(items) > 10 else ""
+    return "; ".join(items[:10]) + more

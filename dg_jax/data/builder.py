@@ -152,7 +152,7 @@ class _Encoder:
         self._bar.stop()
 
     def write(self, file: pathlib.Path, pictures: list[image_tree.Picture]) -> _Shard:
-        """Writes a shard, unless an earlier try has: both its files appear by rename, the records last."""
+        """Writes a shard, unless an earlier try has: the records appear by rename, after the notes on them."""
         notes = file.with_name(file.name + ".json")
         if file.exists():
             self._bar.advance(self._task, len(pictures))

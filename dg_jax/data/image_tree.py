@@ -131,8 +131,7 @@ def scan(folder: pathlib.Path, layout: Layout, dataset: str) -> Tree:
                 problems.append(f"{domains[domain].name} has no pictures of class {class_name}")
         pictures[domain] = [picture for of_class in found for picture in sorted(of_class, key=lambda one: one.name)]
     if problems:
-        more = f" (and {len(problems) - 10} more)" if len(problems) > 10 else ""
-        raise errors.UserError(f"{dataset}: in {root}: {'; '.join(problems[:10])}{more}; is the download complete?")
+        raise errors.UserError(f"{dataset}: in {root}: {errors.listed(problems)}; is the download complete?")
     return Tree(classes, pictures, ignored, digest.hexdigest())
 
 

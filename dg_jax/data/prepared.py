@@ -93,7 +93,7 @@ def _prepare(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Pat
             source = open_builder()
             if not source.is_prepared():  # while this process waited for the lock, another may have done it
                 if ignored:
-                    _warn(f"{name}: passed over, having no ending of a picture: {_listed(ignored)}")
+                    _warn(f"{name}: passed over, having no ending of a picture: {errors.listed(ignored)}")
                 # TFDS says on stdout that it downloads, also where it does not.
                 with contextlib.redirect_stdout(io.StringIO()):
                     source.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=data_dir))
@@ -119,11 +119,11 @@ def _report(name: str, index: builder.Index, domains: tuple[str, ...], skip_dama
     damaged = [f"{file} ({reason})" for file, reason in index.damaged]
     if damaged and not skip_damaged:
         raise errors.UserError(
-            f"{name}: damaged files, {len(damaged)} in number: {_listed(damaged)}; "
+            f"{name}: damaged files, {len(damaged)} in number: {errors.listed(damaged)}; "
             "mend or remove them, or leave them out with --skip-damaged"
         )
     if damaged:
-        _warn(f"{name}: left out damaged files, {len(damaged)} in number: {_listed(damaged)}")
+        _warn(f"{name}: left out damaged files, {len(damaged)} in number: {errors.listed(damaged)}")
     for domain in domains:
         if not index.labels[domain]:
             raise errors.UserError(f"{name}: {domain} has no pictures left, all are damaged")
@@ -131,11 +131,6 @@ def _report(name: str, index: builder.Index, domains: tuple[str, ...], skip_dama
         found = len(index.labels[domain])
         if found != published:
             _warn(f"{name}: {domain} has {found} pictures, published are {published}")
-
-
-def _listed(items: list[str]) -> str:
-    more = f" (and {len(items) - 10} more)" if len(items) > 10 else ""
-    return "; ".join(items[:10]) + more
 
 
 def _warn(message: str) -> None:
