@@ -1,5 +1,9 @@
 """Where a form of a computation is chosen by the device that it runs on."""
 
+import contextlib
+import os
+import pathlib
+
 import jax
 
 
@@ -16,3 +20,18 @@ def compiler_options() -> dict[str, str | bool]:
     AlexNet it takes twice the memory and no less time.
     """
     return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"} if is_cpu() else {}
+
+
+def keep_compiled_programs() -> None:
+    """Makes JAX keep what it compiles, so that the next start of the same run need not wait for it.
+
+    The folder is the one that ``JAX_COMPILATION_CACHE_DIR`` names, by default
+    ``~/.cache/dg_jax``; where that cannot be written, every start compiles.
+    """
+    folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dg_jax"
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+    # A start compiles some 60 programs, most of them tiny ones that JAX by default would not keep.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

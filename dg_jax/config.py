@@ -49,6 +49,8 @@ class RunConfig:
     """Pretrained weights as .safetensors, made by a convert.py in third_party/. All but the last layer is taken."""
     batch_norm: Literal["frozen"] = "frozen"
     """What becomes of batch normalisation in a ResNet: its statistics stay those of --weights."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the network computes in; parameters, gradients and the optimizer stay float32. bfloat16 is for GPUs."""
     image_size: int = 32
     """Height and width of the images, in pixels."""
     data_dir: pathlib.Path | None = None

@@ -69,10 +69,11 @@ def run(config: RunConfig) -> dict:
         Interrupted: SIGINT or SIGTERM came; a checkpoint was left.
     """
     # These imports take seconds, which --help and a mistyped flag need not wait for.
-    from dg_jax import models
+    from dg_jax import backend, models
     from dg_jax.data import prepared
     from dg_jax.training import keys, loop, record
 
+    backend.keep_compiled_programs()
     models.check(config.model, config.image_size)
     folder = record.folder_of(config)
     finished = record.finished_result(config, folder)
@@ -96,7 +97,7 @@ def run(config: RunConfig) -> dict:
                 f"--batch-size={config.batch_size} is larger than the training part of {domain}, {size} images"
             )
     weights_key = keys.key_for(config.seed, keys.Purpose.WEIGHTS)
-    network = models.create(config.model, len(data.classes), weights_key, config.weights)
+    network = models.create(config.model, len(data.classes), weights_key, config.weights, config.dtype)
     record.open_folder(config, folder)
     return loop.train(config, data, *network, folder)
 

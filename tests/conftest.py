@@ -10,8 +10,9 @@ import pytest
 hypothesis.settings.register_profile("jax", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("jax")
 
-# Many tests compile the same tiny programs; the workers of pytest-xdist, which inherit the variable, share them.
-_compiled = os.environ.setdefault("DG_JAX_TEST_COMPILED", tempfile.mkdtemp(prefix="dg_jax-compiled-"))
+# Many tests compile the same tiny programs; the workers of pytest-xdist and the processes that tests start share them,
+# since they inherit JAX's own variable.
+_compiled = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dg_jax-compiled-"))
 jax.config.update("jax_compilation_cache_dir", _compiled)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

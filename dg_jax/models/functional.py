@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import chex
+import jax
+import jax.numpy as jnp
 from flax import nnx
 
 ApplyFn = Callable[..., chex.Array]
@@ -27,3 +29,17 @@ def split(module: nnx.Module) -> tuple[chex.ArrayTree, ApplyFn]:
         return nnx.merge(definition, params, *constants)(images, key=key, train=train)
 
     return nnx.to_pure_dict(state), apply_fn
+
+
+def computing_in(apply_fn: ApplyFn, dtype: str) -> ApplyFn:
+    """Returns ``apply_fn`` with all arithmetic inside it in ``dtype``, say ``"bfloat16"``.
+
+    Parameters come in as they are kept, in float32, and their gradients go out so; logits
+    are float32 too.
+    """
+
+    def apply_in_dtype(params, images, *, key=None, train=False):
+        params, images = jax.tree.map(lambda array: array.astype(dtype), (params, images))
+        return apply_fn(params, images, key=key, train=train).astype(jnp.float32)
+
+    return apply_in_dtype

@@ -22,13 +22,15 @@ SMALLEST_IMAGE = {"alexnet": 63, "resnet18": 1, "resnet50": 1, "small_cnn": 1}
 
 
 def create(
-    name: str, num_classes: int, key: chex.PRNGKey, weights: pathlib.Path | None = None
+    name: str, num_classes: int, key: chex.PRNGKey, weights: pathlib.Path | None = None, dtype: str = "float32"
 ) -> tuple[chex.ArrayTree, functional.ApplyFn]:
     """Builds the network called ``name`` with fresh weights drawn from ``key``.
 
     Args:
         weights: a safetensors file that all layers but the last are taken from, see
             :func:`dg_jax.models.weights.load`.
+        dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``; its parameters
+            are float32 in any case.
 
     Returns:
         ``(params, apply_fn)``, see :func:`dg_jax.models.split`. The statistics of a
@@ -41,7 +43,8 @@ def create(
     module = MODELS[name](num_classes, rngs=nnx.Rngs(key))
     if weights is not None:
         weights_files.load(weights, name, module, module.last_layer)
-    return functional.split(module)
+    params, apply_fn = functional.split(module)
+    return params, apply_fn if dtype == "float32" else functional.computing_in(apply_fn, dtype)
 
 
 def check(name: str, image_size: int) -> None:

@@ -40,7 +40,8 @@ class FrozenBatchNorm(nnx.Module):
         self.var = nnx.BatchStat(jnp.ones(features, jnp.float32))
 
     def __call__(self, x: chex.Array) -> chex.Array:
-        return (x - self.mean[...]) * (jax.lax.rsqrt(self.var[...] + 1e-5) * self.scale[...]) + self.bias[...]
+        y = (x - self.mean[...]) * (jax.lax.rsqrt(self.var[...] + 1e-5) * self.scale[...]) + self.bias[...]
+        return y.astype(x.dtype)  # the statistics are float32 also where the network computes in bfloat16
 
 
 class BasicBlock(nnx.Module):

@@ -48,12 +48,13 @@ def sum_and_conflict(stacked: optax.Updates, *, zeros_agree: bool) -> tuple[opta
 def count_agreeing(conflicts: optax.Updates) -> tuple[jax.Array, int]:
     """Returns the number of agreeing components (float32 scalar) and of all components."""
     leaves = jax.tree.leaves(conflicts)
-    agreeing = sum(leaf.size - _count(leaf).astype(jnp.float32) for leaf in leaves)
+    count = functools.partial(jax.lax.platform_dependent, cpu=_count_by_blocks, default=jnp.sum)
+    agreeing = sum(leaf.size - count(leaf).astype(jnp.float32) for leaf in leaves)
     return jnp.asarray(agreeing, jnp.float32), sum(leaf.size for leaf in leaves)
 
 
-def _count(mask: jax.Array) -> jax.Array:
-    """Counts what is true: first block upon block, then within the block.
+def _count_by_blocks(mask: jax.Array) -> jax.Array:
+    """Counts what is true, ``jnp.sum(mask)``: first block upon block, then within the block.
 
     XLA:CPU fuses the first with what makes the mask, but before a reduction alone it
     would write the mask to memory, which costs as much again as the whole sum.

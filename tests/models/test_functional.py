@@ -1,7 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from jax.extend import core
 
 from dg_jax import errors, models
 
@@ -47,3 +49,37 @@ def test_alexnets_smallest_image_is_really_the_smallest():
     assert jax.eval_shape(apply_fn, params, jnp.ones((1, smallest, smallest, 3))).shape == (1, 3)
     with pytest.raises((TypeError, ValueError, ZeroDivisionError)):
         jax.eval_shape(apply_fn, params, jnp.ones((1, smallest - 1, smallest - 1, 3)))
+
+
+def test_in_bfloat16_the_network_computes_in_it_and_parameters_gradients_and_logits_stay_float32():
+    params, plain = models.create("small_cnn", 8, jax.random.key(0))
+    same, low = models.create("small_cnn", 8, jax.random.key(0), dtype="bfloat16")
+    jax.tree.map(np.testing.assert_array_equal, params, same)
+    images = jax.random.normal(jax.random.key(1), (4, 16, 16, 3))
+
+    def loss(apply_fn):
+        return lambda params: jnp.sum(apply_fn(params, images) ** 2)
+
+    difference = np.max(np.abs(low(params, images) - plain(params, images)))
+    assert 1e-5 < difference < 0.05  # eight bits of precision, and really fewer than float32's
+    gradients = jax.grad(loss(low))(params)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves((gradients, low(params, images))))
+    exact = jax.grad(loss(plain))(params)
+    assert optax.tree.norm(optax.tree.sub(gradients, exact)) < 0.05 * optax.tree.norm(exact)
+    used = {str(equation.invars[0].aval.dtype) for equation in _convolutions(jax.make_jaxpr(low)(params, images).jaxpr)}
+    assert used == {"bfloat16"}
+
+
+def test_resnets_normalisation_keeps_bfloat16():
+    params, apply_fn = models.create("resnet18", 3, jax.random.key(0), dtype="bfloat16")
+    jaxpr = jax.make_jaxpr(apply_fn)(params, jnp.ones((1, 32, 32, 3))).jaxpr
+    assert {str(equation.invars[0].aval.dtype) for equation in _convolutions(jaxpr)} == {"bfloat16"}
+
+
+def _convolutions(jaxpr):
+    """All convolutions in a jaxpr, also those in programs that it calls."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "conv_general_dilated":
+            yield equation
+        for inner in core.jaxprs_in_params(equation.params):
+            yield from _convolutions(inner)
