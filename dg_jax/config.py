@@ -37,6 +37,8 @@ class RunConfig:
     """Training steps."""
     batch_size: int = 64
     """Images of each source in a step."""
+    batches: Literal["multi_domain", "single_domain"] = "multi_domain"
+    """Whether a step takes a batch of each source, or as many batches of one source, drawn anew at each step."""
     learning_rate: float = 1e-3
     """Step size of Adam."""
     weight_decay: float = 5e-5

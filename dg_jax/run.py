@@ -92,9 +92,11 @@ def run(config: RunConfig) -> dict:
     )
     for domain in config.sources:
         size = len(data.domains[domain]["train"].label)
-        if config.batch_size > size:
+        at_once = len(config.sources) if config.batches == "single_domain" else 1
+        if at_once * config.batch_size > size:
+            times = f" times {at_once} (--batches=single_domain)" if at_once > 1 else ""
             raise errors.UserError(
-                f"--batch-size={config.batch_size} is larger than the training part of {domain}, {size} images"
+                f"--batch-size={config.batch_size}{times} is larger than the training part of {domain}, {size} images"
             )
     weights_key = keys.key_for(config.seed, keys.Purpose.WEIGHTS)
     network = models.create(config.model, len(data.classes), weights_key, config.weights, config.dtype)

@@ -31,42 +31,59 @@ class Feed(NamedTuple):
     is_constant: bool
 
 
-def domain_batches(sources: Sequence[dataset.AnyPart], key: chex.PRNGKey, batch_size: int) -> Feed:
+def domain_batches(
+    sources: Sequence[dataset.AnyPart], key: chex.PRNGKey, batch_size: int, *, single_domain: bool = False
+) -> Feed:
     """Makes the feed of training batches.
 
     Step t draws the same images whether they are held or read.
 
     Args:
         sources: training parts of the N sources, all in memory or all stored.
-        key: PRNG key of the run's sampling.
+        key: PRNG key of the run's sampling. Where images are held it is part of each value,
+            so that the program of a step is the same for every seed.
         batch_size: images B of each source.
+        single_domain: whether all N rows of a step come from one source, drawn anew at
+            each step, see :func:`dg_jax.data.sampling.sample_single_domain_batch`.
     """
     stored = [source for source in sources if isinstance(source, dataset.StoredPart)]
     if not stored:
-        held = jax.device_put(list(sources))
+        held = jax.device_put((list(sources), key))
+        sample = sampling.sample_single_domain_batch if single_domain else sampling.sample_domain_batch
         return Feed(
             values=lambda first: itertools.repeat(held),
             like=held,
-            draw=lambda parts, step: sampling.sample_domain_batch(parts, key, step, batch_size),
+            draw=lambda value, step: sample(value[0], value[1], step, batch_size),
             is_constant=True,
         )
 
-    @functools.lru_cache(maxsize=2 * len(stored))  # readers may be at the end of one epoch and the start of the next
+    n = len(stored)
+
+    @functools.lru_cache(maxsize=2 * n)  # readers may be at the end of one epoch and the start of the next
     def shuffled(source: int, epoch: int) -> np.ndarray:
         source_key = jax.random.fold_in(key, source)
+        if single_domain:
+            source_key = jax.random.fold_in(source_key, 0)
         return np.asarray(sampling.shuffled(source_key, epoch, len(stored[source].label)))
 
+    def read_rows(step: int, source: int, count: int) -> dataset.Part:
+        epoch, start = sampling.place_in_epoch(step, len(stored[source].label), count)
+        return stored[source].read(shuffled(source, epoch)[start : start + count])
+
     def read_step(step: int) -> dataset.Part:
-        parts = []
-        for i, source in enumerate(stored):
-            epoch, start = sampling.place_in_epoch(step, len(source.label), batch_size)
-            parts.append(source.read(shuffled(i, epoch)[start : start + batch_size]))
-        return dataset.Part(np.stack([part.image for part in parts]), np.stack([part.label for part in parts]))
+        if single_domain:
+            parts = [read_rows(step, int(sampling.drawn_source(key, step, n)), n * batch_size)]
+        else:
+            parts = [read_rows(step, source, batch_size) for source in range(n)]
+        whole = dataset.concatenate(parts)
+        return dataset.Part(
+            whole.image.reshape(n, batch_size, *whole.image.shape[1:]), whole.label.reshape(n, batch_size)
+        )
 
     size = stored[0].image_size
 
     def empty() -> dataset.Part:
-        shape = (len(stored), batch_size)
+        shape = (n, batch_size)
         return dataset.Part(jnp.empty((*shape, size, size, 3), jnp.uint8), jnp.empty(shape, jnp.int32))
 
     return Feed(
@@ -94,15 +111,13 @@ def passes(
     if not stored:
         held = jax.device_put(dataset.concatenate([part for part in parts if isinstance(part, dataset.Part)]))
         total = len(held.label)
-
-        def on_device():
-            for start in range(0, total, batch_size):
-                rows = np.arange(start, start + batch_size)
-                mask = rows < total
-                rows = np.where(mask, rows, start)
-                yield dataset.Part(held.image[rows], held.label[rows]), mask
-
-        return on_device
+        batches = []
+        for start in range(0, total, batch_size):
+            rows = np.arange(start, start + batch_size)
+            mask = rows < total
+            batches.append(jax.device_put((np.where(mask, rows, start), mask)))
+        take = jax.jit(lambda part, rows: jax.tree.map(lambda leaf: leaf[rows], part))
+        return lambda: ((take(held, rows), mask) for rows, mask in batches)
 
     ends = np.cumsum([len(part.label) for part in stored])
 

@@ -1,5 +1,7 @@
 """Domain batches, drawn on the device (paper, section 4.2)."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -67,3 +69,25 @@ def sample_domain_batch(
         images.append(source.image[chosen])
         labels.append(source.label[chosen])
     return {"image": normalize(jnp.stack(images)), "label": jnp.stack(labels)}
+
+
+def drawn_source(key: chex.PRNGKey, step: chex.Numeric, num_sources: int) -> chex.Array:
+    """Draws the one source that a single-domain batch is taken from, an integer in ``[0, num_sources)``."""
+    return jax.random.randint(jax.random.fold_in(jax.random.fold_in(key, num_sources), step), (), 0, num_sources)
+
+
+def sample_single_domain_batch(
+    sources: list[dataset.Part], key: chex.PRNGKey, step: chex.Array, batch_size: int
+) -> dict[str, chex.Array]:
+    """Draws a domain batch whose N rows all come from one source, drawn anew at each step (paper, Figure 4).
+
+    Arguments and result are those of :func:`sample_domain_batch`; every source holds at
+    least N · B images.
+    """
+    n = len(sources)
+
+    def draw(i):
+        whole = sample_domain_batch([sources[i]], jax.random.fold_in(key, i), step, n * batch_size)
+        return jax.tree.map(lambda leaf: leaf.reshape(n, batch_size, *leaf.shape[2:]), whole)
+
+    return jax.lax.switch(drawn_source(key, step, n), [functools.partial(draw, i) for i in range(n)])

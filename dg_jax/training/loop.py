@@ -47,6 +47,7 @@ def train(
         [data.domains[domain]["train"] for domain in config.sources],
         keys.key_for(config.seed, keys.Purpose.SAMPLING),
         config.batch_size,
+        single_domain=config.batches == "single_domain",
     )
     validation = feed.passes([data.domains[name]["validation"] for name in config.sources], _EVALUATED_AT_ONCE)
     test = feed.passes([data.domains[config.target]["test"]], _EVALUATED_AT_ONCE)

@@ -18,7 +18,8 @@ _NOT_COMPARED = ("iterations", "data_dir", "prepared_dir", "results_dir", "resum
 class RunFolder:
     """``<results-dir>/<dataset>/<target>/<strategy>/seed-<seed>/``.
 
-    With ``--combiner`` the strategy's name is ``<strategy>+<combiner>``.
+    With ``--combiner`` the strategy's name is ``<strategy>+<combiner>``, with
+    ``--batches=single_domain`` it ends in ``-single_domain``.
     """
 
     path: pathlib.Path
@@ -59,6 +60,8 @@ class RunFolder:
 def folder_of(config: RunConfig) -> RunFolder:
     """Returns the folder of a run; creates nothing."""
     method = f"{config.strategy}+{config.combiner}" if config.combiner else config.strategy
+    if config.batches == "single_domain":
+        method += "-single_domain"
     return RunFolder(config.results_dir / config.dataset / config.target / method / f"seed-{config.seed}")
 
 

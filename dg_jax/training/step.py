@@ -22,11 +22,13 @@ class TrainState(NamedTuple):
         params: the network's parameters.
         opt_state: state of the whole optax chain; its first entry is the combiner's.
         step: number of steps taken, int32 scalar.
+        key: PRNG key of what the objective draws; the same at every step.
     """
 
     params: chex.ArrayTree
     opt_state: optax.OptState
     step: chex.Array
+    key: chex.PRNGKey
 
 
 class StepMetrics(NamedTuple):
@@ -61,8 +63,8 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
     """Builds the step of a run.
 
     The chain is the paper's: combined gradient, plus λ times the parameters, through
-    Adam. ``params`` and ``batches`` give the shapes; the images come into each step as
-    arguments, so that they are no constants of the compiled program.
+    Adam. ``params`` and ``batches`` give the shapes. Images and keys come into each step as
+    arguments and are no constants of the compiled program, which so serves every seed.
     """
     methods = config.methods
     objective_settings = config.method_settings(methods.objective)
@@ -71,13 +73,12 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
         apply_fn,
         {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay} | objective_settings,
     )
-    objective_key = keys.key_for(config.seed, keys.Purpose.OBJECTIVE)
 
-    def losses_and_gradients(params, value, step):
+    def losses_and_gradients(params, value, key, step):
         domain_batch = batches.draw(value, step)
-        return objective(params, domain_batch, key=jax.random.fold_in(objective_key, step), step=step)
+        return objective(params, domain_batch, key=jax.random.fold_in(key, step), step=step)
 
-    losses, _ = jax.eval_shape(losses_and_gradients, params, batches.like, 0)
+    losses, _ = jax.eval_shape(losses_and_gradients, params, batches.like, jax.random.key(0), 0)
     combiner = strategies.make_combiner(
         methods.combiner,
         {"seed": jax.random.bits(keys.key_for(config.seed, keys.Purpose.COMBINER)), "num_rows": len(losses)}
@@ -94,13 +95,14 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
     )
 
     def init(params):
-        return TrainState(params, optimizer.init(params), jnp.zeros([], jnp.int32))
+        key = keys.key_for(config.seed, keys.Purpose.OBJECTIVE)
+        return TrainState(params, optimizer.init(params), jnp.zeros([], jnp.int32), key)
 
     def step(state, value):
-        losses, stacked = losses_and_gradients(state.params, value, state.step)
+        losses, stacked = losses_and_gradients(state.params, value, state.key, state.step)
         updates, opt_state = optimizer.update(stacked, state.opt_state, state.params, losses=losses)
         params = optax.apply_updates(state.params, updates)
-        return TrainState(params, opt_state, state.step + 1), StepMetrics(losses, _logged(opt_state[0]))
+        return TrainState(params, opt_state, state.step + 1, state.key), StepMetrics(losses, _logged(opt_state[0]))
 
     return Trainer(init, step)
 

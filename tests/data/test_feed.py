@@ -34,8 +34,8 @@ class Records(list):
         return [self[number] for number in numbers]
 
 
-def drawn(source_parts, first, count):
-    batches = feed.domain_batches(source_parts, jax.random.key(3), BATCH)
+def drawn(source_parts, first, count, **options):
+    batches = feed.domain_batches(source_parts, jax.random.key(3), BATCH, **options)
     steps = zip(range(first, first + count), batches.values(first), strict=False)
     shapes = jax.tree.map(jnp.shape, batches.like)
     draw = jax.jit(batches.draw)
@@ -49,6 +49,14 @@ def test_read_batches_equal_held_ones_over_epochs(first):
     held, stored = parts((9, 13, 4))
     for one, other in zip(drawn(held, first, 7), drawn(stored, first, 7), strict=True):
         assert one["image"].shape == (3, BATCH, SIZE, SIZE, 3)
+        np.testing.assert_array_equal(one["image"], other["image"])
+        np.testing.assert_array_equal(one["label"], other["label"])
+
+
+def test_read_single_domain_batches_equal_held_ones():
+    held, stored = parts((13, 12))
+    steps = zip(drawn(held, 3, 8, single_domain=True), drawn(stored, 3, 8, single_domain=True), strict=True)
+    for one, other in steps:
         np.testing.assert_array_equal(one["image"], other["image"])
         np.testing.assert_array_equal(one["label"], other["label"])
 

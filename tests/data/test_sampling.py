@@ -40,3 +40,25 @@ def test_each_source_is_sampled_by_itself_and_normalised():
         expected = (pixels - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
         np.testing.assert_allclose(batch["image"][i], expected, atol=1e-5)
     assert batch["label"][0].tolist() != batch["label"][1].tolist()
+
+
+def test_a_single_domain_batch_is_of_one_source_drawn_anew_at_each_step_without_replacement():
+    sources = []
+    for i, n in enumerate((13, 12, 20)):
+        numbers = 50 * i + np.arange(n)  # the value of every pixel tells the source and the image
+        image = np.broadcast_to(numbers[:, None, None, None], (n, 2, 2, 3)).astype(np.uint8)
+        sources.append(jax.device_put(dataset.Part(image, np.full(n, i))))
+    draw = jax.jit(lambda step: sampling.sample_single_domain_batch(sources, jax.random.key(0), step, 4))
+    chosen = []
+    for step in range(60):
+        batch = draw(step)
+        assert batch["image"].shape == (3, 4, 2, 2, 3)
+        source = {*np.asarray(batch["label"]).ravel().tolist()}
+        assert len(source) == 1
+        pixels = np.asarray(batch["image"])[..., 0, 0, 0] * sampling.IMAGENET_STD[0] + sampling.IMAGENET_MEAN[0]
+        pictures = np.rint(255 * pixels).astype(int).ravel()
+        assert len(set(pictures.tolist())) == 12
+        assert set(pictures // 50) == source
+        chosen += source
+    counts = np.bincount(chosen, minlength=3)
+    assert counts.sum() == 60 and counts.min() > 8

@@ -1,4 +1,4 @@
-"""The convolution with its own kernel gradient against XLA's."""
+"""The forms of the convolution against XLA's."""
 
 import jax
 import jax.numpy as jnp
@@ -37,10 +37,11 @@ def loss_of(convolve, stride, pad):
     return lambda x, kernel: jnp.sum(jnp.sin(convolve(x, kernel, stride, ((pad, pad), (pad, pad)))))
 
 
+@pytest.mark.parametrize("form", [convolution.convolve, convolution.as_matrix_product])
 @pytest.mark.parametrize(("images", "kernel", "stride", "pad"), SHAPES)
-def test_result_and_gradients_equal_xlas(images, kernel, stride, pad):
+def test_result_and_gradients_equal_xlas(form, images, kernel, stride, pad):
     arguments = case(images, kernel)
-    ours = jax.jit(jax.value_and_grad(loss_of(convolution.convolve, stride, pad), argnums=(0, 1)))(*arguments)
+    ours = jax.jit(jax.value_and_grad(loss_of(form, stride, pad), argnums=(0, 1)))(*arguments)
     expected = jax.value_and_grad(loss_of(plain, stride, pad), argnums=(0, 1))(*arguments)
     for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * float(jnp.abs(other).max()))
@@ -60,21 +61,26 @@ def test_second_gradients_and_vmap_equal_xlas():
     )
 
 
-def test_networks_use_it_for_large_convolutions_on_a_cpu(monkeypatch):
+def test_the_device_and_the_size_choose_the_form(monkeypatch):
     layer = layers.conv(3, 64, 11, stride=4, padding=2, rngs=nnx.Rngs(0))
 
-    def uses_it(images):
-        return "custom_vjp" in str(jax.make_jaxpr(lambda x: layer(x))(jnp.zeros(images)))
+    def primitives(images):
+        return str(jax.make_jaxpr(lambda x: layer(x))(jnp.zeros(images)))
 
-    assert uses_it((32, 224, 224, 3))
-    assert not uses_it((1, 64, 64, 3))
+    large, small = (32, 224, 224, 3), (1, 64, 64, 3)
+    assert "custom_vjp" in primitives(large)
+    assert "custom_vjp" not in primitives(small) and "conv_general_dilated" in primitives(small)
     monkeypatch.setattr(convolution.backend, "is_cpu", lambda: False)
-    assert not uses_it((32, 224, 224, 3))
+    assert "custom_vjp" not in primitives(large) and "conv_general_dilated" in primitives(large)
+    assert "conv_general_dilated" not in primitives(small) and "dot_general" in primitives(small)
 
 
-def test_a_layer_gives_the_same_either_way(monkeypatch):
+@pytest.mark.parametrize("is_cpu", [True, False])
+@pytest.mark.parametrize("large", [0, 1e9])
+def test_a_layer_gives_the_same_in_every_form(monkeypatch, is_cpu, large):
     layer = layers.conv(3, 4, 3, stride=2, padding=1, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (1, 9, 8, 3))
     expected = layer(x)
-    monkeypatch.setattr(convolution, "_LARGE", 0)
-    np.testing.assert_array_equal(layer(x), expected)
+    monkeypatch.setattr(convolution, "_LARGE", large)
+    monkeypatch.setattr(convolution.backend, "is_cpu", lambda: is_cpu)
+    np.testing.assert_allclose(layer(x), expected, atol=1e-6)
