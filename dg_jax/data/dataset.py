@@ -11,7 +11,8 @@ import numpy as np
 
 from dg_jax.data import picture, resize
 
-_ROWS_AT_ONCE = 64
+# Few, so that what is decoded meanwhile takes little fresh memory, whose first use is slow.
+_ROWS_AT_ONCE = 16
 
 
 class Part(NamedTuple):
