@@ -70,7 +70,7 @@ class PictureBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registrat
         """Returns what the dataset is made from."""
 
     def encode(self, path: pathlib.Path) -> bytes:
-        """Returns the bytes to store; raises ``picture.DamagedError``."""
+        """Returns the bytes to store, of an RGB picture of SIZE × SIZE pixels; raises ``picture.DamagedError``."""
         return picture.encode(path, self.SIZE)
 
     def read_index(self) -> Index:

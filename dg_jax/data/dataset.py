@@ -9,9 +9,10 @@ from typing import NamedTuple
 import chex
 import numpy as np
 
-from dg_jax.data import picture
+from dg_jax.data import picture, resize
 
-_ROWS_AT_ONCE = 64
+# Few, so that what is decoded meanwhile takes little fresh memory, whose first use is slow.
+_ROWS_AT_ONCE = 16
 
 
 class Part(NamedTuple):
@@ -32,7 +33,7 @@ class StoredPart:
 
     Attributes:
         records: the domain's records: ``records.__getitems__(numbers)`` gives dicts with
-            the encoded picture under ``"image"``.
+            the encoded picture under ``"image"``, RGB and of the same size in all.
         numbers: which of the records, integers ``[n]``.
         label: int32 ``[n]``.
         image_size: height and width to which pictures are resized, in pixels.
@@ -46,8 +47,8 @@ class StoredPart:
     def read(self, rows: np.ndarray) -> Part:
         """Reads some rows, integers in ``[0, n)``, in the order given."""
         records = self.records.__getitems__(self.numbers[rows].tolist())  # type: ignore[attr-defined]
-        images = [picture.decode(record["image"], self.image_size) for record in records]
-        return Part(np.stack(images), self.label[rows])
+        pictures = [picture.decode(record["image"]) for record in records]
+        return Part(resize.bilinear(pictures, self.image_size), self.label[rows])
 
     def in_memory(self) -> Part:
         """Reads all rows, on all cores."""

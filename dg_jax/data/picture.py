@@ -68,10 +68,10 @@ def on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
-def decode(encoded: bytes, size: int) -> np.ndarray:
-    """Returns an encoded picture as uint8 ``[size, size, 3]``, resized bilinearly if need be."""
+def decode(encoded: bytes) -> np.ndarray:
+    """Returns a picture that was encoded as RGB, as uint8 ``[H, W, 3]``."""
     with Image.open(io.BytesIO(encoded)) as image:
-        return np.asarray(resized(image.convert("RGB"), size))
+        return np.asarray(image)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

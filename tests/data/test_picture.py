@@ -11,8 +11,8 @@ from dg_jax.data import picture
 from tests.data.made_trees import photo, save
 
 
-def decoded(encoded, size=227):
-    return picture.decode(encoded, size).astype(int)
+def decoded(encoded):
+    return picture.decode(encoded).astype(int)
 
 
 def test_a_jpeg_of_the_size_is_kept_byte_for_byte(tmp_path):
@@ -28,12 +28,6 @@ def test_other_sizes_and_kinds_are_resized_and_stored_losslessly(tmp_path, name)
     with Image.open(path) as image:
         expected = np.asarray(image.convert("RGB").resize((227, 227), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(decoded(encoded), expected)
-
-
-def test_decoding_resizes_bilinearly(tmp_path):
-    path = save(tmp_path / "a.png", photo(2))
-    expected = np.asarray(photo(2).resize((224, 224), Image.Resampling.BILINEAR))
-    np.testing.assert_array_equal(picture.decode(picture.encode(path, 227), 224), expected)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
