@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import pathlib
-from typing import Literal
+from typing import Literal, TypeVar
 
 from dg_jax import errors, settings, strategies
 from dg_jax.data import registry
@@ -131,7 +131,10 @@ def defaults(dataset: str = "emoji", preset: str = "dataset") -> RunConfig:
     )
 
 
-def resolve(config: RunConfig) -> RunConfig:
+Config = TypeVar("Config", bound=RunConfig)
+
+
+def resolve(config: Config) -> Config:
     """Returns the configuration with ``~`` replaced, and with domains by their full names.
 
     Raises:

@@ -3,29 +3,20 @@
 python -m dg_jax.run --strategy=agr_sum
 """
 
-import contextlib
-import dataclasses
-import io
-import itertools
-import logging
-import signal
 import sys
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING
 
-import tyro
 from rich import console, table
 
-from dg_jax import errors, strategies
-from dg_jax.config import RunConfig, check, defaults, resolve
+from dg_jax import command_line, errors, strategies
+from dg_jax.config import RunConfig, check
 
+if TYPE_CHECKING:
+    import chex
 
-@dataclasses.dataclass(frozen=True)
-class _Base:
-    """The flags on which the defaults of the others depend."""
-
-    dataset: str = "emoji"
-    preset: Literal["dataset", "paper"] = "dataset"
+    from dg_jax.data import dataset
+    from dg_jax.models import functional
 
 
 def parse(arguments: Sequence[str]) -> RunConfig:
@@ -35,51 +26,74 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         UserError: a flag or its value is wrong.
         SystemExit: ``--help`` was asked for and has been shown.
     """
-    base, _ = _cli(_Base, arguments, add_help=False, return_unknown_args=True)
-    config = _cli(RunConfig, arguments, prog="python -m dg_jax.run", default=defaults(base.dataset, base.preset))
-    config = resolve(config)
+    config = command_line.parse(RunConfig, arguments, "python -m dg_jax.run")
     check(config)
     return config
 
 
-def _cli(kind, arguments: Sequence[str], **options):
-    """Calls tyro, whose errors are boxes of several lines, and makes one line of them."""
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(printed):
-            return tyro.cli(kind, args=list(arguments), config=(tyro.conf.FlagCreatePairsOff,), **options)
-    except SystemExit as exit_:
-        if not exit_.code:
-            raise
-    # A title, perhaps a rule, the message, a rule, and advice.
-    lines = (line.strip("│ ") for line in printed.getvalue().splitlines()[1:])
-    message = itertools.takewhile(_is_no_rule, itertools.dropwhile(lambda line: not _is_no_rule(line), lines))
-    raise errors.UserError(" ".join(message) + " (--help shows all flags)")
-
-
-def _is_no_rule(line: str) -> bool:
-    return not set(line) <= set("─-")
-
-
-def run(config: RunConfig) -> dict:
+def run(config: RunConfig, data: "dataset.MultiDomainDataset | None" = None, *, quiet: bool = False) -> dict:
     """Does one run, or finds that it has been done, and returns what its ``result.json`` holds.
+
+    Args:
+        config: a configuration that :func:`dg_jax.config.check` accepts.
+        data: what :func:`load` returns for it, where it is at hand.
+        quiet: show no progress.
 
     Raises:
         UserError: something that the user can mend; nothing half-written is left.
         Interrupted: SIGINT or SIGTERM came; a checkpoint was left.
     """
     # These imports take seconds, which --help and a mistyped flag need not wait for.
-    from dg_jax import backend, models
-    from dg_jax.data import prepared
-    from dg_jax.training import keys, loop, record
+    from dg_jax import backend
+    from dg_jax.training import loop, record
 
     backend.keep_compiled_programs()
-    models.check(config.model, config.image_size)
     folder = record.folder_of(config)
     finished = record.finished_result(config, folder)
     if finished is not None:
-        print(f"done already: {folder.result_file} (--overwrite does it again)", file=sys.stderr)
+        if not quiet:
+            print(f"done already: {folder.result_file} (--overwrite does it again)", file=sys.stderr)
         return finished
+    data = data or load(config)
+    network = create_network(config, data)
+    record.open_folder(config, folder)
+    return loop.train(config, data, *network, folder, show_progress=not quiet)
+
+
+def run_seeds(
+    configs: Sequence[RunConfig],
+    data: "Sequence[dataset.MultiDomainDataset]",
+    networks: "Sequence[tuple[chex.ArrayTree, functional.ApplyFn]]",
+) -> list[dict]:
+    """Does runs that differ in their seeds only, side by side in one program, and returns their results.
+
+    Args:
+        configs: their configurations.
+        data: what :func:`load` returns for each.
+        networks: what :func:`create_network` returns for each.
+
+    Raises:
+        UserError: as :func:`run`, or the runs do not fit into one program.
+        Interrupted: SIGINT or SIGTERM came; nothing is left of the runs.
+    """
+    from dg_jax import backend
+    from dg_jax.training import record, seeds
+
+    backend.keep_compiled_programs()
+    folders = [record.folder_of(config) for config in configs]
+    for config, folder in zip(configs, folders, strict=True):
+        record.open_folder(config, folder)
+    return seeds.train(configs, data, networks, folders)
+
+
+def load(config: RunConfig) -> "dataset.MultiDomainDataset":
+    """Opens those parts of a run's dataset that it uses.
+
+    Raises:
+        UserError: the dataset cannot be opened, or a source has fewer images than a batch.
+    """
+    from dg_jax.data import prepared
+
     data = prepared.load(
         config.dataset,
         {domain: ("test",) if domain == config.target else ("train", "validation") for domain in config.domains},
@@ -98,10 +112,19 @@ def run(config: RunConfig) -> dict:
             raise errors.UserError(
                 f"--batch-size={config.batch_size}{times} is larger than the training part of {domain}, {size} images"
             )
-    weights_key = keys.key_for(config.seed, keys.Purpose.WEIGHTS)
-    network = models.create(config.model, len(data.classes), weights_key, config.weights, config.dtype)
-    record.open_folder(config, folder)
-    return loop.train(config, data, *network, folder)
+    return data
+
+
+def create_network(
+    config: RunConfig, data: "dataset.MultiDomainDataset"
+) -> "tuple[chex.ArrayTree, functional.ApplyFn]":
+    """Builds a run's network with its initial parameters, see :func:`dg_jax.models.create`."""
+    from dg_jax import models
+    from dg_jax.training import keys
+
+    models.check(config.model, config.image_size)
+    key = keys.key_for(config.seed, keys.Purpose.WEIGHTS)
+    return models.create(config.model, len(data.classes), key, config.weights, config.dtype)
 
 
 def show(result: dict) -> None:
@@ -125,21 +148,8 @@ def _percent(fraction: float) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
-    from dg_jax.training.interrupt import Interrupted
-
-    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax warn of what is none of the user's concern
-    try:
-        show(run(parse(sys.argv[1:] if arguments is None else arguments)))
-    except errors.UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Interrupted as stopped:
-        print(f"{stopped}; --resume goes on from there", file=sys.stderr)
-        return 128 + stopped.signal_number
-    except KeyboardInterrupt:
-        print("stopped before the first step", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+    given = sys.argv[1:] if arguments is None else arguments
+    return command_line.main(lambda: show(run(parse(given))), "--resume goes on from there")
 
 
 if __name__ == "__main__":

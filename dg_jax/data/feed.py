@@ -116,8 +116,7 @@ def passes(
             rows = np.arange(start, start + batch_size)
             mask = rows < total
             batches.append(jax.device_put((np.where(mask, rows, start), mask)))
-        take = jax.jit(lambda part, rows: jax.tree.map(lambda leaf: leaf[rows], part))
-        return lambda: ((take(held, rows), mask) for rows, mask in batches)
+        return lambda: ((_take(held, rows), mask) for rows, mask in batches)
 
     ends = np.cumsum([len(part.label) for part in stored])
 
@@ -135,6 +134,11 @@ def passes(
         return dataset.Part(batch.image[filled], batch.label[filled]), mask
 
     return lambda: _read_ahead(grain.MapDataset.range(0, int(ends[-1]), batch_size).map(read_batch))
+
+
+@jax.jit
+def _take(part: dataset.Part, rows: chex.Array) -> dataset.Part:
+    return jax.tree.map(lambda leaf: leaf[rows], part)
 
 
 def _read_ahead(batches: grain.MapDataset) -> Iterator:

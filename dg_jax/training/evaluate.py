@@ -1,11 +1,12 @@
 """Accuracy and loss over whole parts, in batches of one shape."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from dg_jax.data import dataset, sampling
@@ -18,22 +19,44 @@ class Evaluation(NamedTuple):
     loss: float
 
 
-def make_evaluate(apply_fn):
+Batches = Iterable[tuple[dataset.Part, chex.Array]]
+
+
+def make_evaluate(apply_fn) -> Callable[[chex.ArrayTree, Batches], Evaluation]:
     """Builds ``evaluate(params, batches) -> Evaluation``, with ``batches`` as from :func:`dg_jax.data.feed.passes`.
 
     Every image counts once.
     """
+    totals = jax.jit(_make_totals(apply_fn))
 
-    @jax.jit
+    def evaluate(params: chex.ArrayTree, batches: Batches) -> Evaluation:
+        results = [totals(params, part, mask) for part, mask in batches]
+        correct, loss, total = (sum(float(result[i]) for result in results) for i in range(3))
+        return Evaluation(correct / total, loss / total)
+
+    return evaluate
+
+
+def make_evaluate_seeds(apply_fn) -> Callable[[chex.ArrayTree, Batches], list[Evaluation]]:
+    """Builds the same for S networks side by side.
+
+    Parameters and parts have a leading axis S; a mask is one for all.
+    """
+    totals = jax.jit(jax.vmap(_make_totals(apply_fn), in_axes=(0, 0, None)))
+
+    def evaluate(params: chex.ArrayTree, batches: Batches) -> list[Evaluation]:
+        results = [totals(params, part, mask) for part, mask in batches]
+        correct, loss, total = (np.sum([np.asarray(result[i]) for result in results], axis=0) for i in range(3))
+        return [Evaluation(*pair) for pair in zip((correct / total).tolist(), (loss / total).tolist(), strict=True)]
+
+    return evaluate
+
+
+def _make_totals(apply_fn):
     def totals(params, part, mask):
         logits = apply_fn(params, sampling.normalize(part.image), key=None, train=False)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, part.label)
         correct = jnp.argmax(logits, axis=-1) == part.label
         return jnp.sum(correct & mask), jnp.sum(jnp.where(mask, losses, 0)), jnp.sum(mask)
 
-    def evaluate(params: chex.ArrayTree, batches: Iterable[tuple[dataset.Part, chex.Array]]) -> Evaluation:
-        results = [totals(params, part, mask) for part, mask in batches]
-        correct, loss, total = (sum(float(result[i]) for result in results) for i in range(3))
-        return Evaluation(correct / total, loss / total)
-
-    return evaluate
+    return totals

@@ -15,6 +15,6 @@ class Purpose(enum.IntEnum):
     COMBINER = 3
 
 
-def key_for(seed: int, purpose: Purpose) -> chex.PRNGKey:
+def key_for(seed: chex.Numeric, purpose: Purpose) -> chex.PRNGKey:
     """Returns the run's key for one purpose."""
     return jax.random.fold_in(jax.random.key(seed), purpose)

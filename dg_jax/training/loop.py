@@ -1,29 +1,29 @@
 """The training loop: steps, validation, selection, checkpoints, result."""
 
 import contextlib
-import hashlib
-import pathlib
-import platform
 import time
 
 import chex
-import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-import dg_jax
 from dg_jax import errors
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset, feed
 from dg_jax.training import advance, checkpoints, evaluate, interrupt, keys, progress, record, step
 
-_EVALUATED_AT_ONCE = 128
+EVALUATED_AT_ONCE = 128
 
 
 def train(
-    config: RunConfig, data: dataset.MultiDomainDataset, params: chex.ArrayTree, apply_fn, folder: record.RunFolder
+    config: RunConfig,
+    data: dataset.MultiDomainDataset,
+    params: chex.ArrayTree,
+    apply_fn,
+    folder: record.RunFolder,
+    *,
+    show_progress: bool = True,
 ) -> dict:
     """Trains on the sources, selects by validation accuracy, tests on the target.
 
@@ -34,6 +34,7 @@ def train(
             donated, so that they do not lie in memory beside those that are trained.
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``, of any library.
         folder: where the run is written, opened by :func:`record.open_folder`.
+        show_progress: whether to show on a terminal how far the run is.
 
     Returns:
         What ``result.json`` holds.
@@ -49,8 +50,8 @@ def train(
         config.batch_size,
         single_domain=config.batches == "single_domain",
     )
-    validation = feed.passes([data.domains[name]["validation"] for name in config.sources], _EVALUATED_AT_ONCE)
-    test = feed.passes([data.domains[config.target]["test"]], _EVALUATED_AT_ONCE)
+    validation = feed.passes([data.domains[name]["validation"] for name in config.sources], EVALUATED_AT_ONCE)
+    test = feed.passes([data.domains[config.target]["test"]], EVALUATED_AT_ONCE)
     trainer = step.make_trainer(config, apply_fn, params, batches)
 
     state = trainer.init(params)
@@ -60,7 +61,7 @@ def train(
     with (
         contextlib.closing(checkpoints.Checkpoints(folder.checkpoints)) as store,
         interrupt.StopRequest() as stop,
-        progress.Display(config) as display,
+        progress.Display(config, show_progress) as display,
     ):
         restored = store.restore(state)
         if restored:
@@ -82,7 +83,7 @@ def train(
 
         def validate() -> checkpoints.Selected:
             accuracy, loss = run_evaluation(state.params, validation())
-            _check_finite(np.array([loss]), done, config, "validation loss")
+            check_finite(np.array([loss]), done, config, "validation loss")
             display.validation(accuracy)
             folder.append_metrics({"step": done, "val_accuracy": accuracy, "val_loss": loss, **figures})
             if accuracy > best.accuracy:
@@ -102,7 +103,7 @@ def train(
             for state, metrics in steps:
                 done += 1
                 losses = np.asarray(metrics.losses)
-                _check_finite(losses, done, config, "loss")
+                check_finite(losses, done, config, "loss")
                 display.step(done, metrics)
                 if done % config.val_every and done == int(state.step):
                     stop_if_asked()
@@ -122,42 +123,17 @@ def train(
         store.save_best(best)
 
     tested = run_evaluation(best.params, test())
-    result = {
-        "dataset": config.dataset,
-        "target": config.target,
-        "sources": list(config.sources),
-        "strategy": config.strategy,
-        "combiner": config.methods.combiner,
-        "model": config.model,
-        "seed": config.seed,
-        "iterations": config.iterations,
-        "selected_step": best.step,
-        "val_accuracy": best.accuracy,
-        "test_accuracy": tested.accuracy,
-        "test_accuracy_last": run_evaluation(state.params, test()).accuracy,
-        "test_loss": tested.loss,
-        "wall_seconds": seconds(),
-        "images_per_second": _rate(config, done - first, step_seconds),
-        "left_out": list(data.left_out),
-        "weights_sha256": _digest(config.weights),
-        "versions": {
-            "python": platform.python_version(),
-            "jax": jax.__version__,
-            "flax": flax.__version__,
-            "optax": optax.__version__,
-            "dg_jax": dg_jax.__version__,
-        },
-        "device": jax.devices()[0].device_kind,
-    }
+    result = record.result(
+        config,
+        data.left_out,
+        selected=(best.step, best.accuracy),
+        tested=tested,
+        tested_last=run_evaluation(state.params, test()),
+        seconds=seconds(),
+        images_per_second=_rate(config, done - first, step_seconds),
+    )
     folder.write_result(result)
     return result
-
-
-def _digest(path: pathlib.Path | None) -> str | None:
-    if path is None:
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _rate(config: RunConfig, steps: int, seconds: float) -> float | None:
@@ -165,7 +141,7 @@ def _rate(config: RunConfig, steps: int, seconds: float) -> float | None:
     return steps * len(config.sources) * config.batch_size / seconds if seconds else None
 
 
-def _check_finite(values: np.ndarray, number: int, config: RunConfig, what: str) -> None:
+def check_finite(values: np.ndarray, number: int, config: RunConfig, what: str) -> None:
     """Raises a ``UserError`` that names the step and the domain of a value that is not finite."""
     broken = np.flatnonzero(~np.isfinite(values))
     if not broken.size:

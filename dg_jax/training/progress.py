@@ -10,7 +10,7 @@ from dg_jax.training import step
 class Display:
     """A progress bar with the losses of the domains, the combiner's figures and the accuracy."""
 
-    def __init__(self, config: RunConfig):
+    def __init__(self, config: RunConfig, is_shown: bool):
         self._sources = config.sources
         self._images_per_step = len(config.sources) * config.batch_size
         terminal = console.Console(stderr=True)
@@ -21,7 +21,7 @@ class Display:
             progress.TimeRemainingColumn(),
             progress.TextColumn("{task.fields[figures]}"),
             console=terminal,
-            disable=not terminal.is_terminal,
+            disable=not (is_shown and terminal.is_terminal),
         )
         self._task = self._bar.add_task("compiling", total=config.iterations, figures="")
         self._accuracy = ""

@@ -1,17 +1,29 @@
 """The run on disk: its folder, its configuration, its metrics and its result."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
+import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import flax
+import jax
+import optax
+
+import dg_jax
 from dg_jax import errors
 from dg_jax.config import RunConfig, flag
+from dg_jax.training import evaluate
 
 # Settings that may differ between a run and its continuation.
 _NOT_COMPARED = ("iterations", "data_dir", "prepared_dir", "results_dir", "resume", "overwrite")
+
+
+class DamagedError(errors.UserError):
+    """Files of a finished run that cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +84,7 @@ def finished_result(config: RunConfig, folder: RunFolder) -> dict | None:
     ``iterations`` is to go on.
 
     Raises:
+        DamagedError: its files cannot be read.
         UserError: the finished run had other settings.
     """
     if config.overwrite or not folder.result_file.exists():
@@ -116,6 +129,64 @@ def open_folder(config: RunConfig, folder: RunFolder) -> None:
         ) from error
 
 
+def result(
+    config: RunConfig,
+    left_out: Sequence[str],
+    *,
+    selected: tuple[int, float],
+    tested: evaluate.Evaluation,
+    tested_last: evaluate.Evaluation,
+    seconds: float,
+    images_per_second: float | None,
+) -> dict:
+    """Returns what ``result.json`` holds.
+
+    Args:
+        config: the run's configuration.
+        left_out: damaged files that it did without.
+        selected: step and validation accuracy of the selected parameters.
+        tested: what they do on the target.
+        tested_last: what the last parameters do on the target.
+        seconds: the run's time.
+        images_per_second: images trained on in a second of steps; ``None`` if there were no steps.
+    """
+    return {
+        "dataset": config.dataset,
+        "target": config.target,
+        "sources": list(config.sources),
+        "strategy": config.strategy,
+        "combiner": config.methods.combiner,
+        "batches": config.batches,
+        "model": config.model,
+        "seed": config.seed,
+        "iterations": config.iterations,
+        "selected_step": selected[0],
+        "val_accuracy": selected[1],
+        "test_accuracy": tested.accuracy,
+        "test_accuracy_last": tested_last.accuracy,
+        "test_loss": tested.loss,
+        "wall_seconds": seconds,
+        "images_per_second": images_per_second,
+        "left_out": list(left_out),
+        "weights_sha256": _digest(config.weights),
+        "versions": {
+            "python": platform.python_version(),
+            "jax": jax.__version__,
+            "flax": flax.__version__,
+            "optax": optax.__version__,
+            "dg_jax": dg_jax.__version__,
+        },
+        "device": jax.devices()[0].device_kind,
+    }
+
+
+def _digest(path: pathlib.Path | None) -> str | None:
+    if path is None:
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def to_json(config: RunConfig) -> dict:
     """Returns the configuration as JSON stores it."""
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
@@ -134,7 +205,7 @@ def _read_json(path: pathlib.Path) -> dict:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise errors.UserError(f"{path} cannot be read as JSON ({error}); --overwrite does the run again") from error
+        raise DamagedError(f"{path} cannot be read as JSON ({error}); --overwrite does the run again") from error
 
 
 def _write_by_rename(path: pathlib.Path, text: str) -> None:

@@ -51,11 +51,12 @@ class Trainer:
     """The two pure functions of a run's configuration.
 
     Attributes:
-        init: ``init(params) -> TrainState``.
+        init: ``init(params, seed) -> TrainState``; the seed is by default the run's, and may
+            be traced under ``jax.vmap`` over seeds.
         step: ``step(state, value) -> (state, metrics)``, with a value of the run's feed.
     """
 
-    init: Callable[[chex.ArrayTree], TrainState]
+    init: Callable[..., TrainState]
     step: Step
 
 
@@ -79,24 +80,28 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
         return objective(params, domain_batch, key=jax.random.fold_in(key, step), step=step)
 
     losses, _ = jax.eval_shape(losses_and_gradients, params, batches.like, jax.random.key(0), 0)
-    combiner = strategies.make_combiner(
-        methods.combiner,
-        {"seed": jax.random.bits(keys.key_for(config.seed, keys.Purpose.COMBINER)), "num_rows": len(losses)}
-        | config.method_settings(methods.combiner),
-    )
-    adam = optax.scale_by_adam()
-    if methods.objective in strategies.OPTIMIZER_RESETS:
-        adam = reset.reset_at(adam, objective_settings[strategies.OPTIMIZER_RESETS[methods.objective]])
-    optimizer = optax.chain(
-        combiner,
-        optax.add_decayed_weights(config.weight_decay),
-        adam,
-        optax.scale_by_learning_rate(config.learning_rate),
-    )
 
-    def init(params):
-        key = keys.key_for(config.seed, keys.Purpose.OBJECTIVE)
-        return TrainState(params, optimizer.init(params), jnp.zeros([], jnp.int32), key)
+    def make_optimizer(seed):
+        combiner = strategies.make_combiner(
+            methods.combiner,
+            {"seed": jax.random.bits(keys.key_for(seed, keys.Purpose.COMBINER)), "num_rows": len(losses)}
+            | config.method_settings(methods.combiner),
+        )
+        adam = optax.scale_by_adam()
+        if methods.objective in strategies.OPTIMIZER_RESETS:
+            adam = reset.reset_at(adam, objective_settings[strategies.OPTIMIZER_RESETS[methods.objective]])
+        return optax.chain(
+            combiner,
+            optax.add_decayed_weights(config.weight_decay),
+            adam,
+            optax.scale_by_learning_rate(config.learning_rate),
+        )
+
+    def init(params, seed=config.seed):
+        key = keys.key_for(seed, keys.Purpose.OBJECTIVE)
+        return TrainState(params, make_optimizer(seed).init(params), jnp.zeros([], jnp.int32), key)
+
+    optimizer = make_optimizer(config.seed)  # of its seed, updates know nothing: it has gone into the state
 
     def step(state, value):
         losses, stacked = losses_and_gradients(state.params, value, state.key, state.step)

@@ -50,9 +50,9 @@ def linear_model():
     return {"kernel": jnp.zeros((3, 3)), "bias": jnp.zeros(3)}, apply_fn
 
 
-def train(run_config, model=None):
+def train(run_config, model=None, data=None):
     """Does the run from an opened folder to its result, as the command line would."""
-    data = tiny_dataset()
+    data = data or tiny_dataset()
     params, apply_fn = model or linear_model()
     folder = record.folder_of(run_config)
     record.open_folder(run_config, folder)

@@ -1,0 +1,86 @@
+"""Flags to a configuration: that of a run, or of an experiment that has a run's flags and more."""
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import tyro
+
+from dg_jax import config, errors
+
+
+@dataclasses.dataclass(frozen=True)
+class _Base:
+    """The flags on which the defaults of the others depend."""
+
+    dataset: str = "emoji"
+    preset: Literal["dataset", "paper"] = "dataset"
+
+
+def parse(kind: type[config.Config], arguments: Sequence[str], prog: str) -> config.Config:
+    """Reads flags; their defaults are those of the dataset's preset.
+
+    Args:
+        kind: :class:`dg_jax.config.RunConfig` or a dataclass derived from it, whose own
+            fields have defaults.
+        arguments: the flags.
+        prog: what the help calls the program.
+
+    Raises:
+        UserError: a flag or its value is wrong.
+        SystemExit: ``--help`` was asked for and has been shown.
+    """
+    base, _ = _cli(_Base, arguments, add_help=False, return_unknown_args=True)
+    defaults = config.defaults(base.dataset, base.preset)
+    values = {field.name: getattr(defaults, field.name) for field in dataclasses.fields(defaults)}
+    parsed: config.Config = _cli(kind, arguments, prog=prog, default=kind(**values))
+    return config.resolve(parsed)
+
+
+def main(program: Callable[[], None], to_go_on: str) -> int:
+    """Calls a program and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped.
+
+    Args:
+        program: what to do.
+        to_go_on: how to go on after a stop, such as "--resume goes on from there".
+    """
+    from dg_jax.training.interrupt import Interrupted
+
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax warn of what is none of the user's concern
+    try:
+        program()
+    except errors.UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as stopped:
+        print(f"{stopped}; {to_go_on}", file=sys.stderr)
+        return 128 + stopped.signal_number
+    except KeyboardInterrupt:
+        print("stopped before the first step", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return 0
+
+
+def _cli(kind, arguments: Sequence[str], **options):
+    """Calls tyro, whose errors are boxes of several lines, and makes one line of them."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            return tyro.cli(kind, args=list(arguments), config=(tyro.conf.FlagCreatePairsOff,), **options)
+    except SystemExit as exit_:
+        if not exit_.code:
+            raise
+    # A title, perhaps a rule, the message, a rule, and advice.
+    lines = (line.strip("│ ") for line in printed.getvalue().splitlines()[1:])
+    message = itertools.takewhile(_is_no_rule, itertools.dropwhile(lambda line: not _is_no_rule(line), lines))
+    raise errors.UserError(" ".join(message) + " (--help shows all flags)")
+
+
+def _is_no_rule(line: str) -> bool:
+    return not set(line) <= set("─-")

@@ -1,0 +1,132 @@
+"""Several seeds of one run side by side in one program."""
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dg_jax import errors
+from dg_jax.config import RunConfig
+from dg_jax.data import dataset, feed
+from dg_jax.training import advance, evaluate, interrupt, keys, loop, record, step
+
+
+def train(
+    configs: Sequence[RunConfig],
+    data: Sequence[dataset.MultiDomainDataset],
+    networks: Sequence[tuple[chex.ArrayTree, Callable]],
+    folders: Sequence[record.RunFolder],
+) -> list[dict]:
+    """Trains S runs under ``vmap``, as :func:`dg_jax.training.loop.train` does one, and writes their results.
+
+    The numbers are those of the single runs up to float32 rounding, which in hundreds of
+    steps grows. No checkpoints are written. ``wall_seconds`` in each result is the time of all.
+
+    Args:
+        configs: the configurations, which differ in their seeds only.
+        data: the dataset of each, as its seed splits it.
+        networks: initial parameters and ``apply_fn`` of each.
+        folders: where each is written.
+
+    Returns:
+        What ``result.json`` of each holds.
+
+    Raises:
+        UserError: images do not fit into memory, parts are not equally large for all
+            seeds, or a loss is not finite.
+        Interrupted: SIGINT or SIGTERM came.
+    """
+    config, (_, apply_fn) = configs[0], networks[0]
+    start = time.monotonic()
+    batches = [
+        feed.domain_batches(
+            [own_data.domains[domain]["train"] for domain in config.sources],
+            keys.key_for(own.seed, keys.Purpose.SAMPLING),
+            config.batch_size,
+            single_domain=config.batches == "single_domain",
+        )
+        for own, own_data in zip(configs, data, strict=True)
+    ]
+    if not all(one.is_constant for one in batches):
+        raise errors.UserError("--vectorize-seeds needs images that fit into memory; leave it out")
+    values = _stacked([one.like for one in batches])
+    together = batches[0]._replace(like=values, values=lambda first: itertools.repeat(values))
+    trainer = step.make_trainer(config, apply_fn, networks[0][0], batches[0])
+    params = _stacked([of_seed for of_seed, _ in networks])
+    state = jax.vmap(trainer.init)(params, jnp.array([own.seed for own in configs], jnp.uint32))
+    take_steps = advance.Advance(jax.vmap(trainer.step), together, 0)
+    run_evaluation = evaluate.make_evaluate_seeds(apply_fn)
+    validation = _stacked_passes([[own.domains[domain]["validation"] for domain in config.sources] for own in data])
+    test = _stacked_passes([[own.domains[config.target]["test"]] for own in data])
+
+    best_params, best = jax.tree.map(jnp.copy, state.params), [(0, -1.0)] * len(configs)
+    done, step_seconds = 0, 0.0
+    with interrupt.StopRequest() as stop:
+        while done < config.iterations:
+            count = min(config.val_every, config.iterations - done)
+            take_steps.compile(state, count)
+            chunk_start = time.monotonic()
+            steps = take_steps(state, count)
+            for state, metrics in steps:  # noqa: B007
+                done += 1
+                losses = np.asarray(metrics.losses)
+                for own, of_seed in zip(configs, losses, strict=True):
+                    loop.check_finite(of_seed, done, own, f"loss of seed {own.seed}")
+            step_seconds += time.monotonic() - chunk_start
+            evaluations = run_evaluation(state.params, validation)
+            better = np.array([new.accuracy > old for new, (_, old) in zip(evaluations, best, strict=True)])
+            best_params = _chosen(better, state.params, best_params)
+            best = [
+                (done, new.accuracy) if is_better else old
+                for new, old, is_better in zip(evaluations, best, better, strict=True)
+            ]
+            for i, (folder, evaluation) in enumerate(zip(folders, evaluations, strict=True)):
+                figures = {name: float(value[i]) for name, value in metrics.combiner.items()}
+                validated = {"step": done, "val_accuracy": evaluation.accuracy, "val_loss": evaluation.loss}
+                folder.append_metrics({**validated, "losses": losses[i].tolist(), **figures})
+            if stop.signal_number:
+                raise interrupt.Interrupted(stop.signal_number, f"stopped after step {done} of {config.iterations}")
+
+    rate = len(configs) * done * len(config.sources) * config.batch_size / step_seconds
+    seconds = time.monotonic() - start
+    tested, tested_last = run_evaluation(best_params, test), run_evaluation(state.params, test)
+    results = [
+        record.result(
+            own,
+            own_data.left_out,
+            selected=best[i],
+            tested=tested[i],
+            tested_last=tested_last[i],
+            seconds=seconds,
+            images_per_second=rate,
+        )
+        | {"seeds_side_by_side": len(configs)}
+        for i, (own, own_data) in enumerate(zip(configs, data, strict=True))
+    ]
+    for folder, result in zip(folders, results, strict=True):
+        folder.write_result(result)
+    return results
+
+
+def _stacked(trees: Sequence[chex.ArrayTree]) -> chex.ArrayTree:
+    """Stacks the arrays of S trees."""
+    shapes = [jax.tree.map(jnp.shape, tree) for tree in trees]
+    if any(other != shapes[0] for other in shapes):
+        raise errors.UserError("--vectorize-seeds needs parts equally large for every seed; leave it out")
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _stacked_passes(parts: Sequence[Sequence[dataset.AnyPart]]) -> list[tuple[dataset.Part, chex.Array]]:
+    """One pass over the parts of each seed, as batches ``[S, B, …]`` with a mask for all."""
+    passes = zip(*(feed.passes(of_seed, loop.EVALUATED_AT_ONCE)() for of_seed in parts), strict=True)
+    return [(_stacked([part for part, _ in batches]), batches[0][1]) for batches in passes]
+
+
+@jax.jit
+def _chosen(is_first: chex.Array, first: chex.ArrayTree, second: chex.ArrayTree) -> chex.ArrayTree:
+    """For each seed its entry of the first tree or of the second."""
+    return jax.tree.map(lambda one, other: jax.vmap(jnp.where)(is_first, one, other), first, second)

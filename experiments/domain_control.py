@@ -1,0 +1,60 @@
+"""Figure 4: does surgery help because the gradients are of different domains?
+
+    python -m experiments.domain_control --dataset=emoji --seeds=6
+
+The same strategies with a batch of each source in every step, and with as many batches of one
+source, drawn anew at each step. Writes figure4.md, figure4.csv, figure4.png and figure4.pdf to
+RESULTS_DIR/domain_control/DATASET.
+"""
+
+import dataclasses
+import sys
+
+from dg_jax import command_line
+from experiments import sweep
+
+
+@dataclasses.dataclass(frozen=True)
+class DomainControl(sweep.Sweep):
+    """Train with multi-domain and with single-domain batches."""
+
+    strategies: tuple[str, ...] = ("agr_sum", "agr_rand", "pcgrad")
+    """Which strategies."""
+
+
+def main(arguments: list[str]) -> None:
+    """Does the runs, prints the table and writes the files."""
+    settings = command_line.parse(DomainControl, arguments, "python -m experiments.domain_control")
+    from dg_jax.analysis import render, result_figures, table
+
+    kinds = {}
+    for batches in ("multi_domain", "single_domain"):
+        configs = sweep.configs(dataclasses.replace(settings, batches=batches))
+        results = sweep.results(configs, vectorize_seeds=settings.vectorize_seeds)
+        kinds[batches] = sweep.accuracies(results, "test_accuracy")
+    targets = list(kinds["multi_domain"])
+    methods = list(kinds["multi_domain"][targets[0]])
+    singles = list(kinds["single_domain"][targets[0]])
+
+    # Single-domain batches are the baseline of the strategy's own pairs.
+    markdown, lines = [], []
+    for method, single in zip(methods, singles, strict=True):
+        both = {target: kinds["multi_domain"][target] | kinds["single_domain"][target] for target in targets}
+        summary = table.summarize(both, [single, method], targets, baseline=single)
+        markdown.append(f"### {method}\n\n{render.to_markdown(summary)}")
+        lines.append(render.to_csv(summary))
+    named_alike = {
+        target: dict(zip(methods, kinds["single_domain"][target].values(), strict=True)) for target in targets
+    }
+    header = lines[0].splitlines(keepends=True)[0]
+    files = {
+        "figure4.md": "\n".join(markdown),
+        "figure4.csv": header + "".join(text.removeprefix(header) for text in lines),
+    }
+    figures = {"figure4": result_figures.bars(kinds["multi_domain"], named_alike, methods, targets)}
+    sweep.write(settings.results_dir / "domain_control" / settings.dataset, files, figures)
+    print(files["figure4.md"])
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.main(lambda: main(sys.argv[1:]), sweep.TO_GO_ON))

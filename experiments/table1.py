@@ -1,0 +1,49 @@
+"""Table 1 and Figure 3: every strategy with every domain held out.
+
+    python -m experiments.table1 --dataset=emoji --targets windows --strategies deep_all agr_sum --seeds=6
+
+Does the runs that are missing in --results-dir and writes table1.md, table1.tex, table1.csv,
+figure3.png and figure3.pdf to RESULTS_DIR/table1/DATASET.
+"""
+
+import dataclasses
+import sys
+
+from dg_jax import command_line, errors
+from experiments import sweep
+
+
+@dataclasses.dataclass(frozen=True)
+class Table1(sweep.Sweep):
+    """Train strategies x targets x seeds, and compare the accuracy on the target to that of Deep-All."""
+
+    compare_paper: bool = False
+    """Also put the paper's figures beside ours (pacs, vlcs and office_home)."""
+
+
+def main(arguments: list[str]) -> None:
+    """Does the runs, prints the table and writes the files."""
+    settings = command_line.parse(Table1, arguments, "python -m experiments.table1")
+    from dg_jax.analysis import paper, render, result_figures, table
+
+    if settings.compare_paper and settings.dataset not in paper.read(sweep.PAPER):
+        raise errors.UserError(
+            f"--compare-paper: the paper has no {settings.dataset}; it has {', '.join(paper.read(sweep.PAPER))}"
+        )
+    configs = sweep.configs(settings)
+    results = sweep.results(configs, vectorize_seeds=settings.vectorize_seeds)
+    accuracies = sweep.accuracies(results, "test_accuracy")
+    methods = list(dict.fromkeys(method for of_target in results.values() for method in of_target))
+    summary = table.summarize(accuracies, methods, list(results))
+    markdown = render.to_markdown(summary)
+    if settings.compare_paper:
+        markdown += "\n" + paper.beside_paper(summary, settings.dataset, sweep.PAPER)
+    files = {"table1.md": markdown, "table1.tex": render.to_latex(summary), "table1.csv": render.to_csv(summary)}
+    sweep.write(
+        settings.results_dir / "table1" / settings.dataset, files, {"figure3": result_figures.box_plots(summary)}
+    )
+    print(markdown)
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.main(lambda: main(sys.argv[1:]), sweep.TO_GO_ON))

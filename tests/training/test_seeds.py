@@ -1,0 +1,76 @@
+import json
+
+import numpy as np
+import pytest
+
+from dg_jax import errors
+from dg_jax.data import dataset
+from dg_jax.training import record, seeds
+from tests.training import worlds
+
+SEEDS = (0, 1, 5)
+
+
+def configs(tmp_path, **changes):
+    return [worlds.tiny_config(tmp_path, seed=seed, iterations=7, learning_rate=0.05, **changes) for seed in SEEDS]
+
+
+def train_together(all_configs, data):
+    folders = [record.folder_of(config) for config in all_configs]
+    for config, folder in zip(all_configs, folders, strict=True):
+        record.open_folder(config, folder)
+    return seeds.train(all_configs, data, [worlds.linear_model() for _ in all_configs], folders)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"strategy": "agr_sum"}, {"strategy": "agr_rand"}, {"strategy": "group_dro", "batches": "single_domain"}],
+)
+def test_seeds_side_by_side_give_the_numbers_of_single_runs(tmp_path, changes):
+    together = train_together(
+        configs(tmp_path / "together", **changes), [worlds.tiny_dataset(seed=seed) for seed in SEEDS]
+    )
+    losses = set()
+    for seed, config, result in zip(SEEDS, configs(tmp_path / "single", **changes), together, strict=True):
+        single = worlds.train(config, data=worlds.tiny_dataset(seed=seed))
+        for name in ("seed", "selected_step", "val_accuracy", "test_accuracy", "test_accuracy_last", "sources"):
+            assert result[name] == single[name], name
+        np.testing.assert_allclose(result["test_loss"], single["test_loss"], rtol=1e-4)
+        losses.add(result["test_loss"])
+        one, other = (
+            [json.loads(line) for line in record.folder_of(which).metrics_file.read_text().splitlines()]
+            for which in (config, configs(tmp_path / "together", **changes)[SEEDS.index(seed)])
+        )
+        assert [line["step"] for line in one] == [line["step"] for line in other] == [2, 4, 6, 7]
+        for line, same in zip(one, other, strict=True):
+            np.testing.assert_allclose(line["losses"], same["losses"], rtol=1e-4)
+            np.testing.assert_allclose(line["val_loss"], same["val_loss"], rtol=1e-4)
+    assert len(losses) == len(SEEDS)
+
+
+def test_parts_of_different_sizes_are_a_user_error(tmp_path):
+    data = [worlds.tiny_dataset(num_images=12 + seed) for seed in SEEDS]
+    with pytest.raises(errors.UserError, match="--vectorize-seeds needs parts equally large for every seed"):
+        train_together(configs(tmp_path), data)
+
+
+def test_images_on_disk_are_a_user_error(tmp_path):
+    data = [worlds.tiny_dataset() for _ in SEEDS]
+    for own in data:
+        for parts in own.domains.values():
+            parts["train"] = dataset.StoredPart([], np.arange(12), parts["train"].label, 8)
+    with pytest.raises(errors.UserError, match="--vectorize-seeds needs images that fit into memory"):
+        train_together(configs(tmp_path), data)
+
+
+def test_a_loss_that_is_not_finite_names_the_seed(tmp_path):
+    broken = [worlds.tiny_dataset(seed=seed) for seed in SEEDS]
+    all_configs = configs(tmp_path)
+    models = [worlds.linear_model() for _ in SEEDS]
+    models[1][0]["bias"] = models[1][0]["bias"] + np.nan
+    folders = [record.folder_of(config) for config in all_configs]
+    for config, folder in zip(all_configs, folders, strict=True):
+        record.open_folder(config, folder)
+    with pytest.raises(errors.UserError, match="the loss of seed 1 of apple, google is nan at step 1"):
+        seeds.train(all_configs, broken, models, folders)
+    assert not any(folder.result_file.exists() for folder in folders)
