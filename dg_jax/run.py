@@ -35,15 +35,15 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         UserError: a flag or its value is wrong.
         SystemExit: ``--help`` was asked for and has been shown.
     """
-    base, _ = _cli(_Base, arguments, add_help=False, return_unknown_args=True)
-    config = _cli(RunConfig, arguments, prog="python -m dg_jax.run", default=defaults(base.dataset, base.preset))
+    base, _ = cli(_Base, arguments, add_help=False, return_unknown_args=True)
+    config = cli(RunConfig, arguments, prog="python -m dg_jax.run", default=defaults(base.dataset, base.preset))
     config = resolve(config)
     check(config)
     return config
 
 
-def _cli(kind, arguments: Sequence[str], **options):
-    """Calls tyro, whose errors are boxes of several lines, and makes one line of them."""
+def cli(kind, arguments: Sequence[str], **options):
+    """Calls ``tyro.cli``, whose errors are boxes of several lines, and makes one line of them."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
@@ -89,16 +89,21 @@ def run(config: RunConfig) -> dict:
         splits_dir=config.splits_dir,
         skip_damaged=config.skip_damaged,
     )
+    check_batch_size(config, data)
+    weights_key = keys.key_for(config.seed, keys.Purpose.WEIGHTS)
+    network = models.create(config.model, len(data.classes), weights_key, config.weights)
+    record.open_folder(config, folder)
+    return loop.train(config, data, *network, folder)
+
+
+def check_batch_size(config: RunConfig, data) -> None:
+    """Raises a ``UserError`` if a source of a dataset has too few training images for one batch."""
     for domain in config.sources:
         size = len(data.domains[domain]["train"].label)
         if config.batch_size > size:
             raise errors.UserError(
                 f"--batch-size={config.batch_size} is larger than the training part of {domain}, {size} images"
             )
-    weights_key = keys.key_for(config.seed, keys.Purpose.WEIGHTS)
-    network = models.create(config.model, len(data.classes), weights_key, config.weights)
-    record.open_folder(config, folder)
-    return loop.train(config, data, *network, folder)
 
 
 def show(result: dict) -> None:
