@@ -36,25 +36,26 @@ def parse(kind: type[config.Config], arguments: Sequence[str], prog: str) -> con
         UserError: a flag or its value is wrong.
         SystemExit: ``--help`` was asked for and has been shown.
     """
-    base, _ = _cli(_Base, arguments, add_help=False, return_unknown_args=True)
+    base, _ = cli(_Base, arguments, add_help=False, return_unknown_args=True)
     defaults = config.defaults(base.dataset, base.preset)
     values = {field.name: getattr(defaults, field.name) for field in dataclasses.fields(defaults)}
-    parsed: config.Config = _cli(kind, arguments, prog=prog, default=kind(**values))
+    parsed: config.Config = cli(kind, arguments, prog=prog, default=kind(**values))
     return config.resolve(parsed)
 
 
-def main(program: Callable[[], None], to_go_on: str) -> int:
+def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Sequence[str] | None = None) -> int:
     """Calls a program and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped.
 
     Args:
-        program: what to do.
+        program: what to do with the flags.
         to_go_on: how to go on after a stop, such as "--resume goes on from there".
+        arguments: the flags; by default those that Python was started with.
     """
     from dg_jax.training.interrupt import Interrupted
 
     logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax warn of what is none of the user's concern
     try:
-        program()
+        program(sys.argv[1:] if arguments is None else arguments)
     except errors.UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -67,8 +68,8 @@ def main(program: Callable[[], None], to_go_on: str) -> int:
     return 0
 
 
-def _cli(kind, arguments: Sequence[str], **options):
-    """Calls tyro, whose errors are boxes of several lines, and makes one line of them."""
+def cli(kind, arguments: Sequence[str], **options):
+    """Calls ``tyro.cli``, whose errors are boxes of several lines, and makes one line of them."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):

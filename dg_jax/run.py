@@ -104,6 +104,12 @@ def load(config: RunConfig) -> "dataset.MultiDomainDataset":
         splits_dir=config.splits_dir,
         skip_damaged=config.skip_damaged,
     )
+    check_batch_size(config, data)
+    return data
+
+
+def check_batch_size(config: RunConfig, data: "dataset.MultiDomainDataset") -> None:
+    """Raises a ``UserError`` if a source of a dataset has too few training images for a step."""
     for domain in config.sources:
         size = len(data.domains[domain]["train"].label)
         at_once = len(config.sources) if config.batches == "single_domain" else 1
@@ -112,7 +118,6 @@ def load(config: RunConfig) -> "dataset.MultiDomainDataset":
             raise errors.UserError(
                 f"--batch-size={config.batch_size}{times} is larger than the training part of {domain}, {size} images"
             )
-    return data
 
 
 def create_network(
@@ -148,8 +153,7 @@ def _percent(fraction: float) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
-    given = sys.argv[1:] if arguments is None else arguments
-    return command_line.main(lambda: show(run(parse(given))), "--resume goes on from there")
+    return command_line.main(lambda given: show(run(parse(given))), "--resume goes on from there", arguments)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ RESULTS_DIR/domain_control/DATASET.
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 
 from dg_jax import command_line
 from experiments import sweep
@@ -22,7 +23,7 @@ class DomainControl(sweep.Sweep):
     """Which strategies."""
 
 
-def main(arguments: list[str]) -> None:
+def make(arguments: Sequence[str]) -> None:
     """Does the runs, prints the table and writes the files."""
     settings = command_line.parse(DomainControl, arguments, "python -m experiments.domain_control")
     from dg_jax.analysis import render, result_figures, table
@@ -56,5 +57,10 @@ def main(arguments: list[str]) -> None:
     print(files["figure4.md"])
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
+    return command_line.main(make, sweep.TO_GO_ON, arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(command_line.main(lambda: main(sys.argv[1:]), sweep.TO_GO_ON))
+    sys.exit(main())

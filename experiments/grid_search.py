@@ -8,6 +8,7 @@ Writes STRATEGY.md, STRATEGY.png and STRATEGY.pdf to RESULTS_DIR/grid_search/DAT
 import dataclasses
 import statistics
 import sys
+from collections.abc import Sequence
 
 from dg_jax import command_line, errors
 from experiments import sweep
@@ -25,7 +26,7 @@ class GridSearch(sweep.Sweep):
     """Weights of the L2 term to try."""
 
 
-def main(arguments: list[str]) -> None:
+def search(arguments: Sequence[str]) -> None:
     """Does the runs, prints the tables and the chosen pairs, and writes the files."""
     settings = command_line.parse(GridSearch, arguments, "python -m experiments.grid_search")
     from dg_jax.analysis import grid, result_figures
@@ -56,5 +57,10 @@ def main(arguments: list[str]) -> None:
         print(markdown)
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
+    return command_line.main(search, sweep.TO_GO_ON, arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(command_line.main(lambda: main(sys.argv[1:]), sweep.TO_GO_ON))
+    sys.exit(main())

@@ -8,6 +8,7 @@ figure3.png and figure3.pdf to RESULTS_DIR/table1/DATASET.
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 
 from dg_jax import command_line, errors
 from experiments import sweep
@@ -21,7 +22,7 @@ class Table1(sweep.Sweep):
     """Also put the paper's figures beside ours (pacs, vlcs and office_home)."""
 
 
-def main(arguments: list[str]) -> None:
+def make(arguments: Sequence[str]) -> None:
     """Does the runs, prints the table and writes the files."""
     settings = command_line.parse(Table1, arguments, "python -m experiments.table1")
     from dg_jax.analysis import paper, render, result_figures, table
@@ -45,5 +46,10 @@ def main(arguments: list[str]) -> None:
     print(markdown)
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
+    return command_line.main(make, sweep.TO_GO_ON, arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(command_line.main(lambda: main(sys.argv[1:]), sweep.TO_GO_ON))
+    sys.exit(main())

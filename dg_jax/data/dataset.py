@@ -26,6 +26,10 @@ class Part(NamedTuple):
     image: chex.Array
     label: chex.Array
 
+    def read(self, rows: np.ndarray) -> "Part":
+        """Takes some rows, integers in ``[0, n)``, in the order given."""
+        return Part(self.image[rows], self.label[rows])
+
 
 @dataclasses.dataclass(frozen=True)
 class StoredPart:

@@ -55,7 +55,7 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def write_result(self, result: dict) -> None:
-        _write_by_rename(self.result_file, json.dumps(result, indent=2) + "\n")
+        write_by_rename(self.result_file, json.dumps(result, indent=2) + "\n")
 
     def append_metrics(self, metrics: dict) -> None:
         with self.metrics_file.open("a") as file:
@@ -66,7 +66,7 @@ class RunFolder:
         if self.metrics_file.exists():
             lines = self.metrics_file.read_text().splitlines(keepends=True)
             whole = [line for line in lines if line.endswith("\n")]
-            _write_by_rename(self.metrics_file, "".join(line for line in whole if is_kept(json.loads(line)["step"])))
+            write_by_rename(self.metrics_file, "".join(line for line in whole if is_kept(json.loads(line)["step"])))
 
 
 def folder_of(config: RunConfig) -> RunFolder:
@@ -122,7 +122,7 @@ def open_folder(config: RunConfig, folder: RunFolder) -> None:
             folder.metrics_file.unlink(missing_ok=True)
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.result_file.unlink(missing_ok=True)
-        _write_by_rename(folder.config_file, json.dumps(to_json(config), indent=2) + "\n")
+        write_by_rename(folder.config_file, json.dumps(to_json(config), indent=2) + "\n")
     except OSError as error:
         raise errors.UserError(
             f"--results-dir={config.results_dir}: cannot write {error.filename or folder.path}: {error.strerror}"
@@ -208,7 +208,7 @@ def _read_json(path: pathlib.Path) -> dict:
         raise DamagedError(f"{path} cannot be read as JSON ({error}); --overwrite does the run again") from error
 
 
-def _write_by_rename(path: pathlib.Path, text: str) -> None:
+def write_by_rename(path: pathlib.Path, text: str) -> None:
     """Writes a file so that it is there whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("w") as file:

@@ -1,0 +1,251 @@
+"""Similarity of gradients within and between domains while Deep-All trains (paper, section 4.3 and Figure 2).
+
+    python -m experiments.gradient_similarity --dataset=emoji --targets windows --seeds=3
+
+At intervals a class is drawn, and images of it from each source. The gradients of single
+images, with dropout off, are compared by their cosine, in pairs from one source and in pairs
+from two. At the same steps the share of components whose signs agree among the sources is
+taken by layer, of the gradients of an ordinary domain batch. What was measured goes to
+RESULTS/gradient_similarity/DATASET/TARGET/seed-SEED.json and is not measured again; the
+figures go to RESULTS/gradient_similarity/DATASET. Needs the extra ``analysis``.
+"""
+
+import dataclasses
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+import tyro
+from rich import console, progress
+
+from dg_jax import command_line, config, errors, run
+from dg_jax.config import RunConfig
+from experiments import sweep
+
+# What a measurement depends on.
+_SETTINGS = (
+    "sources",
+    "iterations",
+    "batch_size",
+    "batches",
+    "learning_rate",
+    "weight_decay",
+    "model",
+    "weights",
+    "batch_norm",
+    "dtype",
+    "image_size",
+    "splits_dir",
+    "skip_damaged",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientSimilarity(sweep.Sweep):
+    """Train Deep-All and measure how similar gradients are within and between domains."""
+
+    strategies: Annotated[tuple[str, ...], tyro.conf.Suppress] = ("deep_all",)
+    vectorize_seeds: Annotated[bool, tyro.conf.Suppress] = False
+    seeds: int = 1
+    """How many runs for each target, with seeds from 0."""
+    every: int = 20
+    """Steps between two measurements."""
+    per_domain: int = 16
+    """Images of one class from each source in a measurement."""
+
+
+def parse(arguments: Sequence[str]) -> tuple[GradientSimilarity, list[RunConfig]]:
+    """Reads the command line: what to measure, and the runs, target by target.
+
+    Raises:
+        UserError: a flag or its value is wrong.
+    """
+    chosen = command_line.parse(GradientSimilarity, arguments, "python -m experiments.gradient_similarity")
+    for name, least in (("every", 1), ("per_domain", 2)):
+        if getattr(chosen, name) < least:
+            raise errors.UserError(
+                f"{config.flag(name)}={getattr(chosen, name)}: give a whole number of at least {least}"
+            )
+    configs = sweep.configs(chosen)
+    if len(configs[0].sources) < 2:
+        raise errors.UserError(
+            f"--domains {' '.join(chosen.domains)} leaves one source; similarity between domains takes two"
+        )
+    return chosen, configs
+
+
+def file_of(run_config: RunConfig) -> pathlib.Path:
+    """Returns where a run's measurements are kept."""
+    return folder_of(run_config) / run_config.target / f"seed-{run_config.seed}.json"
+
+
+def folder_of(run_config: RunConfig) -> pathlib.Path:
+    """Returns where a dataset's measurements and figures are kept."""
+    return run_config.results_dir / "gradient_similarity" / run_config.dataset
+
+
+def settings_of(arguments: GradientSimilarity, run_config: RunConfig) -> dict:
+    """Returns what the measurements depend on, as JSON stores it."""
+    values = {name: getattr(run_config, name) for name in _SETTINGS}
+    values |= {"every": arguments.every, "per_domain": arguments.per_domain}
+    return json.loads(json.dumps(values, default=str))
+
+
+def stored(path: pathlib.Path, settings: dict) -> dict | None:
+    """Returns measurements made earlier, or ``None`` if there are none or the file is damaged, which it says on stderr.
+
+    Raises:
+        UserError: they were made with other settings.
+    """
+    if not path.exists():
+        return None
+    try:
+        measured = json.loads(path.read_text())
+        theirs = measured["settings"]
+        lengths = {len(measured[name]) for name in ("steps", "intra", "inter", "domains", "agreement")}
+        if len(lengths) != 1 or not measured["layers"]:
+            raise ValueError("lists of different lengths")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"warning: {path} is damaged and measured again ({type(error).__name__}: {error})", file=sys.stderr)
+        return None
+    different = [name for name in settings if settings[name] != theirs.get(name)]
+    if different:
+        shown = "; ".join(f"{name} is {settings[name]} here, {theirs.get(name)} there" for name in different)
+        raise errors.UserError(
+            f"{path} was measured with other settings: {shown}; "
+            "give the same, another --results-dir, or --overwrite to measure again"
+        )
+    return measured
+
+
+def measure_all(arguments: GradientSimilarity, configs: list[RunConfig]) -> dict[str, list[dict]]:
+    """Does the measurements that are not on disk, and returns all of them by target.
+
+    Raises:
+        UserError: something that the user can mend; files written before stay.
+    """
+    # These imports take seconds, which --help and a mistyped flag need not wait for.
+    from dg_jax import backend
+    from dg_jax.data import prepared
+    from dg_jax.training import record
+    from experiments import measured_training
+
+    backend.keep_compiled_programs()
+    found = [None if one.overwrite else stored(file_of(one), settings_of(arguments, one)) for one in configs]
+    results: dict[str, list[dict]] = {}
+    probe = None
+    terminal = console.Console(stderr=True)
+    with progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(bar_width=20),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+        console=terminal,
+        disable=not terminal.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=found.count(None) * configs[0].iterations)
+        for one, earlier in zip(configs, found, strict=True):
+            if earlier is None:
+                bar.update(task, description=f"target {one.target}, seed {one.seed}")
+                data = prepared.load(
+                    one.dataset,
+                    dict.fromkeys(one.sources, ("train",)),
+                    image_size=one.image_size,
+                    split_seed=one.seed,
+                    data_dir=one.data_dir,
+                    prepared_dir=one.prepared_dir,
+                    splits_dir=one.splits_dir,
+                    skip_damaged=one.skip_damaged,
+                )
+                run.check_batch_size(one, data)
+                measured_training.check_classes(data)
+                params, apply_fn = run.create_network(one, data)
+                probe = probe or measured_training.Probe(apply_fn)
+                earlier = {"settings": settings_of(arguments, one)} | measured_training.train(
+                    one,
+                    data,
+                    params,
+                    apply_fn,
+                    probe,
+                    every=arguments.every,
+                    per_domain=arguments.per_domain,
+                    report=lambda done: bar.advance(task),
+                )
+                path = file_of(one)
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    record.write_by_rename(path, json.dumps(earlier) + "\n")
+                except OSError as error:
+                    raise errors.UserError(
+                        f"--results-dir={one.results_dir}: cannot write {path}: {error.strerror}"
+                    ) from error
+            results.setdefault(one.target, []).append(earlier)
+    return results
+
+
+def markdown(results: dict[str, list[dict]]) -> str:
+    """Formats the mean cosines of each target, over all measurements and at the last step, as a table.
+
+    Deviations are over measurements (all steps) or over seeds (the last step).
+    """
+
+    def mean_and_deviation(values: np.ndarray) -> str:
+        deviation = f" ± {values.std(ddof=1):.3f}" if values.size > 1 else ""
+        return f"{values.mean():.3f}{deviation}"
+
+    lines = [
+        "| target | seeds | intra, all steps | inter, all steps | intra, last | inter, last | intra > inter |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for target, runs in results.items():
+        intra, inter = (np.array([one[name] for one in runs]) for name in ("intra", "inter"))
+        figures = [mean_and_deviation(values) for values in (intra, inter, intra[:, -1], inter[:, -1])]
+        share = f"{(intra > inter).sum()} of {intra.size}"
+        lines.append(f"| {target} | {len(runs)} | {' | '.join(figures)} | {share} |")
+    return "\n".join(lines)
+
+
+def draw(results: dict[str, list[dict]], folder: pathlib.Path) -> None:
+    """Writes Figure 2, a panel for each target, and for each target the heat map of agreement; PNG and PDF."""
+    from dg_jax.analysis import figures, similarity_figures
+
+    panels = {
+        f"sources {', '.join(runs[0]['settings']['sources'])}": similarity_figures.Curves(
+            *(np.array(values) for values in (runs[0]["steps"], [r["intra"] for r in runs], [r["inter"] for r in runs]))
+        )
+        for runs in results.values()
+    }
+    drawn = {"similarity": similarity_figures.curves(panels)}
+    for target, runs in results.items():
+        drawn[f"agreement-{target}"] = similarity_figures.heat_map(
+            np.array(runs[0]["steps"]),
+            runs[0]["layers"],
+            np.mean([one["agreement"] for one in runs], axis=0),
+            f"agreement of {', '.join(runs[0]['settings']['sources'])}",
+        )
+    for name, figure in drawn.items():
+        for ending in ("png", "pdf"):
+            figures.save(figure, folder / f"{name}.{ending}")
+
+
+def make(arguments: Sequence[str]) -> None:
+    """Measures what is missing, draws the figures and prints the table."""
+    chosen, configs = parse(arguments)
+    from dg_jax.analysis import figures  # noqa: F401 (says so now if matplotlib is missing, not after training)
+
+    results = measure_all(chosen, configs)
+    draw(results, folder_of(configs[0]))
+    print(markdown(results))
+    print(f"figures in {folder_of(configs[0])}", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
+    return command_line.main(make, sweep.TO_GO_ON, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
