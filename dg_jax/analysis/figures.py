@@ -1,0 +1,36 @@
+"""What all figures share: matplotlib without a display, and files that are there whole or not at all."""
+
+import pathlib
+
+from PIL import Image
+
+from dg_jax import errors
+
+try:
+    from matplotlib.figure import Figure
+except ModuleNotFoundError as error:
+    raise errors.UserError('figures need matplotlib; run: pip install -e ".[analysis]"') from error
+
+__all__ = ["Figure", "save"]
+
+
+def save(figure: Figure, path: pathlib.Path) -> None:
+    """Writes a figure as the path's ending says, making the folder if need be.
+
+    A PNG has 256 colours, which makes it several times smaller.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    unfinished = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(unfinished, format=path.suffix.removeprefix("."), dpi=100)
+        if path.suffix == ".png":
+            with Image.open(unfinished) as image:
+                colours = image.convert("RGB")
+            dithered = colours.quantize(palette=colours.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
+            dithered.save(unfinished, "PNG", optimize=True)
+        unfinished.replace(path)
+    except OSError as error:
+        raise errors.UserError(f"cannot write {path}: {error.strerror}; give another place") from error
