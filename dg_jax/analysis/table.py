@@ -50,12 +50,24 @@ class Table:
         methods: the columns, in order.
         baseline: the method that the others are compared to.
         cells: target -> method -> cell; only those that have a seed.
+        baseline_seeds: target -> the seeds that the baseline has there.
     """
 
     targets: tuple[str, ...]
     methods: tuple[str, ...]
     baseline: str
     cells: Mapping[str, Mapping[str, Cell]]
+    baseline_seeds: Mapping[str, frozenset[int]]
+
+    @property
+    def comparisons(self) -> list[tuple[str, str, significance.Comparison]]:
+        """All tests made, as target, method and comparison, in the table's order."""
+        return [
+            (target, method, cell.comparison)
+            for target in self.targets
+            for method, cell in self.cells[target].items()
+            if cell.comparison is not None
+        ]
 
     @property
     def averaged(self) -> tuple[str, ...]:
@@ -97,7 +109,8 @@ def summarize(
         (0.75, True, False)
     """
     cells = {target: _row(accuracies.get(target, {}), target, methods, baseline) for target in targets}
-    return Table(tuple(targets), tuple(methods), baseline, cells)
+    baseline_seeds = {target: frozenset(accuracies.get(target, {}).get(baseline, {})) for target in targets}
+    return Table(tuple(targets), tuple(methods), baseline, cells, baseline_seeds)
 
 
 def _row(
