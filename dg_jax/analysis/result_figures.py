@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import artist, lines, patches
 
 from dg_jax.analysis import figures, notes, render, significance
 from dg_jax.analysis import grid as grids
 from dg_jax.analysis import table as tables
+
+# isort: split
+from matplotlib import artist, lines, patches  # after figures, which says what to do where it is missing
 
 # Okabe and Ito's colours, told apart by the colour-blind too; grey for the first method, mostly the baseline.
 COLOURS = ("#bbbbbb", "#e69f00", "#56b4e9", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#7f5539")
@@ -82,7 +84,7 @@ def _box(axes, position: float, cell: tables.Cell, style: dict) -> None:
         manage_ticks=False,
         boxprops={"edgecolor": "0.2", "linewidth": 0.8, **style},
         medianprops={"color": "black", "linewidth": 1.4},
-        meanprops={**_TRIANGLE, "markersize": 5},
+        meanprops={**_TRIANGLE, "markersize": 6},
         whiskerprops={"color": "0.2", "linewidth": 0.8},
         capprops={"color": "0.2", "linewidth": 0.8},
     )
@@ -121,7 +123,7 @@ def bars(
                 if method in cells:
                     _bar(axes, j + 0.4 * (i - 0.5), cells[method], style)
         axes.set_title(target, fontsize=10)
-        axes.set_xticks(range(len(methods)), methods, rotation=30, ha="right", rotation_mode="anchor")
+        axes.set_xticks(range(len(methods)), methods, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_xlim(-0.6, len(methods) - 0.4)
         axes.grid(axis="y", color="0.9", linewidth=0.8)
         axes.set_axisbelow(True)

@@ -4,7 +4,13 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import stats
+
+from dg_jax import errors
+
+try:
+    from scipy import stats
+except ModuleNotFoundError as error:
+    raise errors.UserError('tables and tests need scipy; run: pip install -e ".[analysis]"') from error
 
 LEVEL = 0.05
 FEWEST_PAIRS = 6  # that differ; with 5, p is 2 / 2**5 = 0.0625 at best
@@ -47,9 +53,9 @@ def compare(ours: Mapping[int, float], baseline: Mapping[int, float]) -> Compari
     The p is exact: of all ways to give each difference that is not zero its sign, the share whose
     rank sums lie as far apart as ours, or farther. Pairs without a difference are left out
     (Wilcoxon's own way) and equal differences share their mean rank. Without equal differences
-    this is ``scipy.stats.wilcoxon(ours, baseline)``. With them, and more than 13 pairs, SciPy takes
-    a normal distribution instead; but accuracies are counts over a test part of some hundreds
-    of images, so that equal differences are the rule.
+    this is ``scipy.stats.wilcoxon(ours, baseline)``. With them SciPy takes a normal distribution
+    instead if there are more than 13 pairs; but accuracies are counts over a test part of some
+    hundreds of images, so that equal differences are the rule.
 
     Args:
         ours: accuracy of each seed, as a fraction.
