@@ -1,1 +1,1 @@
-"""Numbers and figures out of training: works on arrays and knows nothing of how they came about."""
+"""Numbers out of finished runs: similarity, significance, tables, plots. Imports no training code."""

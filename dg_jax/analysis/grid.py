@@ -1,0 +1,44 @@
+"""The best of a grid search over learning rate and weight decay."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dg_jax.analysis import markdown, render
+
+# (learning rate, weight decay) -> mean validation accuracy as a fraction
+Grid = Mapping[tuple[float, float], float]
+
+
+def best(grid: Grid) -> tuple[float, float]:
+    """Returns the pair with the highest accuracy; on ties the smaller learning rate, then the smaller weight decay.
+
+    Example:
+        >>> best({(1e-3, 0.0): 0.5, (1e-4, 5e-5): 0.6, (1e-4, 0.0): 0.6})
+        (0.0001, 0.0)
+    """
+    return min(grid, key=lambda pair: (-grid[pair], pair))
+
+
+def axes(grid: Grid) -> tuple[list[float], list[float]]:
+    """Returns all learning rates and all weight decays, ascending."""
+    return sorted({rate for rate, _ in grid}), sorted({decay for _, decay in grid})
+
+
+def to_markdown(grid: Grid) -> str:
+    """Returns a row for each learning rate and a column for each weight decay, in percent, the best in bold."""
+    rates, decays = axes(grid)
+    chosen = best(grid)
+
+    def cell(pair):
+        if pair not in grid:
+            return markdown.MISSING
+        return f"**{render.percent(grid[pair])}**" if pair == chosen else render.percent(grid[pair])
+
+    header = ["learning rate", *(f"weight decay {number(decay)}" for decay in decays)]
+    return markdown.table(header, ([number(rate), *(cell((rate, decay)) for decay in decays)] for rate in rates)) + "\n"
+
+
+def number(value: float) -> str:
+    """Returns a number as one types it: ``1e-5``."""
+    return np.format_float_scientific(value, trim="-", exp_digits=1) if 0 < value < 0.1 else f"{value:g}"

@@ -1,0 +1,16 @@
+"""A table in Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+MISSING = "-"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], num_names: int = 1) -> str:
+    """Returns the lines of a table, the first ``num_names`` columns to the left and the others to the right."""
+    rule = ["---"] * num_names + ["---:"] * (len(header) - num_names)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
+
+
+def escape(name: str) -> str:
+    """Returns a name such that it ends no cell and is not set in italics."""
+    return name.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*")

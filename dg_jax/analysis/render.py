@@ -1,0 +1,156 @@
+"""Table 1 as Markdown, LaTeX and CSV."""
+
+import csv
+import io
+
+from dg_jax.analysis import markdown, notes
+from dg_jax.analysis import table as tables
+
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        **{character: f"\\{character}" for character in "_&%$#{}"},
+    }
+)
+_COLUMNS = (
+    "target",
+    "method",
+    "seeds",
+    "mean",
+    "standard_deviation",
+    "best",
+    "pairs",
+    "differing_pairs",
+    "mean_difference",
+    "rank_biserial",
+    "p",
+    "significant",
+    "can_reach_significance",
+)
+
+
+def to_markdown(table: tables.Table) -> str:
+    """Returns the table in percent, and beneath it what the tests rest on and the effect sizes.
+
+    A cell is the mean and in brackets the standard deviation, in bold if best, with a star if it
+    differs from the baseline with p < 0.05.
+    """
+    rows = [
+        [markdown.escape(target), *(markdown_cell(table.cells[target].get(method)) for method in table.methods)]
+        for target in table.targets
+    ]
+    if table.averages:
+        rows.append(["average", *(percent(table.averages[method]) for method in table.methods)])
+    blocks = [
+        markdown.table(["target", *map(markdown.escape, table.methods)], rows),
+        "\n".join(markdown.escape(line) for line in notes.of(table)),
+        _effects(table),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def markdown_cell(cell: tables.Cell | None) -> str:
+    """Returns what stands in a cell of the Markdown table, or a dash for ``None``."""
+    if cell is None:
+        return markdown.MISSING
+    text = f"**{_text(cell)}**" if cell.best else _text(cell)
+    return text + r"\*" * cell.significant
+
+
+def percent(fraction: float) -> str:
+    """Returns a fraction in percent with two decimals, as in the paper."""
+    return f"{100 * fraction:.2f}"
+
+
+def points(difference: float) -> str:
+    """Returns a difference of fractions in percentage points, with its sign."""
+    return f"{round(100 * difference, 2) + 0.0:+.2f}"  # -0.0 + 0.0 is 0.0
+
+
+def _text(cell: tables.Cell) -> str:
+    return percent(cell.mean) + (f" ({percent(cell.deviation)})" if cell.deviation is not None else "")
+
+
+def _effects(table: tables.Table) -> str:
+    """Returns a line for each comparison, or nothing if there is none."""
+    header = ["target", "method", "difference in points", "rank-biserial r", "p", "pairs", "that differ"]
+    rows = [
+        [
+            markdown.escape(target),
+            markdown.escape(method),
+            points(comparison.mean_difference),
+            f"{comparison.rank_biserial:+.2f}",
+            f"{comparison.p:.3g}",
+            str(len(comparison.seeds)),
+            str(comparison.differing),
+        ]
+        for target, method, comparison in table.comparisons
+    ]
+    title = f"Against {markdown.escape(table.baseline)}, in pairs of the same seed:"
+    return f"{title}\n\n{markdown.table(header, rows, num_names=2)}" if rows else ""
+
+
+def to_latex(table: tables.Table) -> str:
+    """Returns the table as a LaTeX ``tabular`` that needs no package, with what the tests rest on as comments."""
+    rows = [
+        [target.translate(_LATEX), *(_latex_cell(table.cells[target].get(method)) for method in table.methods)]
+        for target in table.targets
+    ]
+    lines = [f"% {line}" for line in notes.of(table)]
+    lines += [rf"\begin{{tabular}}{{l{'r' * len(table.methods)}}}", r"\hline"]
+    lines += [_latex_line(["target", *(method.translate(_LATEX) for method in table.methods)]), r"\hline"]
+    lines += [*map(_latex_line, rows), r"\hline"]
+    if table.averages:
+        lines += [_latex_line(["average", *(percent(table.averages[method]) for method in table.methods)]), r"\hline"]
+    return "\n".join([*lines, r"\end{tabular}"]) + "\n"
+
+
+def _latex_cell(cell: tables.Cell | None) -> str:
+    if cell is None:
+        return "--"
+    text = rf"\textbf{{{_text(cell)}}}" if cell.best else _text(cell)
+    return text + "*" * cell.significant
+
+
+def _latex_line(cells: list[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def to_csv(table: tables.Table) -> str:
+    """Returns a header and one line for each target and method that has a seed.
+
+    Accuracies and differences are fractions, to all digits. What does not exist is left empty.
+    """
+    rows = []
+    for target in table.targets:
+        for method, cell in table.cells[target].items():
+            row = {
+                "target": target,
+                "method": method,
+                "seeds": len(cell.accuracies),
+                "mean": cell.mean,
+                "standard_deviation": cell.deviation,
+                "best": _yes_or_no(cell.best),
+            }
+            if cell.comparison is not None:
+                row |= {
+                    "pairs": len(cell.comparison.seeds),
+                    "differing_pairs": cell.comparison.differing,
+                    "mean_difference": cell.comparison.mean_difference,
+                    "rank_biserial": cell.comparison.rank_biserial,
+                    "p": cell.comparison.p,
+                    "significant": _yes_or_no(cell.comparison.significant),
+                    "can_reach_significance": _yes_or_no(cell.comparison.can_reach_significance),
+                }
+            rows.append(row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"

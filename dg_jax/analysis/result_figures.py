@@ -1,0 +1,178 @@
+"""Figures 3 and 4, and the heat map of a grid search."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dg_jax.analysis import figures, notes, render, significance
+from dg_jax.analysis import grid as grids
+from dg_jax.analysis import table as tables
+
+# isort: split
+from matplotlib import artist, lines, patches  # after figures, which says what to do where it is missing
+
+# Okabe and Ito's colours, told apart by the colour-blind too, but for green, which is the triangles', and black. Grey is
+# for the first method, mostly the baseline.
+COLOURS = ("#bbbbbb", "#e69f00", "#56b4e9", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#7f5539")
+_HATCHES = ("", "///", "...")  # one for each time round the colours
+_LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
+_WIDTH = 10.0  # inches
+_LETTERS_IN_A_LINE = 120
+_TRIANGLE: dict[str, Any] = {
+    "marker": "^",
+    "markerfacecolor": "#00b050",
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.5,
+}
+
+
+def box_plots(table: tables.Table) -> figures.Figure:
+    """Draws Figure 3: for each target a box for each method, over seeds.
+
+    The box reaches from the lower to the upper quartile, the whiskers from minimum to maximum,
+    the line is the median, the green triangle the mean; an asterisk stands above methods that differ
+    from the baseline with p < 0.05.
+
+    Returns:
+        A matplotlib ``Figure``.
+    """
+    figure = figures.Figure(figsize=(_WIDTH, 5.6), layout="constrained")
+    axes = figure.subplots()
+    slots = len(table.methods) + 1.5  # of each target, with the gap to the next
+    handles: list[artist.Artist] = []
+    for i, method in enumerate(table.methods):
+        style: dict[str, Any] = {
+            "facecolor": COLOURS[i % len(COLOURS)],
+            "hatch": _HATCHES[i // len(COLOURS) % len(_HATCHES)],
+        }
+        handles.append(patches.Patch(edgecolor="0.2", label=method, **style))
+        for j, target in enumerate(table.targets):
+            cell = table.cells[target].get(method)
+            if cell is not None:
+                _box(axes, slots * j + i, cell, style)
+    for j in range(1, len(table.targets)):
+        axes.axvline(slots * j - 1.25, color="0.85", linewidth=0.8)
+    middle = (len(table.methods) - 1) / 2
+    axes.set_xticks([slots * j + middle for j in range(len(table.targets))], table.targets)
+    axes.set_xlim(-1.25, slots * len(table.targets) - 1.25)
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel("\n".join(["target domain", *textwrap.wrap(" ".join(notes.no_star(table)), _LETTERS_IN_A_LINE)]))
+    axes.set_ylabel("accuracy in %")
+    axes.margins(y=0.08)
+    axes.grid(axis="y", color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    handles.append(lines.Line2D([], [], linestyle="none", label="mean", **_TRIANGLE))
+    if any(comparison.significant for _, _, comparison in table.comparisons):
+        star = f"p < {significance.LEVEL} against {table.baseline}"
+        handles.append(lines.Line2D([], [], linestyle="none", marker="$*$", color="black", label=star))
+    figure.legend(handles=handles, loc="outside upper center", ncols=5, frameon=False)
+    return figure
+
+
+def _box(axes, position: float, cell: tables.Cell, style: dict) -> None:
+    percent = 100 * np.array(list(cell.accuracies.values()))
+    axes.boxplot(
+        percent,
+        positions=[position],
+        widths=0.75,
+        whis=(0, 100),
+        showmeans=True,
+        patch_artist=True,
+        manage_ticks=False,
+        boxprops={"edgecolor": "0.2", "linewidth": 0.8, **style},
+        medianprops={"color": "black", "linewidth": 1.4},
+        meanprops={**_TRIANGLE, "markersize": 6},
+        whiskerprops={"color": "0.2", "linewidth": 0.8},
+        capprops={"color": "0.2", "linewidth": 0.8},
+    )
+    if cell.significant:
+        axes.annotate(
+            "*", (position, percent.max()), (0, -1), textcoords="offset points", ha="center", va="bottom", fontsize=14
+        )
+
+
+def bars(
+    multi_domain: tables.Accuracies, single_domain: tables.Accuracies, methods: Sequence[str], targets: Sequence[str]
+) -> figures.Figure:
+    """Draws Figure 4: mean accuracy with multi-domain batches (white) beside single-domain ones (grey).
+
+    Error bars are one standard deviation over seeds (n - 1 below the line); a single seed has none.
+
+    Args:
+        multi_domain: target -> method -> seed -> accuracy as a fraction.
+        single_domain: the same with all batches of a step from one source.
+        methods: a pair of bars for each, in order.
+        targets: a panel for each, in order.
+
+    Returns:
+        A matplotlib ``Figure``.
+    """
+    figure = figures.Figure(figsize=(_WIDTH, 4.2), layout="constrained")
+    panels = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
+    kinds: tuple[tuple[str, tables.Accuracies, dict[str, Any]], ...] = (
+        ("multi-domain batches", multi_domain, {"facecolor": "white", "edgecolor": "black"}),
+        ("single-domain batches", single_domain, {"facecolor": "0.7", "edgecolor": "black", "hatch": "//"}),
+    )
+    for axes, target in zip(panels, targets, strict=True):
+        for i, (_, accuracies, style) in enumerate(kinds):
+            cells = tables.summarize(accuracies, methods, [target]).cells[target]
+            for j, method in enumerate(methods):
+                if method in cells:
+                    _bar(axes, j + 0.4 * (i - 0.5), cells[method], style)
+        axes.set_title(target, fontsize=10)
+        axes.set_xticks(range(len(methods)), methods, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_xlim(-0.6, len(methods) - 0.4)
+        axes.grid(axis="y", color="0.9", linewidth=0.8)
+        axes.set_axisbelow(True)
+    panels[0].set_ylabel("accuracy in %")
+    panels[0].margins(y=0.2)  # room for the figures above the bars
+    handles = [patches.Patch(label=label, **style) for label, _, style in kinds]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
+def _bar(axes, position: float, cell: tables.Cell, style: dict) -> None:
+    """Draws one bar from 0 with its error bar, and its height in figures above."""
+    height, deviation = 100 * cell.mean, 100 * (cell.deviation or 0)
+    axes.bar(position, height, 0.4, yerr=deviation or None, capsize=2.5, linewidth=0.8, **style)
+    axes.annotate(
+        render.percent(cell.mean),
+        (position, height + deviation),
+        (0, 3),
+        textcoords="offset points",
+        rotation=90,
+        ha="center",
+        va="bottom",
+        fontsize=8,
+    )
+
+
+def heat_map(grid: grids.Grid) -> figures.Figure:
+    """Draws a grid search with the accuracy in each cell and a frame round the best.
+
+    Args:
+        grid: (learning rate, weight decay) -> mean validation accuracy as a fraction.
+
+    Returns:
+        A matplotlib ``Figure``.
+    """
+    rates, decays = grids.axes(grid)
+    percent = 100 * np.array([[grid.get((rate, decay), np.nan) for decay in decays] for rate in rates])
+    figure = figures.Figure(figsize=(2 + 1.1 * len(decays), 1.4 + 0.6 * len(rates)), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(percent, cmap="viridis", aspect="auto")
+    shades = image.to_rgba(percent)
+    for (rate, decay), accuracy in grid.items():
+        row, column = rates.index(rate), decays.index(decay)
+        colour = "white" if shades[row, column, :3] @ _LUMINANCE < 0.5 else "black"
+        axes.text(column, row, render.percent(accuracy), ha="center", va="center", color=colour)
+    best_rate, best_decay = grids.best(grid)
+    corner = (decays.index(best_decay) - 0.5, rates.index(best_rate) - 0.5)
+    axes.add_patch(patches.Rectangle(corner, 1, 1, fill=False, edgecolor="#d55e00", linewidth=3, clip_on=False))
+    axes.set_xticks(range(len(decays)), map(grids.number, decays))
+    axes.set_yticks(range(len(rates)), map(grids.number, rates))
+    axes.set(xlabel="weight decay", ylabel="learning rate")
+    axes.set_title("mean validation accuracy of the sources in %", fontsize=10)
+    return figure
