@@ -14,6 +14,21 @@ _LATEX = str.maketrans(
         **{character: f"\\{character}" for character in "_&%$#{}"},
     }
 )
+_COLUMNS = (
+    "target",
+    "method",
+    "seeds",
+    "mean",
+    "standard_deviation",
+    "best",
+    "pairs",
+    "differing_pairs",
+    "mean_difference",
+    "rank_biserial",
+    "p",
+    "significant",
+    "can_reach_significance",
+)
 
 
 def to_markdown(table: tables.Table) -> str:
@@ -135,23 +150,6 @@ def to_csv(table: tables.Table) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-_COLUMNS = (
-    "target",
-    "method",
-    "seeds",
-    "mean",
-    "standard_deviation",
-    "best",
-    "pairs",
-    "differing_pairs",
-    "mean_difference",
-    "rank_biserial",
-    "p",
-    "significant",
-    "can_reach_significance",
-)
 
 
 def _yes_or_no(value: bool) -> str:

@@ -13,12 +13,19 @@ from dg_jax.analysis import table as tables
 # isort: split
 from matplotlib import artist, lines, patches  # after figures, which says what to do where it is missing
 
-# Okabe and Ito's colours, told apart by the colour-blind too; grey for the first method, mostly the baseline.
+# Okabe and Ito's colours, told apart by the colour-blind too, without black and green (the triangles are green).
+# Grey is for the first method, mostly the baseline.
 COLOURS = ("#bbbbbb", "#e69f00", "#56b4e9", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#7f5539")
 _HATCHES = ("", "///", "...")  # one for each time round the colours
 _LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
 _WIDTH = 10.0  # inches
 _LETTERS_IN_A_LINE = 120
+_TRIANGLE: dict[str, Any] = {
+    "marker": "^",
+    "markerfacecolor": "#00b050",
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.5,
+}
 
 
 def box_plots(table: tables.Table) -> figures.Figure:
@@ -62,14 +69,6 @@ def box_plots(table: tables.Table) -> figures.Figure:
         handles.append(lines.Line2D([], [], linestyle="none", marker="$*$", color="black", label=star))
     figure.legend(handles=handles, loc="outside upper center", ncols=5, frameon=False)
     return figure
-
-
-_TRIANGLE: dict[str, Any] = {
-    "marker": "^",
-    "markerfacecolor": "#00b050",
-    "markeredgecolor": "black",
-    "markeredgewidth": 0.5,
-}
 
 
 def _box(axes, position: float, cell: tables.Cell, style: dict) -> None:
