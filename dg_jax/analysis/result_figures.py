@@ -13,8 +13,8 @@ from dg_jax.analysis import table as tables
 # isort: split
 from matplotlib import artist, lines, patches  # after figures, which says what to do where it is missing
 
-# Okabe and Ito's colours, told apart by the colour-blind too, but for green, which is the triangles', and black. Grey is
-# for the first method, mostly the baseline.
+# Okabe and Ito's colours, told apart by the colour-blind too, without black and green (the triangles are green).
+# Grey is for the first method, mostly the baseline.
 COLOURS = ("#bbbbbb", "#e69f00", "#56b4e9", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#7f5539")
 _HATCHES = ("", "///", "...")  # one for each time round the colours
 _LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
