@@ -22,7 +22,7 @@ def of(table: tables.Table) -> list[str]:
         pairs = {f"{method} on {target}": len(c.seeds) for target, method, c in table.comparisons}
         lines += [
             f"A star: p < {significance.LEVEL} against {table.baseline} (paired Wilcoxon signed-rank test, two-sided, "
-            f"exact, not corrected for the number of tests). Each test rests on {_count(pairs, 'pair')}."
+            f"not corrected for the number of tests). Each test rests on {_count(pairs, 'pair')}."
         ]
     lines += _unpaired(table) + no_star(table)
     left_out = [target for target in table.targets if target not in table.averaged]

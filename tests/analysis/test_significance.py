@@ -26,11 +26,11 @@ def enumerate_signs(differences):
     return p, observed / sum(ranks) if ranks else 0.0
 
 
-@pytest.mark.parametrize("num_pairs", range(1, 11))
+@pytest.mark.parametrize("num_pairs", range(1, 8))
 @pytest.mark.parametrize("kinds", [2, 4, 1000])  # how many sizes: few make ties and zeros
 def test_equals_going_through_all_signs(num_pairs, kinds):
     rng = np.random.default_rng(num_pairs)
-    for _ in range(4):
+    for _ in range(2):
         differences = rng.integers(-kinds, kinds + 1, num_pairs) / 4096  # in binary fractions, nothing is rounded
         result = against_zero(differences)
         p, rank_biserial = enumerate_signs(differences)
@@ -47,14 +47,6 @@ def test_equals_scipy_without_ties(num_pairs):
         differences *= np.where(rng.random(num_pairs) < 0.5 + shift, 1, -1)
         expected = stats.wilcoxon(differences, method="exact").pvalue
         np.testing.assert_allclose(against_zero(differences / 4096).p, expected, rtol=1e-9)
-
-
-def test_with_many_ties_is_near_scipys_normal_distribution():
-    rng = np.random.default_rng(0)
-    differences = rng.integers(-5, 7, 100)
-    p = stats.wilcoxon(differences, method="asymptotic").pvalue
-    assert 0.001 < p < 0.5
-    np.testing.assert_allclose(against_zero(differences / 4096).p, p, rtol=0.05)
 
 
 def test_equal_differences_that_floats_tell_apart_are_ties():
