@@ -40,19 +40,17 @@ def written(path, name, *flags):
 def test_combiners(tmp_path, memory_in_this_process):
     pytest.importorskip("torch", reason=REASON)
     small = ("--components=3000", "--growth-components=1000", "--growth-rows", "2", "--repetitions=1")
-    tables = written(tmp_path / "x.json", "combiners", *small, "--combiners", "deep_all", "pcgrad")
+    tables = written(tmp_path / "x.json", "combiners", *small, "--combiners", "deep_all")
     assert [(row["combiner"], row["form"]) for row in tables["combiners"]] == [
         ("deep_all", "tree"),
         ("deep_all", "flat"),
-        ("pcgrad", "tree"),
-        ("pcgrad", "flat"),
     ]
     for row in tables["combiners"]:
         assert {"ours", "plain", "plain / ours", "bandwidth", "ours, bytes", "plain, bytes"} <= set(row)
         assert set(row["plain / ours"]) == SPREAD
-        moved = {"deep_all": 3 + 1, "pcgrad": 2 * 3 + 1}[row["combiner"]] * 3000 * 4
+        moved = (3 + 1) * 3000 * 4  # three rows read, one written
         assert row["bandwidth"]["median"] == pytest.approx(moved / row["ours"]["median"])
-    assert [row["N"] for row in tables["growth"]] == [2, 2]
+    assert [row["N"] for row in tables["growth"]] == [2]
     assert all(row["bandwidth"]["median"] > 0 for row in tables["copy"])
 
 

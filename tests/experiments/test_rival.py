@@ -61,8 +61,8 @@ def test_pcgrad_of_three_rows_in_some_order(stack):
     assert min(differences) < 1e-5 < max(differences)
 
 
-@pytest.mark.parametrize("combiner", combiners.NAMES)
-def test_check_accepts_all_combiners_of_the_benchmark(combiner, stack):
+@pytest.mark.parametrize("combiner", ["agr_rand", "pcgrad", "group_dro"])
+def test_check_accepts_combiners_of_the_benchmark(combiner, stack):
     combiners.check(combiner, stack)
 
 
@@ -78,7 +78,7 @@ def test_alexnet_has_our_parameters():
     images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
     with torch.no_grad():
         theirs = network(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
-    ours = np.asarray(apply_fn(params, images))
+    ours = np.asarray(jax.jit(apply_fn)(params, images))
     np.testing.assert_allclose(theirs, ours, atol=1e-5)
     assert ours.std() > 1e-3
 
