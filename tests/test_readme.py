@@ -22,4 +22,5 @@ def test_pictures_and_commands_exist():
     modules = set(re.findall(r"python -m ((?:dg_jax|experiments)\.\w+)", text))
     assert "dg_jax.run" in modules
     for module in modules:
-        assert (README.parent / (module.replace(".", "/") + ".py")).is_file()
+        path = README.parent / module.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()

@@ -1,0 +1,44 @@
+"""The command line: ``python -m experiments.benchmark NAME [flags]``."""
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+from dg_jax import errors
+
+# Each is a module of this package with ``main(arguments) -> None``.
+BENCHMARKS = {
+    "combiners": "the combiners on gradients of AlexNet's size",
+    "step": "a whole training step of each strategy",
+    "run": "whole runs of dg_jax.run, and what their start is made of",
+    "input": "images from the prepared dataset to the device",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one benchmark and returns its exit code: 0, or 2 for bad input."""
+    name, *flags = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help"):
+        print("usage: python -m experiments.benchmark NAME [flags]  (NAME --help shows its flags)\n")
+        print("\n".join(f"  {known:<10} {what}" for known, what in BENCHMARKS.items()))
+        return 0
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    try:
+        if name not in BENCHMARKS:
+            raise errors.unknown("benchmark", name, BENCHMARKS)
+        try:
+            module = importlib.import_module(f"experiments.benchmark.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise errors.UserError(f'{name} compares with PyTorch; pip install -e ".[benchmark]"') from error
+        module.main(flags)
+    except errors.UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The rival: plain eager PyTorch, written from the published algorithms."""

@@ -1,0 +1,268 @@
+"""Time and memory of a whole training step, of ours for every strategy and of plain PyTorch.
+
+    python -m experiments.benchmark step
+    python -m experiments.benchmark step --model=alexnet
+
+A step is sampling, stacked gradients, combiner, L2 and Adam, on made-up images of three sources
+that lie on the device. Ours runs as in the training loop: step by step on a CPU, in one scan on a GPU.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import chex
+import jax
+import numpy as np
+import tyro
+
+from dg_jax import config, errors, models, strategies
+from dg_jax.data import dataset, feed
+from dg_jax.training import advance, step
+from experiments.benchmark import measure, memory, report
+from experiments.benchmark.rival import device as rival_device
+from experiments.benchmark.rival import networks, training
+
+Model = Literal["small_cnn", "alexnet"]
+
+IMAGES_PER_SOURCE = 864  # as emoji has
+CLASSES = {"small_cnn": 8, "alexnet": 7}  # of emoji and of PACS
+# Compared are losses and Adam's first moments, that is, the combined gradient with the L2 term.
+LOSS_TOLERANCE = 1e-4
+# Of the norm. Rounding turns a ReLU on here and off there, and the sign of a gradient near zero.
+GRADIENT_TOLERANCE = 5e-2
+_CHECKED_BATCH = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Measures a training step of each strategy, ours and plain PyTorch's in turns."""
+
+    model: Model = "small_cnn"
+    """small_cnn as on emoji (3 x 64 images of 32 px), or alexnet (224 px; 3 x 32 on a CPU, 3 x 128 on a GPU)."""
+    strategies: tuple[str, ...] = ()
+    """Which strategies. By default all for small_cnn, agr_sum and deep_all for alexnet."""
+    batch_size: int | None = None
+    """Images of each source in a step."""
+    steps: int | None = None
+    """Steps in one measurement. By default 20 on a GPU; on a CPU 5 of small_cnn, 1 of alexnet."""
+    repetitions: int = 7
+    """How many times each is measured."""
+    output: pathlib.Path | None = None
+    """The JSON file; by default in experiments/benchmarks/."""
+
+
+def run_config(model: Model, strategy: str, batch_size: int | None) -> config.RunConfig:
+    """Returns the settings of a run on emoji's sources with the network's own preset."""
+    alexnet = model == "alexnet"
+    preset = config.defaults("emoji", "paper" if alexnet else "dataset")
+    default = 32 if alexnet and jax.default_backend() == "cpu" else preset.batch_size
+    return dataclasses.replace(preset, strategy=strategy, batch_size=default if batch_size is None else batch_size)
+
+
+def made_up_sources(settings: config.RunConfig, images_per_source: int, count: int = 3) -> list[dataset.Part]:
+    """Draws the training parts of ``count`` sources."""
+    rng = np.random.default_rng(0)
+    shape = (images_per_source, settings.image_size, settings.image_size, 3)
+    return [
+        dataset.Part(
+            rng.integers(0, 256, shape, dtype=np.uint8),
+            rng.integers(0, CLASSES[settings.model], images_per_source).astype(np.int32),
+        )
+        for _ in range(count)
+    ]
+
+
+def made_feed(settings: config.RunConfig, sources: list[dataset.Part]) -> feed.Feed:
+    return feed.domain_batches(sources, jax.random.key(0), settings.batch_size)
+
+
+def network(settings: config.RunConfig):
+    """Returns our network with its first parameters."""
+    return models.create(settings.model, CLASSES[settings.model], jax.random.key(0))
+
+
+def ours(settings: config.RunConfig, batches: feed.Feed, steps: int) -> Callable[[], object]:
+    """Returns a call that goes on by ``steps`` steps, as the training loop would."""
+    params, apply_fn = network(settings)
+    trainer = step.make_trainer(settings, apply_fn, params, batches)
+    state = trainer.init(params)
+    take_steps = advance.Advance(trainer.step, batches, 0)
+    take_steps.compile(state, steps)
+
+    def call():
+        nonlocal state
+        for after, metrics in take_steps(state, steps):
+            state = after
+            np.asarray(metrics.losses)  # as the loop does, which checks them
+        return jax.block_until_ready(state)
+
+    return call
+
+
+def rival_sources(sources: list[dataset.Part]) -> list[training.Source]:
+    """Returns the same images and labels on PyTorch's device, channels first."""
+    device = rival_device.set_up()
+    return [
+        (
+            rival_device.tensor(np.ascontiguousarray(part.image.transpose(0, 3, 1, 2)), device),
+            rival_device.tensor(part.label, device).long(),
+        )
+        for part in sources
+    ]
+
+
+def plain_training(
+    settings: config.RunConfig, sources: list[training.Source], params: chex.ArrayTree
+) -> training.Training:
+    """Returns PyTorch's training with a copy of our parameters."""
+    return training.Training(
+        settings.strategy,
+        networks.create(settings.model, params, rival_device.set_up()),
+        sources,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        step_size=settings.group_dro.step_size,
+    )
+
+
+def plain(settings: config.RunConfig, sources: list[training.Source], steps: int) -> Callable[[], object]:
+    """Returns a call of ``steps`` steps of PyTorch."""
+    trained = plain_training(settings, sources, network(settings)[0])
+
+    def call():
+        for _ in range(steps):
+            losses = trained.step()
+        return losses.cpu()
+
+    return call
+
+
+def alone(who: str, model: Model, strategy: str, batch_size: int) -> Callable[[], object]:
+    """Returns two steps of one contender, for :mod:`experiments.benchmark.memory`.
+
+    They make all that they need but the images. Two, because PyTorch makes Adam's moments in the first.
+    """
+    settings = run_config(model, strategy, batch_size)
+    sources = made_up_sources(settings, batch_size)
+    if who == "plain":
+        on_device = rival_sources(sources)
+        return lambda: _twice(plain(settings, on_device, 1))
+    batches = made_feed(settings, sources)
+    return lambda: _twice(ours(settings, batches, 1))
+
+
+def _twice(call: Callable[[], object]) -> tuple[Callable[[], object], object]:
+    call()
+    return call, call()
+
+
+def check(settings: config.RunConfig) -> None:
+    """Compares losses and gradients of one step from the same parameters, without dropout, on the same images.
+
+    Every source has just a batch of images, so that both draw all of them. PCGrad has two
+    sources, where its random order does not matter. Of Agr-Rand only the losses are
+    compared: its noise differs, and the benchmark of the combiners compares the rest.
+
+    Raises:
+        UserError: they differ.
+    """
+    settings = dataclasses.replace(settings, batch_size=min(settings.batch_size, _CHECKED_BATCH))
+    sources = made_up_sources(settings, settings.batch_size, 2 if settings.strategy == "pcgrad" else 3)
+    batches = made_feed(settings, sources)
+    params, apply_fn = network(settings)
+    # With the first kernels as they are, deep layers are nearly constant in space: where the largest of a pooling
+    # window lies is then a matter of rounding. With He's deviation it is not.
+    params = {layer: leaves | {"kernel": leaves["kernel"] * 6**0.5} for layer, leaves in params.items()}
+
+    def without_dropout(params, images, *, key, train):
+        return apply_fn(params, images)
+
+    with rival_device.exact_arithmetic():
+        trainer = step.make_trainer(settings, without_dropout, params, batches)
+        state, metrics = jax.jit(trainer.step)(trainer.init(params), next(batches.values(0)))
+        rival = plain_training(settings, rival_sources(sources), params)
+        rival.network.eval()
+        losses = rival.step().cpu().numpy()
+    for mine, theirs in zip(metrics.losses.tolist(), losses.tolist(), strict=True):
+        measure.check_same(f"{settings.strategy}, loss", mine, theirs, LOSS_TOLERANCE)
+    if settings.strategy != "agr_rand":
+        moments = networks.torch_layout(state.opt_state[2].mu)
+        for name, parameter in rival.network.named_parameters():
+            expected = rival.optimizer.state[parameter]["exp_avg"].cpu().numpy()
+            difference = np.linalg.norm(moments[name] - expected) / np.linalg.norm(expected)
+            measure.check_difference(f"{settings.strategy}, gradient of {name}", float(difference), GRADIENT_TOLERANCE)
+
+
+def main(flags: Sequence[str]) -> None:
+    """Measures and writes the report.
+
+    Raises:
+        UserError: a flag is wrong, ours and PyTorch's steps differ, or a file cannot be written.
+    """
+    arguments = tyro.cli(Arguments, args=list(flags), prog="python -m experiments.benchmark step")
+    measure.check_repetitions(arguments.repetitions)
+    alexnet = arguments.model == "alexnet"
+    names = arguments.strategies or (("deep_all", "agr_sum") if alexnet else tuple(strategies.STRATEGIES))
+    configs = {name: run_config(arguments.model, name, arguments.batch_size) for name in names}
+    for settings in configs.values():
+        config.check(settings)
+        if settings.batch_size > IMAGES_PER_SOURCE:
+            raise errors.UserError(f"--batch-size={settings.batch_size}: at most {IMAGES_PER_SOURCE}, a whole source")
+    steps = arguments.steps or ((1 if alexnet else 5) if jax.default_backend() == "cpu" else 20)
+    rivals = [name for name in names if name in training.STRATEGIES]
+    for name in rivals:
+        check(configs[name])
+
+    shared = configs[names[0]]
+    sources = made_up_sources(shared, IMAGES_PER_SOURCE)
+    batches, on_device = made_feed(shared, sources), rival_sources(sources)
+    calls = {("ours", name): ours(configs[name], batches, steps) for name in names}
+    calls |= {("plain", name): plain(configs[name], on_device, steps) for name in rivals}
+    seconds = measure.alternate(calls, arguments.repetitions, what=arguments.model)
+    report.write(
+        f"step-{arguments.model}", ["step", *flags], [_table(shared, steps, names, rivals, seconds)], arguments.output
+    )
+
+
+def _table(
+    shared: config.RunConfig,
+    steps: int,
+    names: Sequence[str],
+    rivals: Sequence[str],
+    seconds: dict[tuple[str, str], measure.Spread],
+) -> report.Table:
+    table = report.Table(
+        "step",
+        f"A training step of {shared.model}, {shared.image_size} px, 3 x {shared.batch_size} images, in "
+        f"{rival_device.arithmetic()}. {steps} steps to a measurement; median (fastest to slowest). AlexNet's dropout "
+        "is on in both. Checked, without dropout, in full float32 and on 3 x "
+        f"{min(shared.batch_size, _CHECKED_BATCH)} images: losses to {LOSS_TOLERANCE:g}, each parameter's gradient "
+        f"to {GRADIENT_TOLERANCE:g} of its norm. Memory, of AlexNet only: peak of two steps above the images, "
+        "parameters and Adam's moments included, each alone in a process.",
+        [
+            report.Column("strategy", "strategy"),
+            report.Column("ours", "ours, ms", 1e3),
+            report.Column("ours / deep_all", "ours / ours of deep_all"),
+            report.Column("plain", "PyTorch, ms", 1e3),
+            report.Column("ours / plain", "ours / PyTorch"),
+            report.Column("ours, bytes", "ours, MB", 1e-6),
+            report.Column("plain, bytes", "PyTorch, MB", 1e-6),
+        ],
+    )
+    for name in names:
+        row: dict = {"strategy": name}
+        for who in ("ours", "plain") if name in rivals else ("ours",):
+            row[who] = measure.each(seconds[who, name], steps)
+            if shared.model == "alexnet":  # of a small network the compiler takes more than the step
+                row[f"{who}, bytes"] = memory.of_child(
+                    f"{__name__}:alone", who=who, model=shared.model, strategy=name, batch_size=shared.batch_size
+                )
+        if "deep_all" in names:
+            row["ours / deep_all"] = measure.ratio(seconds["ours", name], seconds["ours", "deep_all"])
+        if name in rivals:
+            row["ours / plain"] = measure.ratio(seconds["ours", name], seconds["plain", name])
+        table.rows.append(row)
+    return table
