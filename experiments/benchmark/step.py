@@ -14,6 +14,7 @@ from typing import Literal
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tyro
 
@@ -29,9 +30,8 @@ Model = Literal["small_cnn", "alexnet"]
 IMAGES_PER_SOURCE = 864  # as emoji has
 CLASSES = {"small_cnn": 8, "alexnet": 7}  # of emoji and of PACS
 # Compared are losses and Adam's first moments, that is, the combined gradient with the L2 term.
-LOSS_TOLERANCE = 1e-4
-# Of the norm. Rounding turns a ReLU on here and off there, and the sign of a gradient near zero.
-GRADIENT_TOLERANCE = 5e-2
+LOSS_TOLERANCE = 1e-5
+GRADIENT_TOLERANCE = 1e-5  # of the norm; combiners take some of their scalars in float32
 _CHECKED_BATCH = 8
 
 
@@ -162,6 +162,9 @@ def _twice(call: Callable[[], object]) -> tuple[Callable[[], object], object]:
 def check(settings: config.RunConfig) -> None:
     """Compares losses and gradients of one step from the same parameters, without dropout, on the same images.
 
+    Both compute in float64: in float32 they round differently, so that here and there another
+    entry of a pooling window is the largest or a component agrees, which is a difference, but no error.
+
     Every source has just a batch of images, so that both draw all of them. PCGrad has two
     sources, where its random order does not matter. Of Agr-Rand only the losses are
     compared: its noise differs, and the benchmark of the combiners compares the rest.
@@ -173,19 +176,17 @@ def check(settings: config.RunConfig) -> None:
     sources = made_up_sources(settings, settings.batch_size, 2 if settings.strategy == "pcgrad" else 3)
     batches = made_feed(settings, sources)
     params, apply_fn = network(settings)
-    # With the first kernels as they are, deep layers are nearly constant in space: where the largest of a pooling
-    # window lies is then a matter of rounding. With He's deviation it is not.
-    params = {layer: leaves | {"kernel": leaves["kernel"] * 6**0.5} for layer, leaves in params.items()}
 
     def without_dropout(params, images, *, key, train):
         return apply_fn(params, images)
 
-    with rival_device.exact_arithmetic():
-        trainer = step.make_trainer(settings, without_dropout, params, batches)
-        state, metrics = jax.jit(trainer.step)(trainer.init(params), next(batches.values(0)))
-        rival = plain_training(settings, rival_sources(sources), params)
-        rival.network.eval()
-        losses = rival.step().cpu().numpy()
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), params)
+        trainer = step.make_trainer(settings, without_dropout, wide, batches)
+        state, metrics = jax.jit(trainer.step)(trainer.init(wide), next(batches.values(0)))
+    rival = plain_training(settings, rival_sources(sources), wide)
+    rival.network.eval()
+    losses = rival.step()
     for mine, theirs in zip(metrics.losses.tolist(), losses.tolist(), strict=True):
         measure.check_same(f"{settings.strategy}, loss", mine, theirs, LOSS_TOLERANCE)
     if settings.strategy != "agr_rand":
@@ -238,7 +239,7 @@ def _table(
         "step",
         f"A training step of {shared.model}, {shared.image_size} px, 3 x {shared.batch_size} images, in "
         f"{rival_device.arithmetic()}. {steps} steps to a measurement; median (fastest to slowest). AlexNet's dropout "
-        "is on in both. Checked, without dropout, in full float32 and on 3 x "
+        "is on in both. Checked, without dropout, in float64 and on 3 x "
         f"{min(shared.batch_size, _CHECKED_BATCH)} images: losses to {LOSS_TOLERANCE:g}, each parameter's gradient "
         f"to {GRADIENT_TOLERANCE:g} of its norm. Memory, of AlexNet only: peak of two steps above the images, "
         "parameters and Adam's moments included, each alone in a process.",

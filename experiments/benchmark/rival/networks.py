@@ -71,9 +71,9 @@ def torch_layout(params: chex.ArrayTree) -> dict[str, np.ndarray]:
 
 def create(model: str, params: chex.ArrayTree, device: torch.device) -> nn.Module:
     """Builds a network with a copy of our parameters."""
+    arrays = torch_layout(params)
     num_classes = len(params[models.MODELS[model].last_layer]["bias"])
     with torch.device("meta"):  # no weights are drawn that would be thrown away
         network = NETWORKS[model](num_classes)
-    network.to_empty(device=device)
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in torch_layout(params).items()})
-    return network
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, assign=True)
+    return network.to(device)

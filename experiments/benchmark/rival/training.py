@@ -43,10 +43,10 @@ class Training:
         self._batch_size = batch_size
         self._step_size = step_size
         self._parameters = list(network.parameters())
-        device = self._parameters[0].device
-        self._mean = torch.tensor(sampling.IMAGENET_MEAN, device=device).view(3, 1, 1)
-        self._std = torch.tensor(sampling.IMAGENET_STD, device=device).view(3, 1, 1)
-        self._weights = torch.full((len(sources),), 1 / len(sources), device=device)
+        like = self._parameters[0]
+        self._mean = like.new_tensor(sampling.IMAGENET_MEAN).view(3, 1, 1)
+        self._std = like.new_tensor(sampling.IMAGENET_STD).view(3, 1, 1)
+        self._weights = like.new_full((len(sources),), 1 / len(sources))
 
     def step(self) -> torch.Tensor:
         """Takes a step and returns the losses, one for each backward pass's domain, on the device."""
