@@ -49,6 +49,8 @@ class Arguments:
     """Steps in one measurement. By default 20 on a GPU; on a CPU 5 of small_cnn, 1 of alexnet."""
     repetitions: int = 7
     """How many times each is measured."""
+    memory: bool = True
+    """Measure AlexNet's memory too, for which each contender has to start alone in a process."""
     output: pathlib.Path | None = None
     """The JSON file; by default in experiments/benchmarks/."""
 
@@ -224,7 +226,10 @@ def main(flags: Sequence[str]) -> None:
     calls |= {("plain", name): plain(configs[name], on_device, steps) for name in rivals}
     seconds = measure.alternate(calls, arguments.repetitions, what=arguments.model)
     report.write(
-        f"step-{arguments.model}", ["step", *flags], [_table(shared, steps, names, rivals, seconds)], arguments.output
+        f"step-{arguments.model}",
+        ["step", *flags],
+        [_table(shared, steps, names, rivals, seconds, alexnet and arguments.memory)],
+        arguments.output,
     )
 
 
@@ -234,6 +239,7 @@ def _table(
     names: Sequence[str],
     rivals: Sequence[str],
     seconds: dict[tuple[str, str], measure.Spread],
+    with_memory: bool,
 ) -> report.Table:
     table = report.Table(
         "step",
@@ -257,7 +263,7 @@ def _table(
         row: dict = {"strategy": name}
         for who in ("ours", "plain") if name in rivals else ("ours",):
             row[who] = measure.each(seconds[who, name], steps)
-            if shared.model == "alexnet":  # of a small network the compiler takes more than the step
+            if with_memory:  # not of a small network, for which the compiler takes more than the step
                 row[f"{who}, bytes"] = memory.of_child(
                     f"{__name__}:alone", who=who, model=shared.model, strategy=name, batch_size=shared.batch_size
                 )
