@@ -77,13 +77,10 @@ def run_seeds(
         Interrupted: SIGINT or SIGTERM came; nothing is left of the runs.
     """
     from dg_jax import backend
-    from dg_jax.training import record, seeds
+    from dg_jax.training import seeds
 
     backend.keep_compiled_programs()
-    folders = [record.folder_of(config) for config in configs]
-    for config, folder in zip(configs, folders, strict=True):
-        record.open_folder(config, folder)
-    return seeds.train(configs, data, networks, folders)
+    return seeds.train(configs, data, networks)
 
 
 def load(config: RunConfig) -> "dataset.MultiDomainDataset":
