@@ -63,7 +63,7 @@ def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Seq
         print(f"{stopped}; {to_go_on}", file=sys.stderr)
         return 128 + stopped.signal_number
     except KeyboardInterrupt:
-        print("stopped before the first step", file=sys.stderr)
+        print(f"stopped; {to_go_on}", file=sys.stderr)  # between two runs, or before the first step
         return 128 + signal.SIGINT
     return 0
 

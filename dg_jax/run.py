@@ -77,17 +77,18 @@ def run_seeds(
         Interrupted: SIGINT or SIGTERM came; nothing is left of the runs.
     """
     from dg_jax import backend
-    from dg_jax.training import record, seeds
+    from dg_jax.training import seeds
 
     backend.keep_compiled_programs()
-    folders = [record.folder_of(config) for config in configs]
-    for config, folder in zip(configs, folders, strict=True):
-        record.open_folder(config, folder)
-    return seeds.train(configs, data, networks, folders)
+    return seeds.train(configs, data, networks)
 
 
-def load(config: RunConfig) -> "dataset.MultiDomainDataset":
+def load(config: RunConfig, kept: "dict[str, dataset.Part] | None" = None) -> "dataset.MultiDomainDataset":
     """Opens those parts of a run's dataset that it uses.
+
+    Args:
+        config: a configuration that :func:`dg_jax.config.check` accepts.
+        kept: for several runs, see :func:`dg_jax.data.prepared.load`.
 
     Raises:
         UserError: the dataset cannot be opened, or a source has fewer images than a batch.
@@ -103,6 +104,7 @@ def load(config: RunConfig) -> "dataset.MultiDomainDataset":
         prepared_dir=config.prepared_dir,
         splits_dir=config.splits_dir,
         skip_damaged=config.skip_damaged,
+        kept=kept,
     )
     check_batch_size(config, data)
     return data

@@ -8,8 +8,12 @@ RESULTS_DIR/domain_control/DATASET.
 """
 
 import dataclasses
+import itertools
 import sys
 from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import tyro
 
 from dg_jax import command_line
 from experiments import sweep
@@ -21,18 +25,20 @@ class DomainControl(sweep.Sweep):
 
     strategies: tuple[str, ...] = ("agr_sum", "agr_rand", "pcgrad")
     """Which strategies."""
+    batches: Annotated[Literal["multi_domain", "single_domain"], tyro.conf.Suppress] = "multi_domain"
 
 
 def make(arguments: Sequence[str]) -> None:
     """Does the runs, prints the table and writes the files."""
-    settings = command_line.parse(DomainControl, arguments, "python -m experiments.domain_control")
+    settings = sweep.parse(DomainControl, arguments, "python -m experiments.domain_control")
     from dg_jax.analysis import render, result_figures, table
 
-    kinds = {}
-    for batches in ("multi_domain", "single_domain"):
-        configs = sweep.configs(dataclasses.replace(settings, batches=batches))
-        results = sweep.results(configs, vectorize_seeds=settings.vectorize_seeds)
-        kinds[batches] = sweep.accuracies(results, "test_accuracy")
+    configs = {
+        batches: sweep.configs(dataclasses.replace(settings, batches=batches))
+        for batches in ("multi_domain", "single_domain")
+    }
+    results = sweep.results([*itertools.chain(*configs.values())], vectorize_seeds=settings.vectorize_seeds)
+    kinds = {batches: sweep.accuracies(of_kind, results, "test_accuracy") for batches, of_kind in configs.items()}
     targets = list(kinds["multi_domain"])
     methods = list(kinds["multi_domain"][targets[0]])
     singles = list(kinds["single_domain"][targets[0]])

@@ -6,9 +6,13 @@ Writes STRATEGY.md, STRATEGY.png and STRATEGY.pdf to RESULTS_DIR/grid_search/DAT
 """
 
 import dataclasses
+import itertools
 import statistics
 import sys
 from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
 
 from dg_jax import command_line, errors
 from experiments import sweep
@@ -24,11 +28,13 @@ class GridSearch(sweep.Sweep):
     """Step sizes of Adam to try."""
     weight_decays: tuple[float, ...] = (0.0, 5e-5, 5e-4)
     """Weights of the L2 term to try."""
+    learning_rate: Annotated[float, tyro.conf.Suppress] = 1e-3
+    weight_decay: Annotated[float, tyro.conf.Suppress] = 5e-5
 
 
 def search(arguments: Sequence[str]) -> None:
     """Does the runs, prints the tables and the chosen pairs, and writes the files."""
-    settings = command_line.parse(GridSearch, arguments, "python -m experiments.grid_search")
+    settings = sweep.parse(GridSearch, arguments, "python -m experiments.grid_search")
     from dg_jax.analysis import grid, result_figures
 
     for name in ("learning_rates", "weight_decays"):
@@ -41,18 +47,22 @@ def search(arguments: Sequence[str]) -> None:
             below = folder / f"learning-rate-{grid.number(rate)}-weight-decay-{grid.number(decay)}"
             one = dataclasses.replace(settings, learning_rate=rate, weight_decay=decay, results_dir=below)
             cells[rate, decay] = sweep.configs(one)  # all are checked before the first run
-    grids: dict[str, dict[tuple[float, float], float]] = {}
-    for pair, configs in cells.items():
-        results = sweep.results(configs, vectorize_seeds=settings.vectorize_seeds)
-        accuracies = sweep.accuracies(results, "val_accuracy")
-        for method in next(iter(accuracies.values())):
-            of_method = [accuracy for target in accuracies.values() for accuracy in target[method].values()]
-            if of_method:
-                grids.setdefault(method, {})[pair] = statistics.fmean(of_method)
-    for method, found in grids.items():
+    results = sweep.results([*itertools.chain(*cells.values())], vectorize_seeds=settings.vectorize_seeds)
+    accuracies = {pair: sweep.accuracies(configs, results, "val_accuracy") for pair, configs in cells.items()}
+    for method in next(iter(next(iter(accuracies.values())).values())):
+        of_cells = {
+            pair: {(target, seed): accuracy for target in of_pair for seed, accuracy in of_pair[target][method].items()}
+            for pair, of_pair in accuracies.items()
+        }
+        # Where runs were left out: a cell must not win because it lacks a hard target.
+        shared = set.intersection(*(set(of_cell) for of_cell in of_cells.values()))
+        if not shared:
+            raise errors.UserError(f"{method}: no target and seed has a result in every cell of {folder}")
+        found = {pair: statistics.fmean(of_cell[which] for which in shared) for pair, of_cell in of_cells.items()}
         rate, decay = grid.best(found)
         chosen = f"--learning-rate={grid.number(rate)} --weight-decay={grid.number(decay)}"
-        markdown = f"{method}: validation accuracy in percent\n\n{grid.to_markdown(found)}\nchosen: {chosen}\n"
+        title = f"{method}: validation accuracy in percent, mean of {len(shared)} runs in each cell"
+        markdown = f"{title}\n\n{grid.to_markdown(found)}\nchosen: {chosen}\n"
         sweep.write(folder, {f"{method}.md": markdown}, {method: result_figures.heat_map(found)})
         print(markdown)
 

@@ -4,20 +4,22 @@ import contextlib
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import tyro
 from rich import console, progress
 
-from dg_jax import config, errors, run, settings, strategies
+from dg_jax import command_line, config, errors, run, settings, strategies
 from dg_jax.data import registry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Results = dict[str, dict[str, dict[int, dict]]]
-TO_GO_ON = "the same command goes on from there"
+    from dg_jax.data import dataset
+
+Results = dict[config.RunConfig, dict]
+TO_GO_ON = "the same command goes on from there (leave out --overwrite)"
 PAPER = pathlib.Path(__file__).parent / "paper_table1.csv"
 
 
@@ -43,6 +45,18 @@ class Sweep(config.RunConfig):
     resume: Annotated[bool, tyro.conf.Suppress] = True
 
 
+SweepKind = TypeVar("SweepKind", bound=Sweep)
+
+
+def parse(kind: type[SweepKind], arguments: Sequence[str], prog: str) -> SweepKind:
+    """Reads flags, see :func:`dg_jax.command_line.parse`, and sets IRM's annealing where they do not."""
+    sweep = command_line.parse(kind, arguments, prog)
+    is_set = any(argument.replace("_", "-").startswith("--irm.anneal-steps") for argument in arguments)
+    if is_set or "irm" not in sweep.strategies:
+        return sweep
+    return dataclasses.replace(sweep, irm=dataclasses.replace(sweep.irm, anneal_steps=sweep.iterations // 2))
+
+
 def configs(sweep: Sweep) -> list[config.RunConfig]:
     """Returns the runs of a sweep, those of one target together, and in there those of one seed.
 
@@ -52,19 +66,26 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
     if sweep.seeds < 1:
         raise errors.UserError(f"--seeds={sweep.seeds}: give a whole number of at least 1")
     targets = [registry.full_name(sweep.dataset, target) for target in sweep.targets] or list(sweep.domains)
+    for name, given in (("--strategies", sweep.strategies), ("--targets", targets)):
+        if not given:
+            raise errors.UserError(f"{name}: name at least one")
+        if len(set(given)) != len(given):
+            raise errors.UserError(f"{name} names one twice: {' '.join(given)}")
     of_run = {field.name: getattr(sweep, field.name) for field in dataclasses.fields(config.RunConfig)}
-    irm = sweep.irm
-    if irm == settings.Irm():
-        irm = settings.Irm(anneal_steps=sweep.iterations // 2)
-    all_configs = []
+    all_configs: list[config.RunConfig] = []
+    all_in_use: set[str] = set()
     for target in targets:
         for seed in range(sweep.seeds):
             for strategy in sweep.strategies:
                 changes = {"strategy": strategy, "target": target, "seed": seed, "resume": not sweep.overwrite}
-                one = config.RunConfig(**of_run | changes | {"irm": irm})
+                one = config.RunConfig(**of_run | changes)
                 in_use = {one.methods.objective, one.methods.combiner}
                 unused = {name: type(getattr(one, name))() for name in settings.RANGES if name not in in_use}
                 all_configs.append(dataclasses.replace(one, **unused))
+                all_in_use |= in_use
+    for name in settings.RANGES:
+        if name not in all_in_use and getattr(sweep, name) != type(getattr(sweep, name))():
+            raise errors.UserError(f"{config.flag(name)} is set, but none of --strategies uses it; leave it out")
     for one in all_configs:
         config.check(one)
     return all_configs
@@ -76,8 +97,7 @@ def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = Fals
     A run whose files are damaged is named on stderr and left out.
 
     Returns:
-        Target -> method (the name of the folder: strategy, combiner, kind of batches) -> seed
-        -> result.
+        Run -> result.
 
     Raises:
         UserError: a run on disk has other settings, or a run fails.
@@ -88,32 +108,39 @@ def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = Fals
     found: Results = {}
     missing = []
     for one in all_configs:
-        folder = record.folder_of(one)
-        method = folder.path.parent.name  # the strategy, with its combiner and kind of batches
-        found.setdefault(one.target, {}).setdefault(method, {})
         try:
-            finished = record.finished_result(one, folder)
+            finished = record.finished_result(one, record.folder_of(one))
         except record.DamagedError as error:
             print(f"warning: left out: {error}", file=sys.stderr)
             continue
         if finished is None:
             missing.append(one)
         else:
-            found[one.target][method][one.seed] = finished
+            found[one] = finished
     with _Display(len(all_configs), len(missing)) as display:
         for batch, outcome in _side_by_side(missing) if vectorize_seeds else _one_by_one(missing):
             display.advance(batch)
-            for one, result in zip(batch, outcome, strict=True):
-                found[one.target][record.folder_of(one).path.parent.name][one.seed] = result
+            found.update(zip(batch, outcome, strict=True))
     return found
 
 
-def accuracies(results: Results, which: str) -> dict[str, dict[str, dict[int, float]]]:
-    """Returns one figure of each result, such as ``"test_accuracy"``: target -> method -> seed -> accuracy."""
-    return {
-        target: {method: {seed: result[which] for seed, result in seeds.items()} for method, seeds in methods.items()}
-        for target, methods in results.items()
-    }
+def accuracies(
+    all_configs: list[config.RunConfig], results: Results, which: str
+) -> dict[str, dict[str, dict[int, float]]]:
+    """Returns one figure of the results of some runs, such as ``"test_accuracy"``.
+
+    Returns:
+        Target -> method (the name of the folder: strategy, combiner, kind of batches) -> seed
+        -> accuracy. Methods whose runs have all been left out are there, without seeds.
+    """
+    from dg_jax.training import record
+
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    for one in all_configs:
+        of_method = found.setdefault(one.target, {}).setdefault(record.folder_of(one).path.parent.name, {})
+        if one in results:
+            of_method[one.seed] = results[one][which]
+    return found
 
 
 def write(folder: pathlib.Path, texts: Mapping[str, str], pictures: "Mapping[str, Figure]") -> None:
@@ -142,13 +169,20 @@ def write(folder: pathlib.Path, texts: Mapping[str, str], pictures: "Mapping[str
 
 
 def _one_by_one(missing: list[config.RunConfig]) -> Iterator[tuple[list[config.RunConfig], list[dict]]]:
+    from dg_jax.training import record
+
     data, opened = None, None
+    kept: dict[str, dataset.Part] = {}
     for one in missing:
         # Strategies of one target and seed share their pictures.
-        like = dataclasses.replace(one, strategy="", combiner=None)
-        if like != opened:
-            data, opened = run.load(one), like
-        yield [one], [run.run(one, data, quiet=True)]
+        like = (one.target, one.seed, one.batches)
+        try:
+            if like != opened:
+                data, opened = run.load(one, kept), like
+            outcome = run.run(one, data, quiet=True)
+        except errors.UserError as error:
+            raise errors.UserError(f"{record.folder_of(one).path}: {error}") from error
+        yield [one], [outcome]
 
 
 def _side_by_side(missing: list[config.RunConfig]) -> Iterator[tuple[list[config.RunConfig], list[dict]]]:
@@ -157,12 +191,13 @@ def _side_by_side(missing: list[config.RunConfig]) -> Iterator[tuple[list[config
         groups.setdefault(dataclasses.replace(one, seed=0), []).append(one)
     prepared: dict[int, tuple] = {}  # by seed: dataset and network, which the strategies of a target share
     opened = None
+    kept: dict[str, dataset.Part] = {}
     for like, group in groups.items():
         if opened != like.target:
             prepared, opened = {}, like.target
         for one in group:
             if one.seed not in prepared:
-                data = run.load(one)
+                data = run.load(one, kept)
                 prepared[one.seed] = data, run.create_network(one, data)
         data_of_seeds, networks = zip(*(prepared[one.seed] for one in group), strict=True)
         yield group, run.run_seeds(group, data_of_seeds, networks)

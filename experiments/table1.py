@@ -24,7 +24,7 @@ class Table1(sweep.Sweep):
 
 def make(arguments: Sequence[str]) -> None:
     """Does the runs, prints the table and writes the files."""
-    settings = command_line.parse(Table1, arguments, "python -m experiments.table1")
+    settings = sweep.parse(Table1, arguments, "python -m experiments.table1")
     from dg_jax.analysis import paper, render, result_figures, table
 
     if settings.compare_paper and settings.dataset not in paper.read(sweep.PAPER):
@@ -33,9 +33,9 @@ def make(arguments: Sequence[str]) -> None:
         )
     configs = sweep.configs(settings)
     results = sweep.results(configs, vectorize_seeds=settings.vectorize_seeds)
-    accuracies = sweep.accuracies(results, "test_accuracy")
-    methods = list(dict.fromkeys(method for of_target in results.values() for method in of_target))
-    summary = table.summarize(accuracies, methods, list(results))
+    accuracies = sweep.accuracies(configs, results, "test_accuracy")
+    targets = list(accuracies)
+    summary = table.summarize(accuracies, list(accuracies[targets[0]]), targets)
     markdown = render.to_markdown(summary)
     if settings.compare_paper:
         markdown += "\n" + paper.beside_paper(summary, settings.dataset, sweep.PAPER)

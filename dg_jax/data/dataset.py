@@ -75,6 +75,13 @@ def _aligned(shape: tuple[int, ...]) -> np.ndarray:
     return memory[start : start + size].reshape(shape)
 
 
+def chosen(part: Part, rows: np.ndarray) -> Part:
+    """Copies some rows of a part, integers in ``[0, n)``, to where JAX uses them as they are."""
+    images = _aligned((len(rows), *part.image.shape[1:]))
+    np.take(part.image, rows, axis=0, out=images, mode="clip")  # the default mode copies once more
+    return Part(images, part.label[rows])
+
+
 AnyPart = Part | StoredPart
 
 

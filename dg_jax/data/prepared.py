@@ -26,6 +26,7 @@ def load(
     prepared_dir: pathlib.Path | None = None,
     splits_dir: pathlib.Path | None = None,
     skip_damaged: bool = False,
+    kept: dict[str, dataset.Part] | None = None,
 ) -> dataset.MultiDomainDataset:
     """Opens domains of a dataset, split and at the size wanted.
 
@@ -40,6 +41,8 @@ def load(
         splits_dir: split files to use in place of a split by seed; see
             :func:`dg_jax.data.split_files.read`.
         skip_damaged: go on without files that cannot be read.
+        kept: for whoever opens the same dataset at the same size for several splits: a dict,
+            at first empty, in which whole domains stay in memory, if all fit there.
 
     Returns:
         The parts in memory, or, where they would take more than 4 GiB at the size at which
@@ -51,7 +54,8 @@ def load(
     """
     source = _prepare(name, data_dir, prepared_dir)
     index = source.read_index()
-    _report(name, index, tuple(parts), skip_damaged)
+    if not kept:
+        _report(name, index, tuple(parts), skip_damaged)
     labels = {domain: np.array(index.labels[domain], np.int32) for domain in parts}
     if splits_dir is None:
         concepts = {domain: np.array(index.concepts[domain]) for domain in parts}
@@ -60,13 +64,22 @@ def load(
         rows = split_files.read(splits_dir, name, index, parts)
 
     images = sum(len(rows[domain][part]) for domain, wanted in parts.items() for part in wanted)
-    fits = images * source.SIZE**2 * 3 <= MOST_BYTES_IN_MEMORY
+    bytes_of_one = source.SIZE**2 * 3
+    fits = images * bytes_of_one <= MOST_BYTES_IN_MEMORY
+    if kept is not None and sum(map(len, labels.values())) * bytes_of_one > MOST_BYTES_IN_MEMORY:
+        kept = None
     domains: dict[str, dict[str, dataset.AnyPart]] = {}
     for domain, wanted in parts.items():
         records = source.as_data_source(domain, decoders={"image": tfds.decode.SkipDecoding()})
         domains[domain] = {}
+        if kept is not None and domain not in kept:
+            everything = np.arange(len(labels[domain]))
+            kept[domain] = dataset.StoredPart(records, everything, labels[domain], image_size).in_memory()
         for part in wanted:
             chosen = rows[domain][part]
+            if kept is not None:
+                domains[domain][part] = dataset.chosen(kept[domain], chosen)
+                continue
             stored = dataset.StoredPart(records, chosen, labels[domain][chosen], image_size)
             domains[domain][part] = stored.in_memory() if fits else stored
     return dataset.MultiDomainDataset(name, tuple(index.classes), domains, tuple(file for file, _ in index.damaged))

@@ -7,7 +7,8 @@ import os
 import pathlib
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import flax
 import jax
@@ -22,8 +23,21 @@ from dg_jax.training import evaluate
 _NOT_COMPARED = ("iterations", "data_dir", "prepared_dir", "results_dir", "resume", "overwrite")
 
 
+def _is_fraction(value: Any) -> bool:
+    return isinstance(value, float) and 0 <= value <= 1
+
+
+# What is read again of a result, and how it must be.
+_OF_A_RESULT = {
+    **dict.fromkeys(("dataset", "target", "strategy", "combiner"), lambda value: isinstance(value, str)),
+    **dict.fromkeys(("iterations", "selected_step"), lambda value: isinstance(value, int)),
+    **dict.fromkeys(("val_accuracy", "test_accuracy", "test_accuracy_last"), _is_fraction),
+    "sources": lambda value: isinstance(value, list),
+}
+
+
 class DamagedError(errors.UserError):
-    """Files of a finished run that cannot be read."""
+    """Files of a run on disk that cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +71,11 @@ class RunFolder:
     def write_result(self, result: dict) -> None:
         write_by_rename(self.result_file, json.dumps(result, indent=2) + "\n")
 
+    def forget_progress(self) -> None:
+        """Removes checkpoints and metrics, for a run that starts anew."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.metrics_file.unlink(missing_ok=True)
+
     def append_metrics(self, metrics: dict) -> None:
         with self.metrics_file.open("a") as file:
             file.write(json.dumps(metrics) + "\n")
@@ -85,20 +104,24 @@ def finished_result(config: RunConfig, folder: RunFolder) -> dict | None:
 
     Raises:
         DamagedError: its files cannot be read.
-        UserError: the finished run had other settings.
+        UserError: the finished run, or the one to resume, had other settings.
     """
-    if config.overwrite or not folder.result_file.exists():
+    if config.overwrite:
         return None
-    result = _read_json(folder.result_file)
-    _compare(config, _read_json(folder.config_file), folder)
+    if not folder.result_file.exists():
+        if config.resume and folder.checkpoints.exists():
+            _compare(config, folder)
+        return None
+    result = _read_json(folder.result_file, _OF_A_RESULT)
+    _compare(config, folder)
+    done = f"--iterations={config.iterations}: the run in {folder.path} is done with {result['iterations']}"
+    if result["iterations"] > config.iterations:
+        raise errors.UserError(f"{done}; give as many, another --results-dir, or --overwrite to start anew")
     if result["iterations"] == config.iterations:
         return result
-    if config.resume and result["iterations"] < config.iterations:
+    if config.resume:
         return None
-    raise errors.UserError(
-        f"--iterations={config.iterations}: the run in {folder.path} is done with {result['iterations']}; "
-        "--resume goes on to more, --overwrite starts anew"
-    )
+    raise errors.UserError(f"{done}; --resume goes on to more, --overwrite starts anew")
 
 
 def open_folder(config: RunConfig, folder: RunFolder) -> None:
@@ -116,7 +139,7 @@ def open_folder(config: RunConfig, folder: RunFolder) -> None:
                 raise errors.UserError(
                     f"{folder.path} holds an unfinished run: --resume goes on with it, --overwrite starts anew"
                 )
-            _compare(config, _read_json(folder.config_file), folder)
+            _compare(config, folder)
         else:
             # What was stopped before its first checkpoint has nothing to go on from.
             folder.metrics_file.unlink(missing_ok=True)
@@ -192,20 +215,29 @@ def to_json(config: RunConfig) -> dict:
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
-def _compare(config: RunConfig, stored: dict, folder: RunFolder) -> None:
-    for name, value in to_json(config).items():
-        if name not in _NOT_COMPARED and stored.get(name) != value:
+def _compare(config: RunConfig, folder: RunFolder) -> None:
+    ours = {name: value for name, value in to_json(config).items() if name not in _NOT_COMPARED}
+    stored = _read_json(folder.config_file, dict.fromkeys(ours, lambda value: True))
+    for name, value in ours.items():
+        if stored[name] != value:
             raise errors.UserError(
-                f"{flag(name)} is {value}, but the run in {folder.path} has {stored.get(name)}; "
+                f"{flag(name)} is {value}, but the run in {folder.path} has {stored[name]}; "
                 "give the same, another --results-dir, or --overwrite to start anew"
             )
 
 
-def _read_json(path: pathlib.Path) -> dict:
+def _read_json(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]]) -> dict:
+    """Reads an object that has certain keys, whose values must please a predicate each."""
     try:
-        return json.loads(path.read_text())
+        stored = json.loads(path.read_text())
+        if not isinstance(stored, dict):
+            raise ValueError("no JSON object")
+        wrong = [name for name, is_right in needed.items() if name not in stored or not is_right(stored[name])]
+        if wrong:
+            raise ValueError(f"missing or wrong: {errors.listed(wrong)}")
     except (OSError, ValueError) as error:
-        raise DamagedError(f"{path} cannot be read as JSON ({error}); --overwrite does the run again") from error
+        raise DamagedError(f"{path} is damaged ({error}); remove {path.parent} to do the run again") from error
+    return stored
 
 
 def write_by_rename(path: pathlib.Path, text: str) -> None:

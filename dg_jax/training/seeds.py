@@ -19,7 +19,6 @@ def train(
     configs: Sequence[RunConfig],
     data: Sequence[dataset.MultiDomainDataset],
     networks: Sequence[tuple[chex.ArrayTree, Callable]],
-    folders: Sequence[record.RunFolder],
 ) -> list[dict]:
     """Trains S runs under ``vmap``, as :func:`dg_jax.training.loop.train` does one, and writes their results.
 
@@ -30,14 +29,13 @@ def train(
         configs: the configurations, which differ in their seeds only.
         data: the dataset of each, as its seed splits it.
         networks: initial parameters and ``apply_fn`` of each.
-        folders: where each is written.
 
     Returns:
         What ``result.json`` of each holds.
 
     Raises:
         UserError: images do not fit into memory, parts are not equally large for all
-            seeds, or a loss is not finite.
+            seeds, a folder cannot be opened, or a loss is not finite.
         Interrupted: SIGINT or SIGTERM came.
     """
     config, (_, apply_fn) = configs[0], networks[0]
@@ -63,6 +61,10 @@ def train(
     validation = _stacked_passes([[own.domains[domain]["validation"] for domain in config.sources] for own in data])
     test = _stacked_passes([[own.domains[config.target]["test"]] for own in data])
 
+    folders = [record.folder_of(own) for own in configs]
+    for own, folder in zip(configs, folders, strict=True):  # only now, when it is known that the runs fit together
+        record.open_folder(own, folder)
+        folder.forget_progress()
     best_params, best = jax.tree.map(jnp.copy, state.params), [(0, -1.0)] * len(configs)
     done, step_seconds = 0, 0.0
     with interrupt.StopRequest() as stop:

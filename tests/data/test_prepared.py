@@ -29,9 +29,9 @@ def kept(tmp_path_factory):
     return tmp_path_factory.mktemp("prepared")
 
 
-def load(pacs, kept, parts=ALL, *, dataset="pacs", image_size=227, split_seed=0, **options):
+def load(pacs, folder, parts=ALL, *, dataset="pacs", image_size=227, split_seed=0, **options):
     return prepared.load(
-        dataset, parts, image_size=image_size, split_seed=split_seed, data_dir=pacs, prepared_dir=kept, **options
+        dataset, parts, image_size=image_size, split_seed=split_seed, data_dir=pacs, prepared_dir=folder, **options
     )
 
 
@@ -66,6 +66,37 @@ def test_seeds_split_otherwise_and_repeat(pacs, kept):
     for domain in DOMAINS:
         np.testing.assert_array_equal(one.domains[domain]["test"].image, again.domains[domain]["test"].image)
         assert np.any(one.domains[domain]["test"].image != other.domains[domain]["test"].image)
+
+
+def test_domains_kept_in_memory_are_decoded_once_and_give_the_same(pacs, kept, monkeypatch, capsys):
+    decoded, in_memory = [], dataset.StoredPart.in_memory
+    fresh = {
+        seed: load(pacs, kept, {"photo": ("train", "validation"), "sketch": ("test",)}, image_size=16, split_seed=seed)
+        for seed in (0, 1)
+    }
+
+    def counted(stored):
+        decoded.append(len(stored.label))
+        return in_memory(stored)
+
+    monkeypatch.setattr(dataset.StoredPart, "in_memory", counted)
+    capsys.readouterr()
+    domains: dict = {}
+    for seed, expected in fresh.items():
+        parts = {"photo": ("train", "validation"), "sketch": ("test",)}
+        data = load(pacs, kept, parts, image_size=16, split_seed=seed, kept=domains)
+        for domain, wanted in parts.items():
+            assert tuple(data.domains[domain]) == wanted
+            for name in wanted:
+                for ours, theirs in zip(data.domains[domain][name], expected.domains[domain][name], strict=True):
+                    np.testing.assert_array_equal(ours, theirs)
+                    assert ours.dtype == theirs.dtype
+    assert decoded == [70, 70]
+    assert capsys.readouterr().err.count("published") == 4  # said once
+    monkeypatch.setattr(prepared, "MOST_BYTES_IN_MEMORY", 100 * 227 * 227 * 3)
+    domains = {}
+    data = load(pacs, kept, {"photo": ("train",), "sketch": ("test",)}, image_size=16, kept=domains)
+    assert isinstance(data.domains["photo"]["train"], dataset.Part) and not domains
 
 
 def test_beyond_the_limit_parts_are_read_where_they_are_needed(pacs, kept, monkeypatch):

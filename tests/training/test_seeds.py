@@ -16,10 +16,7 @@ def configs(tmp_path, **changes):
 
 
 def train_together(all_configs, data):
-    folders = [record.folder_of(config) for config in all_configs]
-    for config, folder in zip(all_configs, folders, strict=True):
-        record.open_folder(config, folder)
-    return seeds.train(all_configs, data, [worlds.linear_model() for _ in all_configs], folders)
+    return seeds.train(all_configs, data, [worlds.linear_model() for _ in all_configs])
 
 
 @pytest.mark.parametrize(
@@ -52,6 +49,7 @@ def test_parts_of_different_sizes_are_a_user_error(tmp_path):
     data = [worlds.tiny_dataset(num_images=12 + seed) for seed in SEEDS]
     with pytest.raises(errors.UserError, match="--vectorize-seeds needs parts equally large for every seed"):
         train_together(configs(tmp_path), data)
+    assert not list(tmp_path.iterdir())
 
 
 def test_images_on_disk_are_a_user_error(tmp_path):
@@ -61,6 +59,7 @@ def test_images_on_disk_are_a_user_error(tmp_path):
             parts["train"] = dataset.StoredPart([], np.arange(12), parts["train"].label, 8)
     with pytest.raises(errors.UserError, match="--vectorize-seeds needs images that fit into memory"):
         train_together(configs(tmp_path), data)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_loss_that_is_not_finite_names_the_seed(tmp_path):
@@ -68,9 +67,6 @@ def test_a_loss_that_is_not_finite_names_the_seed(tmp_path):
     all_configs = configs(tmp_path)
     models = [worlds.linear_model() for _ in SEEDS]
     models[1][0]["bias"] = models[1][0]["bias"] + np.nan
-    folders = [record.folder_of(config) for config in all_configs]
-    for config, folder in zip(all_configs, folders, strict=True):
-        record.open_folder(config, folder)
     with pytest.raises(errors.UserError, match="the loss of seed 1 of apple, google is nan at step 1"):
-        seeds.train(all_configs, broken, models, folders)
-    assert not any(folder.result_file.exists() for folder in folders)
+        seeds.train(all_configs, broken, models)
+    assert not any(record.folder_of(config).result_file.exists() for config in all_configs)

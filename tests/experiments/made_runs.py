@@ -1,0 +1,78 @@
+"""Runs whose results are made up: nothing is opened, nothing is trained, but the files are those of a run."""
+
+import numpy as np
+
+from dg_jax import models, run
+from dg_jax.config import RunConfig
+from dg_jax.data import dataset
+from dg_jax.training import record
+from tests.training import worlds
+
+DOMAINS = ("apple", "google", "windows")
+
+
+def made_accuracy(config: RunConfig) -> float:
+    """Another for each target, method and seed; a fraction of 1000 images."""
+    method = record.folder_of(config).path.parent.name
+    return (400 + 50 * (len(config.target) % 5) + 7 * (len(method) % 11) + (13 * config.seed) % 29) / 1000
+
+
+class MadeRuns:
+    """Stands in for ``run.run`` and ``run.load``.
+
+    Attributes:
+        done: what has been done, as (target, folder of the method, seed), in order.
+        loaded: targets and seeds that have been opened, in order.
+        accuracies: ``accuracies(config) -> (validation accuracy, test accuracy)``.
+        fail_at: before which run to raise, counted from 0, and what.
+    """
+
+    def __init__(self, monkeypatch):
+        self.done, self.loaded = [], []
+        self.accuracies = lambda config: (made_accuracy(config) / 2, made_accuracy(config))
+        self.fail_at: tuple[int, BaseException] | None = None
+        monkeypatch.setattr(run, "run", self.run)
+        monkeypatch.setattr(run, "load", self.load)
+
+    def load(self, config: RunConfig, kept: dict):
+        self.loaded.append((config.target, config.seed))
+        return "pictures"
+
+    def run(self, config: RunConfig, data=None, *, quiet=False) -> dict:
+        assert data == "pictures" and quiet
+        if self.fail_at and len(self.done) == self.fail_at[0]:
+            raise self.fail_at[1]
+        folder = record.folder_of(config)
+        record.open_folder(config, folder)
+        result = made_result(config, *self.accuracies(config))
+        folder.write_result(result)
+        self.done.append((config.target, folder.path.parent.name, config.seed))
+        return result
+
+
+def made_result(config: RunConfig, val_accuracy: float, test_accuracy: float) -> dict:
+    return {
+        "dataset": config.dataset,
+        "target": config.target,
+        "sources": list(config.sources),
+        "strategy": config.strategy,
+        "combiner": config.methods.combiner,
+        "seed": config.seed,
+        "iterations": config.iterations,
+        "selected_step": 20,
+        "val_accuracy": val_accuracy,
+        "test_accuracy": test_accuracy,
+        "test_accuracy_last": test_accuracy / 3,
+    }
+
+
+def small(monkeypatch) -> None:
+    """Makes real runs quick: a linear network and tiny pictures instead of those asked for, split by seed."""
+    monkeypatch.setattr(models, "create", lambda *args: worlds.linear_model())
+    monkeypatch.setattr(run, "load", lambda config, kept: worlds.tiny_dataset(seed=config.seed))
+
+
+def stored(num_rows: int) -> dataset.StoredPart:
+    """A part that does not fit into memory."""
+    labels = np.zeros(num_rows, np.int32)
+    return dataset.StoredPart([], np.arange(num_rows), labels, 8)

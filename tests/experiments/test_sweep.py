@@ -1,0 +1,343 @@
+"""Which runs a sweep does, what it makes of what is on disk, and what it refuses."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from rich import console
+
+from dg_jax import config, errors, run
+from dg_jax.training import interrupt, record
+from experiments import sweep, table1
+from tests.experiments import made_runs
+from tests.training import worlds
+
+FLAGS = ("--domains", *made_runs.DOMAINS, "--strategies", "deep_all", "agr_sum", "--seeds=2")
+ALL = [
+    (target, method, seed) for target in made_runs.DOMAINS for seed in range(2) for method in ("deep_all", "agr_sum")
+]
+
+
+def parse(tmp_path, *flags):
+    return sweep.parse(sweep.Sweep, [f"--results-dir={tmp_path}", *FLAGS, *flags], "sweep")
+
+
+def configs(tmp_path, *flags):
+    return sweep.configs(parse(tmp_path, *flags))
+
+
+def names(all_configs):
+    return [(one.target, record.folder_of(one).path.parent.name, one.seed) for one in all_configs]
+
+
+def test_missing_runs_are_done_and_none_twice(made, tmp_path):
+    first = sweep.results(configs(tmp_path)[:5])
+    assert made.done == ALL[:5]
+    everything = sweep.results(configs(tmp_path))
+    assert made.done == ALL
+    assert made.loaded == [("apple", 0), ("apple", 1), ("google", 0), ("google", 0), *made.loaded[4:]]
+    assert sweep.results(configs(tmp_path)) == everything
+    assert made.done == ALL
+    assert list(everything) == configs(tmp_path)
+    assert {one: everything[one] for one in first} == first
+    sweep.results(configs(tmp_path, "--overwrite"))
+    assert made.done == ALL + ALL
+
+
+def test_strategies_of_one_target_and_seed_share_their_pictures(made, tmp_path):
+    sweep.results(configs(tmp_path, "--strategies", "deep_all", "irm", "agr_sum"))
+    assert made.loaded == [(target, seed) for target in made_runs.DOMAINS for seed in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"),
+    [
+        (interrupt.Interrupted(signal.SIGINT, "stopped after step 3 of 9"), 130),
+        (interrupt.Interrupted(signal.SIGTERM, "stopped after step 3 of 9"), 143),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_a_stop_in_the_middle_loses_nothing(made, command, stop, code):
+    made.fail_at = (5, stop)
+    stopped, out, err = command(table1, *FLAGS)
+    assert (stopped, out) == (code, "")
+    assert err.startswith("stopped") and "the same command goes on from there" in err and err.count("\n") == 1
+    assert made.done == ALL[:5]
+    made.fail_at = None
+    assert command(table1, *FLAGS)[0] == 0
+    assert made.done == ALL
+
+
+def test_a_run_that_fails_is_named(made, command, tmp_path):
+    made.fail_at = (1, errors.UserError("the loss of apple is nan at step 3; try a smaller --learning-rate"))
+    code, _, err = command(table1, *FLAGS)
+    assert code == 2
+    assert err == f"error: {tmp_path}/results/emoji/apple/agr_sum/seed-0: {made.fail_at[1]}\n"
+
+
+TINY = ("--iterations=4", "--val-every=2", "--batch-size=4", "--image-size=8", "--learning-rate=0.05")
+
+
+def test_seeds_in_one_program_give_the_same_and_only_the_missing_are_done(monkeypatch, tmp_path):
+    made_runs.small(monkeypatch)
+    flags = [*TINY, "--targets", "windows", "--seeds=3"]
+    single = sweep.results(configs(tmp_path / "single", *flags))
+    groups, run_seeds = [], run.run_seeds
+
+    def counted(group, *args):
+        groups.append([(one.strategy, one.seed) for one in group])
+        return run_seeds(group, *args)
+
+    monkeypatch.setattr(run, "run_seeds", counted)
+    together = configs(tmp_path / "together", *flags)
+    sweep.results([one for one in together if (one.strategy, one.seed) == ("agr_sum", 1)])
+    # Seed 0 of Deep-All was stopped in the middle: it has checkpoints and metrics, with the same settings.
+    worlds.train(dataclasses.replace(together[0], iterations=2), data=worlds.tiny_dataset(seed=0))
+    record.folder_of(together[0]).result_file.unlink()
+    results = sweep.results(together, vectorize_seeds=True)
+    assert groups == [[("deep_all", 0), ("deep_all", 1), ("deep_all", 2)], [("agr_sum", 0), ("agr_sum", 2)]]
+    assert sweep.results(together, vectorize_seeds=True) == results and len(groups) == 2
+    assert set(results) == set(together)
+    for one, (other, alone) in zip(together, single.items(), strict=True):
+        assert names([one]) == names([other])
+        result, folder = results[one], record.folder_of(one)
+        assert json.loads(folder.result_file.read_text()) == result
+        for name in ("val_accuracy", "test_accuracy", "test_accuracy_last", "selected_step", "seed", "strategy"):
+            assert result[name] == alone[name], name
+        np.testing.assert_allclose(result["test_loss"], alone["test_loss"], rtol=1e-4)
+        assert [json.loads(line)["step"] for line in folder.metrics_file.read_text().splitlines()] == [2, 4]
+    assert not record.folder_of(together[0]).checkpoints.exists()
+
+
+def test_seeds_in_one_program_need_images_in_memory(monkeypatch, command, tmp_path):
+    made_runs.small(monkeypatch)
+    data = worlds.tiny_dataset()
+    for parts in data.domains.values():
+        parts["train"] = made_runs.stored(12)
+    monkeypatch.setattr(run, "load", lambda one, kept: data)
+    code, _, err = command(table1, *FLAGS, *TINY, "--vectorize-seeds")
+    assert code == 2
+    assert err == "error: --vectorize-seeds needs images that fit into memory; leave it out\n"
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_half_written_run_is_resumed_to_the_same_numbers(monkeypatch, tmp_path):
+    made_runs.small(monkeypatch)
+    flags = [*TINY, "--targets", "windows", "--strategies", "agr_sum", "--seeds=1"]
+    [expected] = sweep.results(configs(tmp_path / "whole", *flags)).values()
+    [one] = configs(tmp_path / "half", *flags)
+    worlds.train(dataclasses.replace(one, iterations=2), data=worlds.tiny_dataset(seed=0))
+    folder = record.folder_of(one)
+    folder.result_file.unlink()
+    [result] = sweep.results([one]).values()
+    assert [json.loads(line)["step"] for line in folder.metrics_file.read_text().splitlines()] == [2, 4]
+    differing = {"wall_seconds", "images_per_second"}
+    assert {name: result[name] for name in result.keys() - differing} == {
+        name: expected[name] for name in expected.keys() - differing
+    }
+
+
+def test_foreign_files_are_ignored(made, command, tmp_path):
+    clean = command(table1, *FLAGS)[1]
+    for place in ("emoji/apple/deep_all", "emoji/apple", "emoji", "."):
+        folder = tmp_path / "results" / place
+        (folder / "my notes").mkdir()
+        (folder / "seed-x").write_text("?")
+        (folder / "result.json").write_text("{")
+    (tmp_path / "results/emoji/apple/deep_all/seed-7").mkdir()
+    (tmp_path / "results/emoji/apple/deep_all/seed-0/notes.txt").write_text("mine")
+    code, out, err = command(table1, *FLAGS)
+    assert (code, out) == (0, clean) and made.done == ALL
+    assert "warning" not in err
+
+
+RESULT = made_runs.made_result(config.defaults(), 0.5, 0.5)
+DAMAGED = {
+    "empty": b"",
+    "cut": json.dumps(RESULT)[:40].encode(),
+    "no JSON": b"all went well",
+    "no text": b"\xff\xfe\x00",
+    "a list": b"[]",
+    "a number": b"3",
+    "null": b"null",
+    "no keys": b"{}",
+}
+OF_RESULT = {
+    "no iterations": {name: value for name, value in RESULT.items() if name != "iterations"},
+    "no test_accuracy": {name: value for name, value in RESULT.items() if name != "test_accuracy"},
+    "iterations as text": RESULT | {"iterations": "300"},
+    "accuracy as text": RESULT | {"test_accuracy": "high"},
+    "accuracy in percent": RESULT | {"test_accuracy": 58.1},
+    "accuracy not a number": RESULT | {"val_accuracy": float("nan")},
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        *[pytest.param(file, DAMAGED[what], id=f"{file}, {what}") for file in ("result", "config") for what in DAMAGED],
+        *[pytest.param("result", json.dumps(OF_RESULT[what]).encode(), id=what) for what in OF_RESULT],
+        pytest.param("config", None, id="config missing"),
+    ],
+)
+def test_a_damaged_run_is_named_and_left_out(made, tmp_path, capsys, file, content):
+    everything = sweep.results(configs(tmp_path)[:4])
+    damaged = configs(tmp_path)[1]
+    path = record.folder_of(damaged).path / f"{file}.json"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    assert sweep.results(configs(tmp_path)) == {
+        one: made_runs.made_result(one, *made.accuracies(one)) for one in configs(tmp_path) if one != damaged
+    }
+    assert made.done == ALL  # the rest went on
+    err = capsys.readouterr().err
+    assert err.startswith(f"warning: left out: {path} is damaged (") and err.count("\n") == 1
+    assert f"remove {path.parent} to do the run again" in err
+    assert damaged in everything
+    # A single run says the same, as an error.
+    with pytest.raises(record.DamagedError, match="is damaged"):
+        record.finished_result(dataclasses.replace(damaged, resume=False), record.folder_of(damaged))
+
+
+def test_a_half_written_run_with_a_damaged_configuration_is_left_out(made, tmp_path, capsys):
+    one = configs(tmp_path)[2]
+    record.folder_of(one).checkpoints.mkdir(parents=True)
+    record.folder_of(one).config_file.write_text("{")
+    assert set(sweep.results(configs(tmp_path))) == {*configs(tmp_path)} - {one}
+    assert f"left out: {record.folder_of(one).config_file} is damaged" in capsys.readouterr().err
+
+
+def test_seeds_that_only_one_method_has_are_in_no_pair(made, command, tmp_path):
+    flags = [*FLAGS, "--targets", "windows", "--seeds=8"]
+    command(table1, *flags)
+    (tmp_path / "results/emoji/windows/agr_sum/seed-3/result.json").write_text("")
+    code, out, err = command(table1, *flags)
+    assert code == 0 and "agr_sum/seed-3/result.json is damaged" in err
+    assert "Seeds that only one of the two methods has are in no pair: agr_sum on windows: 3." in out
+    assert "Each test rests on 7 pairs." in out
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_other_settings_under_one_name_are_refused_before_anything_is_done(made, command, tmp_path, is_finished):
+    command(table1, *FLAGS, "--targets", "google")
+    if not is_finished:
+        folder = tmp_path / "results/emoji/google/deep_all/seed-0"
+        (folder / "result.json").unlink()
+        (folder / "checkpoints").mkdir()
+    done = list(made.done)
+    for flags, difference in (
+        (["--learning-rate=0.5"], "--learning-rate is 0.5, but the run in {} has 0.001;"),
+        (["--iterations=7"], "--iterations=7: the run in {} is done with 300; give as many"),
+    ):
+        if flags == ["--iterations=7"] and not is_finished:
+            continue
+        code, out, err = command(table1, *FLAGS, *flags)
+        assert (code, out) == (2, "")
+        assert difference.format(tmp_path / "results/emoji/google/deep_all/seed-0") in err
+        assert err.count("\n") == 1
+    assert made.done == done
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--seeds=0"], "--seeds=0: give a whole number of at least 1"),
+        (["--seeds=-2"], "--seeds=-2: give a whole number of at least 1"),
+        (["--seeds=many"], "--seeds"),
+        (["--strategies", "sum"], "unknown strategy 'sum'; there are: deep_all"),
+        (["--strategies"], "--strategies: name at least one"),
+        (["--strategies", "agr_sum", "irm", "agr_sum"], "--strategies names one twice: agr_sum irm agr_sum"),
+        (["--targets", "moon"], "unknown --target for --dataset=emoji: 'moon'; there are: apple"),
+        (["--targets", "apple", "twitter"], "--target=twitter is not among --domains"),
+        (["--targets", "apple", "apple"], "--targets names one twice: apple apple"),
+        (["--dataset=mnist"], "unknown dataset 'mnist'; there are: emoji"),
+        (["--dataset=pacs"], "--data-dir=FOLDER says where it is unpacked"),
+        (["--mldg.beta=2"], "--mldg is set, but none of --strategies uses it; leave it out"),
+        (["--irm.anneal-steps=3"], "--irm is set, but none of --strategies uses it"),
+        (["--strategies", "irm", "--irm.anneal-steps=-3"], "--irm.anneal-steps=-3: give a number of at least 0"),
+        (["--iterations=0"], "--iterations=0: give"),
+        (["--strategy=irm"], "--strategy=irm"),
+        (["--seed=3"], "--seed=3"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line_and_writes_nothing(made, command, tmp_path, flags, message):
+    code, out, err = command(table1, *FLAGS, *flags)
+    assert (code, out) == (2, "")
+    assert message in err and err.startswith("error: ") and err.count("\n") == 1
+    assert not made.done and not (tmp_path / "results").exists()
+
+
+def test_a_target_may_be_named_twice_by_its_short_name_only_once(tmp_path):
+    pacs = sweep.Sweep(dataset="pacs", data_dir=tmp_path, domains=("photo", "sketch"), targets=("S", "sketch"))
+    with pytest.raises(errors.UserError, match="--targets names one twice: sketch sketch"):
+        sweep.configs(pacs)
+
+
+@pytest.mark.parametrize(
+    ("flags", "irm"),
+    [
+        ([], (100.0, 30)),
+        (["--irm.penalty-weight=10"], (10.0, 30)),
+        (["--irm.anneal-steps=500"], (100.0, 500)),
+        (["--irm.anneal_steps", "7", "--irm.penalty-weight=10"], (10.0, 7)),
+    ],
+)
+def test_flags_of_a_method_go_to_its_runs_only(tmp_path, flags, irm):
+    all_configs = configs(
+        tmp_path,
+        "--iterations=60",
+        "--group-dro.step-size=0.5",
+        *flags,
+        "--strategies",
+        "deep_all",
+        "irm",
+        "group_dro",
+    )
+    assert len(all_configs) == 3 * 2 * 3
+    default = config.RunConfig()
+    for one in all_configs:
+        in_use = one.strategy
+        assert (one.irm.penalty_weight, one.irm.anneal_steps) == (irm if in_use == "irm" else (100.0, 500))
+        assert one.group_dro.step_size == (0.5 if in_use == "group_dro" else default.group_dro.step_size)
+
+
+class _Terminal(console.Console):
+    @property
+    def is_terminal(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_only(made, command, monkeypatch, tmp_path):
+    err = command(table1, *FLAGS, "--targets", "apple")[2]
+    assert err.startswith(f"written to {tmp_path}/results/table1/emoji: table1.md,") and err.count("\n") == 1
+    monkeypatch.setattr(console, "Console", _Terminal)
+    err = command(table1, *FLAGS)[2]
+    assert "8/8" in err and "windows, agr_sum, seed 1" in err
+
+
+@pytest.mark.parametrize(
+    ("module", "own", "not_there"),
+    [
+        ("table1", ["--compare-paper"], []),
+        ("domain_control", [], ["--batches"]),
+        ("grid_search", ["--learning-rates", "--weight-decays"], ["--learning-rate", "--weight-decay"]),
+        ("gradient_similarity", ["--every", "--per-domain"], ["--strategies", "--vectorize-seeds"]),
+    ],
+)
+def test_help_names_all_flags_of_its_own_and_of_a_run(module, own, not_there):
+    program = [sys.executable, "-m", f"experiments.{module}", "--help"]
+    shown = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0 and shown.stderr == ""
+    assert f"usage: python -m experiments.{module} " in shown.stdout
+    suppressed = {"--strategy", "--target", "--seed", "--resume", *not_there}
+    for name in config.RunConfig.__dataclass_fields__:
+        flag = config.flag(name)
+        assert (f" {flag} " in shown.stdout or f" {flag}." in shown.stdout) == (flag not in suppressed), flag
+    for flag in ["--strategies", "--targets", "--seeds", "--vectorize-seeds", *own]:
+        assert (f" {flag} " in shown.stdout) == (flag not in suppressed), flag
