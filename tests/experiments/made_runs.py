@@ -3,6 +3,7 @@
 import numpy as np
 
 from dg_jax import models, run
+from dg_jax.analysis import figures
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset
 from dg_jax.training import record
@@ -23,6 +24,7 @@ class MadeRuns:
     Attributes:
         done: what has been done, as (target, folder of the method, seed), in order.
         loaded: targets and seeds that have been opened, in order.
+        save_figure: what draws, in whose place empty files are made.
         accuracies: ``accuracies(config) -> (validation accuracy, test accuracy)``.
         fail_at: before which run to raise, counted from 0, and what.
     """
@@ -33,6 +35,8 @@ class MadeRuns:
         self.fail_at: tuple[int, BaseException] | None = None
         monkeypatch.setattr(run, "run", self.run)
         monkeypatch.setattr(run, "load", self.load)
+        self.save_figure = figures.save
+        monkeypatch.setattr(figures, "save", lambda figure, path: path.touch())  # drawing takes long
 
     def load(self, config: RunConfig, kept: dict):
         self.loaded.append((config.target, config.seed))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from dg_jax.analysis import markdown
+from dg_jax.analysis import figures, markdown
 from experiments import sweep, table1
 from tests.analysis.made_accuracies import parse_markdown
 from tests.experiments import made_runs
@@ -22,7 +22,8 @@ def stored_accuracies(folder, target, method):
     return [json.loads(files[seed].read_text())["test_accuracy"] for seed in files]
 
 
-def test_all_files_have_the_numbers_on_disk(made, command, tmp_path):
+def test_all_files_have_the_numbers_on_disk(made, command, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "save", made.save_figure)
     code, out, err = command(table1, *FLAGS)
     assert code == 0
     folder = tmp_path / "results/table1/emoji"
