@@ -19,7 +19,15 @@ from dg_jax.config import RunConfig, flag
 from dg_jax.training import evaluate
 
 # Settings that may differ between a run and its continuation.
-_NOT_COMPARED = ("iterations", "data_dir", "prepared_dir", "results_dir", "resume", "overwrite")
+_NOT_COMPARED = (
+    "iterations",
+    "data_dir",
+    "prepared_dir",
+    "results_dir",
+    "accumulate_domains",
+    "resume",
+    "overwrite",
+)
 
 
 class DamagedError(errors.UserError):
