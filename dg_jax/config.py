@@ -39,6 +39,8 @@ class RunConfig:
     """Images of each source in a step."""
     batches: Literal["multi_domain", "single_domain"] = "multi_domain"
     """Whether a step takes a batch of each source, or as many batches of one source, drawn anew at each step."""
+    accumulate_domains: bool = False
+    """Hold one domain's gradient at a time: memory that does not grow with the sources (agr_sum, agr_rand)."""
     learning_rate: float = 1e-3
     """Step size of Adam."""
     weight_decay: float = 5e-5
@@ -184,6 +186,13 @@ def check(config: RunConfig) -> None:
         raise errors.UserError(f"--weight-decay={config.weight_decay}: give a number of at least 0")
     if not 0 <= config.seed < 2**32:
         raise errors.UserError(f"--seed={config.seed}: give a whole number from 0 to 4294967295")
+    if config.accumulate_domains:
+        for kind, able in strategies.ACCUMULATE_DOMAINS.items():
+            if getattr(methods, kind) not in able:
+                raise errors.UserError(
+                    f"--accumulate-domains does not go with the {kind} {getattr(methods, kind)}, "
+                    f"only with {' and '.join(able)}; leave it out"
+                )
     _check_methods(config, {methods.objective, methods.combiner})
     if registry.get(config.dataset).layout is None:
         for name in ("data_dir", "splits_dir"):

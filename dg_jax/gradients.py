@@ -1,4 +1,4 @@
-"""Losses and stacked gradients of one loss over several domains."""
+"""Losses and gradients of one loss over several domains."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -6,6 +6,8 @@ from typing import Literal
 import chex
 import jax
 import jax.numpy as jnp
+
+from dg_jax import surgery
 
 Form = Literal["vmap", "unrolled"]
 
@@ -49,3 +51,51 @@ def stacked_value_and_grad(loss_fn: Callable[..., chex.Array], form: Form = "unr
         return jax.tree.map(lambda *rows: jnp.stack(rows), *results)
 
     return by_vmap if form == "vmap" else unrolled
+
+
+def accumulated_value_and_grad(loss_fn: Callable[..., chex.Array]) -> Callable:
+    """Turns a loss of one domain into losses of N domains and what is accumulated of their gradients.
+
+    The domains come one after the other, and no more than one gradient is held beside
+    those accumulated: the memory does not grow with N.
+
+    Args:
+        loss_fn: ``loss_fn(params, *row) -> scalar``, the loss of one domain.
+
+    Returns:
+        ``fn(params, *stacked) -> (losses [N], surgery.Accumulated)``; every leaf of
+        ``stacked`` has a leading axis N.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> def loss(w, x):
+        ...     return jnp.sum(w * x)
+        >>> losses, gradients = accumulated_value_and_grad(loss)(jnp.ones(2), jnp.array([[1.0, 2.0], [3.0, 4.0]]))
+        >>> print(losses, gradients.total, gradients.smallest)
+        [3. 7.] [4. 6.] [1. 2.]
+    """
+    value_and_grad = jax.value_and_grad(loss_fn)
+
+    def one_after_the_other(params, *stacked):
+        def of_domain(number):
+            return value_and_grad(
+                params, *jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, number, keepdims=False), stacked)
+            )
+
+        loss, gradient = of_domain(0)
+        losses, accumulated = [loss], surgery.accumulate(gradient)
+        # XLA would compute all gradients first and then fuse their sums; on a CPU it drops optimization barriers
+        # before that. So each sum is a loop of one turn, out of which the number of the next domain comes. XLA would
+        # unroll it, did it know that no loss is above infinity, and so that the count starts with 1.
+        accumulated = accumulated._replace(num_rows=1 + (loss > jnp.inf).astype(jnp.int32))
+        for i in range(1, len(jax.tree.leaves(stacked)[0])):
+            loss, gradient = of_domain(accumulated.num_rows)
+            losses.append(loss)
+            accumulated = jax.lax.while_loop(
+                lambda sums: sums.num_rows == i,  # noqa: B023
+                lambda sums: surgery.accumulate(gradient, sums),  # noqa: B023
+                accumulated,
+            )
+        return jnp.stack(losses), accumulated
+
+    return one_after_the_other

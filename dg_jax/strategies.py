@@ -39,6 +39,9 @@ STRATEGIES = {
 # gathered, and the setting that says at which.
 OPTIMIZER_RESETS = {"irm": "anneal_steps"}
 
+# Objectives and combiners that can do with the gradient of one domain at a time.
+ACCUMULATE_DOMAINS = {"objective": ("erm", "irm"), "combiner": ("agr_sum", "agr_rand")}
+
 
 def get(name: str, combiner: str | None = None) -> Strategy:
     """Returns the strategy called ``name``, with another combiner if one is given.

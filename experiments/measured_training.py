@@ -32,7 +32,7 @@ class Probe:
 
         def agreement_by_leaf(params, domain_batch, key):
             _, stacked = objective(params, domain_batch, key=key, step=0)
-            _, conflicts = agreement.sum_and_conflict(stacked, zeros_agree=True)
+            conflicts = agreement.conflicts(agreement.accumulated(stacked), zeros_agree=True)
             counted = [agreement.count_agreeing(leaf) for leaf in jax.tree.leaves(conflicts)]
             return [agreeing / size for agreeing, size in counted]
 

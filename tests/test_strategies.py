@@ -38,3 +38,9 @@ def test_settings_reach_the_method():
         strategies.make_objective("mixup", None, {"alpha": -1, "learning_rate": 1.0})
     with pytest.raises(ValueError, match="step_size=-1"):
         strategies.make_combiner("group_dro", {"step_size": -1, "seed": 3})
+
+
+def test_objectives_that_accumulate_domains_have_the_argument():
+    names = {strategy.objective for strategy in strategies.STRATEGIES.values()}
+    able = {name for name in names if "accumulate_domains" in inspect.signature(getattr(objectives, name)).parameters}
+    assert able == set(strategies.ACCUMULATE_DOMAINS["objective"])

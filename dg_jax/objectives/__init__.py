@@ -2,7 +2,8 @@
 
 An objective is built from a network's ``apply_fn`` and the method's settings, and is
 called as ``objective(params, domain_batch, *, key, step)``. It returns losses ``[N]``
-and stacked gradients with the same N rows.
+and stacked gradients with the same N rows, or with ``accumulate_domains`` what
+:func:`dg_jax.surgery.accumulate` makes of these rows.
 """
 
 from dg_jax.objectives.erm import erm

@@ -6,11 +6,13 @@ from dg_jax import gradients
 from dg_jax.objectives import loss
 
 
-def erm(apply_fn) -> loss.Objective:
+def erm(apply_fn, accumulate_domains: bool = False) -> loss.Objective:
     """The cross-entropy of each domain: row i is ∇L_i, what the paper calls g(i).
 
     Args:
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
+        accumulate_domains: whether to return the gradients as
+            :func:`dg_jax.surgery.accumulate` does, in memory that does not grow with N.
 
     Returns:
         An objective with one row for each of the N source domains. Dropout is drawn
@@ -31,13 +33,14 @@ def erm(apply_fn) -> loss.Objective:
         section 3.1.
     """
 
+    over_domains = gradients.accumulated_value_and_grad if accumulate_domains else gradients.stacked_value_and_grad
+
     def domain_loss(params, images, labels, key):
         return loss.cross_entropy(apply_fn(params, images, key=key, train=True), labels)
 
     def objective(params, domain_batch, *, key, step):
         del step
         keys = jax.random.split(key, len(domain_batch["label"]))
-        stacked = gradients.stacked_value_and_grad(domain_loss)
-        return stacked(params, domain_batch["image"], domain_batch["label"], keys)
+        return over_domains(domain_loss)(params, domain_batch["image"], domain_batch["label"], keys)
 
     return objective

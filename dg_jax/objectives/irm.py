@@ -7,7 +7,9 @@ from dg_jax import gradients
 from dg_jax.objectives import loss
 
 
-def irm(apply_fn, penalty_weight: float = 100.0, anneal_steps: int = 500) -> loss.Objective:
+def irm(
+    apply_fn, penalty_weight: float = 100.0, anneal_steps: int = 500, accumulate_domains: bool = False
+) -> loss.Objective:
     """The cross-entropy of each domain plus a penalty where scaling the logits would lower it.
 
     The penalty of a domain is an unbiased estimate of the squared gradient of its
@@ -23,6 +25,8 @@ def irm(apply_fn, penalty_weight: float = 100.0, anneal_steps: int = 500) -> los
             DomainBed's ``irm_lambda``.
         anneal_steps: number of first steps in which the weight is 1; at least 0.
             DomainBed's ``irm_penalty_anneal_iters``.
+        accumulate_domains: whether to return the gradients as
+            :func:`dg_jax.surgery.accumulate` does, in memory that does not grow with N.
 
     Returns:
         An objective with one row for each of the N source domains: losses ``[N]``
@@ -52,6 +56,8 @@ def irm(apply_fn, penalty_weight: float = 100.0, anneal_steps: int = 500) -> los
     if anneal_steps < 0:
         raise ValueError(f"irm: anneal_steps={anneal_steps}; it must not be negative")
 
+    over_domains = gradients.accumulated_value_and_grad if accumulate_domains else gradients.stacked_value_and_grad
+
     def domain_loss(params, images, labels, key, weight):
         logits = apply_fn(params, images, key=key, train=True)
         penalty = _scale_gradient(logits[::2], labels[::2]) * _scale_gradient(logits[1::2], labels[1::2])
@@ -63,8 +69,7 @@ def irm(apply_fn, penalty_weight: float = 100.0, anneal_steps: int = 500) -> los
             raise ValueError(f"irm needs at least 2 images per domain, one for each half; got {batch_size}")
         weights = jnp.full(n, jnp.where(step < anneal_steps, 1.0, penalty_weight))
         keys = jax.random.split(key, n)
-        stacked = gradients.stacked_value_and_grad(domain_loss)
-        return stacked(params, domain_batch["image"], domain_batch["label"], keys, weights)
+        return over_domains(domain_loss)(params, domain_batch["image"], domain_batch["label"], keys, weights)
 
     return objective
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dg_jax.surgery import agreement, stack
+from dg_jax.surgery import agreement
 
 
 class AgrRandState(NamedTuple):
@@ -39,7 +39,8 @@ def agr_rand(seed: int = 0, zeros_agree: bool = True) -> optax.GradientTransform
             conflicting, and so gets noise (how the authors' released code counts).
 
     Returns:
-        A combiner: ``update`` takes leaves ``[N, *shape]`` and returns ``[*shape]`` in
+        A combiner: ``update`` takes leaves ``[N, *shape]``, or the N gradients as
+        :func:`~dg_jax.surgery.accumulate` returns them, and returns ``[*shape]`` in
         the leaves' dtype (sums and σ are taken in float32). Its state is an
         :class:`AgrRandState`, whose key advances at each update. N = 1 gives back the
         one gradient. A NaN or an infinity in any row reaches the result, and through σ
@@ -64,26 +65,26 @@ def agr_rand(seed: int = 0, zeros_agree: bool = True) -> optax.GradientTransform
         del params
         return AgrRandState(jax.random.key(seed), jnp.ones([], jnp.float32), jnp.zeros([], jnp.float32))
 
-    def update(stacked, state, params=None, **extra):
+    def update(gradients, state, params=None, **extra):
         del params, extra
-        stack.num_rows(stacked)
-        sums, conflicts = agreement.sum_and_conflict(stacked, zeros_agree=zeros_agree)
+        accumulated = agreement.accumulated(gradients)
+        conflicts = agreement.conflicts(accumulated, zeros_agree=zeros_agree)
         agreeing, size = agreement.count_agreeing(conflicts)
         magnitude = sum(
             jnp.sum(jnp.where(conflict, 0, jnp.abs(total)), dtype=jnp.float32)
-            for total, conflict in zip(jax.tree.leaves(sums), jax.tree.leaves(conflicts), strict=True)
+            for total, conflict in zip(jax.tree.leaves(accumulated.total), jax.tree.leaves(conflicts), strict=True)
         )
         sigma = magnitude / jnp.maximum(agreeing, 1)
 
         next_key, noise_key = jax.random.split(state.key)
-        leaves, structure = jax.tree.flatten(stacked)
+        leaves, structure = jax.tree.flatten(accumulated.smallest)
         keys = jax.tree.unflatten(structure, list(jax.random.split(noise_key, len(leaves))))
 
         def resolve(leaf, total, conflict, key):
             noise = sigma * jax.random.normal(key, total.shape)
             return jnp.where(conflict, noise, total).astype(leaf.dtype)
 
-        consensus = jax.tree.map(resolve, stacked, sums, conflicts, keys)
+        consensus = jax.tree.map(resolve, accumulated.smallest, accumulated.total, conflicts, keys)
         return consensus, AgrRandState(next_key, agreeing / max(size, 1), sigma)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dg_jax.surgery import agreement, stack
+from dg_jax.surgery import agreement
 
 
 class AgrSumState(NamedTuple):
@@ -28,7 +28,8 @@ def agr_sum(zeros_agree: bool = True) -> optax.GradientTransformationExtraArgs:
             agreeing. The result is zero either way; the logged rate differs.
 
     Returns:
-        A combiner: ``update`` takes leaves ``[N, *shape]`` and returns ``[*shape]`` in
+        A combiner: ``update`` takes leaves ``[N, *shape]``, or the N gradients as
+        :func:`~dg_jax.surgery.accumulate` returns them, and returns ``[*shape]`` in
         the leaves' dtype (sums are taken in float32). Its state is an
         :class:`AgrSumState`. N = 1 gives back the one gradient. A NaN or an infinity in
         any row reaches the result. Subnormal numbers count as zeros where the
@@ -53,12 +54,15 @@ def agr_sum(zeros_agree: bool = True) -> optax.GradientTransformationExtraArgs:
         del params
         return AgrSumState(jnp.ones([], jnp.float32))
 
-    def update(stacked, state, params=None, **extra):
+    def update(gradients, state, params=None, **extra):
         del state, params, extra
-        stack.num_rows(stacked)
-        sums, conflicts = agreement.sum_and_conflict(stacked, zeros_agree=zeros_agree)
+        accumulated = agreement.accumulated(gradients)
+        conflicts = agreement.conflicts(accumulated, zeros_agree=zeros_agree)
         consensus = jax.tree.map(
-            lambda leaf, total, conflict: jnp.where(conflict, 0, total).astype(leaf.dtype), stacked, sums, conflicts
+            lambda leaf, total, conflict: jnp.where(conflict, 0, total).astype(leaf.dtype),
+            accumulated.smallest,
+            accumulated.total,
+            conflicts,
         )
         agreeing, size = agreement.count_agreeing(conflicts)
         return consensus, AgrSumState(agreeing / max(size, 1))

@@ -1,4 +1,4 @@
-"""The agreement function Φ of eq. 2, and the sum of the rows beside it."""
+"""The agreement function Φ of eq. 2."""
 
 import functools
 
@@ -7,47 +7,53 @@ import jax.numpy as jnp
 import optax
 
 from dg_jax.surgery import stack
+from dg_jax.surgery.accumulate import Accumulated, accumulate
 
 _BLOCKS = 8
 
 
-def sum_and_conflict(stacked: optax.Updates, *, zeros_agree: bool) -> tuple[optax.Updates, optax.Updates]:
-    """Sums the rows and marks the components whose signs disagree.
+def accumulated(gradients: optax.Updates | Accumulated) -> Accumulated:
+    """Returns stacked gradients accumulated row by row, and accumulated ones as they are.
+
+    Raises:
+        ValueError: stacked gradients that :func:`dg_jax.surgery.stack.num_rows` refuses.
+    """
+    if isinstance(gradients, Accumulated):
+        return gradients
+    stack.num_rows(gradients)
+    leaves, structure = jax.tree.flatten(gradients)
+    first, *others = (jax.tree.unflatten(structure, row) for row in zip(*leaves, strict=True))
+    return functools.reduce(lambda before, row: accumulate(row, before), others, accumulate(first))
+
+
+def conflicts(gradients: Accumulated, *, zeros_agree: bool) -> optax.Updates:
+    """Marks the components whose signs disagree.
 
     Signs are compared by the smallest and the largest row: they disagree when zero
     lies between the two. A component with a NaN or an infinity in any row is never
     marked, so that its sum, which is not finite either, reaches the result.
 
     Args:
-        stacked: pytree of ``[N, *shape]``.
+        gradients: N gradients.
         zeros_agree: whether a component that is zero in every row is in agreement
             (eq. 2 as written). If false, any zero is a conflict. A component that is
             zero in some rows only is a conflict in both readings.
 
     Returns:
-        Two pytrees of ``[*shape]``: sums (float32 for narrower leaves) and conflicts,
-        1 - Φ, as booleans. One row alone is in no conflict.
+        Pytree of ``[*shape]``, 1 - Φ as booleans. One row alone is in no conflict.
     """
 
-    def total(leaf):
-        return functools.reduce(jnp.add, stack.rows_in_float32(leaf))
-
-    def conflict(leaf):
-        rows = list(leaf)
-        if len(rows) == 1:
-            return jnp.zeros(rows[0].shape, bool)
-        smallest = functools.reduce(jnp.minimum, rows)
-        largest = functools.reduce(jnp.maximum, rows)
+    def conflict(smallest, largest):
         finite = (smallest > -jnp.inf) & (largest < jnp.inf)  # false for NaN, as every comparison with it
         disagree = (smallest <= 0) & (largest >= 0) & finite
-        return disagree & (smallest != largest) if zeros_agree else disagree
+        return disagree & ((smallest != largest) if zeros_agree else (gradients.num_rows > 1))
 
-    return jax.tree.map(total, stacked), jax.tree.map(conflict, stacked)
+    return jax.tree.map(conflict, gradients.smallest, gradients.largest)
 
 
-def count_agreeing(conflicts: optax.Updates) -> tuple[jax.Array, int]:
+def count_agreeing(conflicting: optax.Updates) -> tuple[jax.Array, int]:
     """Returns the number of agreeing components (float32 scalar) and of all components."""
-    leaves = jax.tree.leaves(conflicts)
+    leaves = jax.tree.leaves(conflicting)
     count = functools.partial(jax.lax.platform_dependent, cpu=_count_by_blocks, default=jnp.sum)
     agreeing = sum(leaf.size - count(leaf).astype(jnp.float32) for leaf in leaves)
     return jnp.asarray(agreeing, jnp.float32), sum(leaf.size for leaf in leaves)

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dg_jax.surgery.accumulate import Accumulated
+
 
 def num_rows(stacked: optax.Updates) -> int:
     """Returns N, the length of the leading axis that all leaves share.
@@ -20,8 +22,11 @@ def num_rows(stacked: optax.Updates) -> int:
 
     Raises:
         ValueError: the tree has no leaf, or a leaf (named by its path) has no
-            leading axis, no row, or another number of rows than the first leaf.
+            leading axis, no row, or another number of rows than the first leaf; or it
+            is an ``Accumulated``, in which there are no rows any more.
     """
+    if isinstance(stacked, Accumulated):
+        raise ValueError("stacked gradients: these are accumulated, which only agr_sum and agr_rand take")
     leaves = jax.tree_util.tree_leaves_with_path(stacked)
     if not leaves:
         raise ValueError("stacked gradients: the tree has no leaves; give it one array [N, ...] per parameter")
@@ -41,12 +46,6 @@ def num_rows(stacked: optax.Updates) -> int:
     return jnp.shape(first)[0]
 
 
-def rows_in_float32(leaf: jax.Array) -> list[jax.Array]:
-    """Splits ``[N, *shape]`` into N arrays, low-precision ones widened to float32."""
-    wide = jnp.promote_types(leaf.dtype, jnp.float32)
-    return [row.astype(wide) for row in leaf]
-
-
 def weighted_sum(stacked: optax.Updates, weights: jax.Array) -> optax.Updates:
     """Returns the combination of the rows with one weight for each of them.
 
@@ -59,7 +58,8 @@ def weighted_sum(stacked: optax.Updates, weights: jax.Array) -> optax.Updates:
     """
 
     def combine(leaf):
-        scaled = [row * weight for row, weight in zip(rows_in_float32(leaf), weights, strict=True)]
+        wide = jnp.promote_types(leaf.dtype, jnp.float32)
+        scaled = [row.astype(wide) * weight for row, weight in zip(leaf, weights, strict=True)]
         return functools.reduce(jnp.add, scaled).astype(leaf.dtype)
 
     return jax.tree.map(combine, stacked)

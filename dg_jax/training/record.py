@@ -20,7 +20,15 @@ from dg_jax.config import RunConfig, flag
 from dg_jax.training import evaluate
 
 # Settings that may differ between a run and its continuation.
-_NOT_COMPARED = ("iterations", "data_dir", "prepared_dir", "results_dir", "resume", "overwrite")
+_NOT_COMPARED = (
+    "iterations",
+    "data_dir",
+    "prepared_dir",
+    "results_dir",
+    "accumulate_domains",
+    "resume",
+    "overwrite",
+)
 
 
 def _is_fraction(value: Any) -> bool:

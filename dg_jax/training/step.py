@@ -72,7 +72,12 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
     objective = strategies.make_objective(
         methods.objective,
         apply_fn,
-        {"learning_rate": config.learning_rate, "weight_decay": config.weight_decay} | objective_settings,
+        {
+            "learning_rate": config.learning_rate,
+            "weight_decay": config.weight_decay,
+            "accumulate_domains": config.accumulate_domains,
+        }
+        | objective_settings,
     )
 
     def losses_and_gradients(params, value, key, step):
@@ -104,8 +109,8 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
     optimizer = make_optimizer(config.seed)  # of its seed, updates know nothing: it has gone into the state
 
     def step(state, value):
-        losses, stacked = losses_and_gradients(state.params, value, state.key, state.step)
-        updates, opt_state = optimizer.update(stacked, state.opt_state, state.params, losses=losses)
+        losses, gradients = losses_and_gradients(state.params, value, state.key, state.step)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, losses=losses)
         params = optax.apply_updates(state.params, updates)
         return TrainState(params, opt_state, state.step + 1, state.key), StepMetrics(losses, _logged(opt_state[0]))
 

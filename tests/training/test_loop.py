@@ -58,6 +58,21 @@ def test_the_same_run_twice_gives_the_same(tmp_path):
     assert one["test_loss"] != other["test_loss"]
 
 
+@pytest.mark.parametrize("methods", [{"strategy": "agr_rand"}, {"strategy": "irm", "combiner": "agr_sum"}])
+def test_accumulated_domains_give_the_numbers_of_stacked_gradients(methods, tmp_path):
+    stacked = worlds.tiny_config(tmp_path / "stacked", **methods)
+    accumulated = worlds.tiny_config(tmp_path / "accumulated", **methods, accumulate_domains=True)
+    results = [worlds.train(config) for config in (stacked, accumulated)]
+    assert results[0]["test_loss"] == pytest.approx(results[1]["test_loss"], rel=1e-5)
+    for one, other in zip(
+        *(record.folder_of(config).metrics_file.read_text().splitlines() for config in (stacked, accumulated)),
+        strict=True,
+    ):
+        one, other = json.loads(one), json.loads(other)
+        np.testing.assert_allclose(one["losses"], other["losses"], rtol=1e-5)
+        assert one["agreement"] == other["agreement"]
+
+
 @pytest.mark.parametrize("strategy", ["agr_sum", "agr_rand", "pcgrad"])
 @pytest.mark.parametrize("stopped_at", [4, 5])
 def test_fewer_steps_resumed_to_more_equal_all_at_once(strategy, stopped_at, tmp_path):

@@ -21,7 +21,11 @@ def train_together(all_configs, data):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"strategy": "agr_sum"}, {"strategy": "agr_rand"}, {"strategy": "group_dro", "batches": "single_domain"}],
+    [
+        {"strategy": "agr_sum"},
+        {"strategy": "agr_rand", "accumulate_domains": True},
+        {"strategy": "group_dro", "batches": "single_domain"},
+    ],
 )
 def test_seeds_side_by_side_give_the_numbers_of_single_runs(tmp_path, changes):
     together = train_together(

@@ -1,0 +1,65 @@
+"""Gradients accumulated one domain after the other: same numbers, and memory that does not grow."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dg_jax import backend, gradients, surgery
+from dg_jax.objectives.erm import erm
+from dg_jax.objectives.irm import irm
+from tests.objectives import worlds
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("objective", [erm, irm])
+def test_objectives_accumulate_what_they_else_stack(objective, n):
+    batch = worlds.domain_batch(n)
+    results = []
+    for accumulate_domains in (True, False):
+        called = objective(worlds.apply_with_dropout, accumulate_domains=accumulate_domains)
+        results.append(jax.jit(called)(worlds.parameters(), batch, key=worlds.KEY, step=jnp.int32(0)))
+    (losses, accumulated), (expected, stacked) = results
+    np.testing.assert_allclose(losses, expected, rtol=1e-6)
+    assert accumulated.num_rows == n
+    compare = chex.assert_trees_all_close
+    compare(accumulated.total, jax.tree.map(lambda leaf: leaf.sum(axis=0), stacked), rtol=1e-4, atol=1e-6)
+    compare(accumulated.smallest, jax.tree.map(lambda leaf: leaf.min(axis=0), stacked), rtol=1e-4, atol=1e-6)
+    compare(accumulated.largest, jax.tree.map(lambda leaf: leaf.max(axis=0), stacked), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_losses_that_are_not_finite_change_no_count(broken):
+    rows = jnp.array([[broken, 1.0], [2.0, 3.0]])
+    losses, accumulated = jax.jit(gradients.accumulated_value_and_grad(jnp.vdot))(jnp.ones(2), rows)
+    np.testing.assert_array_equal(losses, [broken, 5])
+    np.testing.assert_array_equal(accumulated.total, [broken, 4])
+    assert accumulated.num_rows == 2
+
+
+def gradients_held(over_domains, n):
+    """Temporary memory of a compiled step of Agr-Sum on n domains, in units of one gradient."""
+    params = {"w": jnp.zeros((256, 1024)), "v": jnp.zeros((1024, 1))}
+    optimizer = optax.chain(surgery.agr_sum(), optax.adam(1e-3))
+
+    def loss(params, x):
+        return jnp.mean(jax.nn.relu(x @ params["w"]) @ params["v"])
+
+    def step(params, state, x):
+        _, rows = over_domains(loss)(params, x)
+        updates, state = optimizer.update(rows, state, params)
+        return optax.apply_updates(params, updates), state
+
+    arguments = params, optimizer.init(params), jnp.ones((n, 2, 256))
+    lowered = jax.jit(step, donate_argnums=(0, 1)).lower(*arguments)
+    compiled = lowered.compile(compiler_options=backend.compiler_options())
+    return compiled.memory_analysis().temp_size_in_bytes / params["w"].nbytes
+
+
+def test_memory_does_not_grow_with_the_number_of_domains():
+    few, many = (gradients_held(gradients.accumulated_value_and_grad, n) for n in (3, 12))
+    assert abs(many - few) < 1
+    few, many = (gradients_held(gradients.stacked_value_and_grad, n) for n in (3, 12))
+    assert many - few >= 8
