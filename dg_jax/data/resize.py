@@ -13,6 +13,9 @@ import numpy as np
 _AT_ONCE = 8
 # Pillow computes in integers: weights are multiples of 2^-22.
 _PRECISION = 22
+# Between sizes close to each other a new pixel lies at one of a few distances from its taps. Slices shifted by these
+# take half the time that picking the taps takes (227 to 224 px, one thread: 0.22 and 0.4 ms a picture).
+_FEW_OFFSETS = 8
 
 
 def bilinear(pictures: Sequence[np.ndarray], size: int) -> np.ndarray:
@@ -48,14 +51,24 @@ def bilinear(pictures: Sequence[np.ndarray], size: int) -> np.ndarray:
 @functools.partial(jax.jit, static_argnames=("size", "axis"))
 def _pass(images: chex.Array, size: int, axis: int) -> chex.Array:
     """Resizes images uint8 ``[n, H, W, 3]`` along one axis."""
-    before, after = images.shape[:axis], images.shape[axis + 1 :]
-    rows = images.reshape(math.prod(before), images.shape[axis], math.prod(after))
+    outer, inner = images.shape[:axis], images.shape[axis + 1 :]
+    rows = images.reshape(math.prod(outer), images.shape[axis], math.prod(inner))
     # Integers of 32 bits do: the weights of a pixel add up to 2^22, but for rounding, and a value has 8 bits.
     total = jnp.int32(1 << (_PRECISION - 1))
-    for positions, weights in zip(*_taps(images.shape[axis], size), strict=True):
-        taken = rows.at[:, positions].get(mode="promise_in_bounds")
-        total += taken.astype(jnp.int32) * weights[:, None]
-    return (total >> _PRECISION).astype(jnp.uint8).reshape(*before, size, *after)
+    positions, weights = _taps(images.shape[axis], size)
+    offsets = positions - np.arange(size)
+    distinct = np.unique(offsets[weights > 0])
+    if len(distinct) <= _FEW_OFFSETS:
+        before, behind = max(0, -distinct[0]), max(0, distinct[-1] + size - images.shape[axis])
+        padded = jnp.pad(rows, ((0, 0), (before, behind), (0, 0)))
+        for offset in distinct:
+            shifted = padded[:, before + offset : before + offset + size]
+            total += shifted.astype(jnp.int32) * np.where(offsets == offset, weights, 0).sum(axis=0)[:, None]
+    else:
+        for of_tap, weights_of_tap in zip(positions, weights, strict=True):
+            taken = rows.at[:, of_tap].get(mode="promise_in_bounds")
+            total += taken.astype(jnp.int32) * weights_of_tap[:, None]
+    return (total >> _PRECISION).astype(jnp.uint8).reshape(*outer, size, *inner)
 
 
 def _taps(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
