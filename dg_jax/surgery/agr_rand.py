@@ -6,7 +6,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dg_jax.surgery import agreement
+from dg_jax.surgery import agreement, noise, reduce
+
+# XLA:CPU computes so many components at a time, but one at a time where the length is no multiple of it: 57,032,519
+# then take 1.6 s and not 0.4.
+_VECTOR = 8
 
 
 class AgrRandState(NamedTuple):
@@ -69,11 +73,7 @@ def agr_rand(seed: int = 0, zeros_agree: bool = True) -> optax.GradientTransform
         del params, extra
         accumulated = agreement.accumulated(gradients)
         conflicts = agreement.conflicts(accumulated, zeros_agree=zeros_agree)
-        agreeing, size = agreement.count_agreeing(conflicts)
-        magnitude = sum(
-            jnp.sum(jnp.where(conflict, 0, jnp.abs(total)), dtype=jnp.float32)
-            for total, conflict in zip(jax.tree.leaves(accumulated.total), jax.tree.leaves(conflicts), strict=True)
-        )
+        agreeing, magnitude, size = _count_and_magnitude(accumulated.total, conflicts)
         sigma = magnitude / jnp.maximum(agreeing, 1)
 
         next_key, noise_key = jax.random.split(state.key)
@@ -81,10 +81,33 @@ def agr_rand(seed: int = 0, zeros_agree: bool = True) -> optax.GradientTransform
         keys = jax.tree.unflatten(structure, list(jax.random.split(noise_key, len(leaves))))
 
         def resolve(leaf, total, conflict, key):
-            noise = sigma * jax.random.normal(key, total.shape)
-            return jnp.where(conflict, noise, total).astype(leaf.dtype)
+            return _with_noise(total, conflict, key, sigma).astype(leaf.dtype)
 
         consensus = jax.tree.map(resolve, accumulated.smallest, accumulated.total, conflicts, keys)
         return consensus, AgrRandState(next_key, agreeing / max(size, 1), sigma)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _count_and_magnitude(total: optax.Updates, conflicts: optax.Updates) -> tuple[jax.Array, jax.Array, int]:
+    """Returns the number of agreeing components, their absolute values' sum, and the number of all components."""
+    agreeing = magnitude = jnp.zeros([], jnp.float32)
+    size = 0
+    for leaf, conflict in zip(jax.tree.leaves(total), jax.tree.leaves(conflicts), strict=True):
+        count, absolute = reduce.sums((~conflict).astype(jnp.int32), jnp.where(conflict, 0, jnp.abs(leaf)))
+        agreeing, magnitude, size = agreeing + count, magnitude + absolute, size + leaf.size
+    return agreeing, magnitude, size
+
+
+@jax.jit  # so that a call outside of jit takes as long as within
+def _with_noise(total: jax.Array, conflict: jax.Array, key: jax.Array, sigma: jax.Array) -> jax.Array:
+    """Puts noise in the place of what conflicts."""
+    rest = total.size % _VECTOR
+    if not rest:
+        return jnp.where(conflict, sigma * noise.normal(key, 0, total.size).reshape(total.shape), total)
+    flat, flat_conflict, whole = total.ravel(), conflict.ravel(), total.size - rest
+    parts = [
+        jnp.where(flat_conflict[start:stop], sigma * noise.normal(key, start, stop), flat[start:stop])
+        for start, stop in ((0, whole), (whole, total.size))
+    ]
+    return jnp.concatenate(parts).reshape(total.shape)

@@ -39,6 +39,18 @@ def test_equals_equation_5_in_the_drawn_order(jit):
     check()
 
 
+@pytest.mark.parametrize("n", [1, 2, 5, 16])
+def test_equals_equation_5_on_long_rows(n):
+    rows = np.random.default_rng(n).normal(size=(n, 40_003)).astype(np.float32)
+    rows -= 0.5 * rows.mean(axis=0)  # so that they conflict
+    state = surgery.pcgrad(n).init(None)
+    result, after = surgery.pcgrad().update({"long": rows[:, 3:], "short": rows[:, :3]}, state)
+    expected = reference.pcgrad(rows, np.asarray(drawn_orders(state.key, n)))
+    actual = np.concatenate([result["short"], result["long"]])
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    assert n < 3 or after.conflicting > 0
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_every_result_is_one_of_the_possible_orders_and_several_occur(seed):
     rows = np.random.default_rng(seed).normal(size=(3, 3)).astype(np.float32)
