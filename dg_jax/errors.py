@@ -1,4 +1,7 @@
-"""The error that the command line shows as one line."""
+"""The error that the command line shows as one line, and warnings."""
+
+import functools
+import sys
 
 
 class UserError(Exception):
@@ -14,3 +17,9 @@ def listed(items: list[str]) -> str:
     """Returns the first ten of some items in one line, and how many more there are."""
     more = f" (and {len(items) - 10} more)" if len(items) > 10 else ""
     return "; ".join(items[:10]) + more
+
+
+@functools.cache
+def warn(message: str) -> None:
+    """Prints a warning on stderr, once in a process however often it is given."""
+    print(f"warning: {message}", file=sys.stderr)

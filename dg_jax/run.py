@@ -83,12 +83,11 @@ def run_seeds(
     return seeds.train(configs, data, networks)
 
 
-def load(config: RunConfig, kept: "dict[str, dataset.Part] | None" = None) -> "dataset.MultiDomainDataset":
+def load(config: RunConfig) -> "dataset.MultiDomainDataset":
     """Opens those parts of a run's dataset that it uses.
 
     Args:
         config: a configuration that :func:`dg_jax.config.check` accepts.
-        kept: for several runs, see :func:`dg_jax.data.prepared.load`.
 
     Raises:
         UserError: the dataset cannot be opened, or a source has fewer images than a batch.
@@ -104,7 +103,6 @@ def load(config: RunConfig, kept: "dict[str, dataset.Part] | None" = None) -> "d
         prepared_dir=config.prepared_dir,
         splits_dir=config.splits_dir,
         skip_damaged=config.skip_damaged,
-        kept=kept,
     )
     check_batch_size(config, data)
     return data

@@ -16,8 +16,6 @@ from dg_jax.data import registry
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dg_jax.data import dataset
-
 Results = dict[config.RunConfig, dict]
 TO_GO_ON = "the same command goes on from there (leave out --overwrite)"
 PAPER = pathlib.Path(__file__).parent / "paper_table1.csv"
@@ -172,13 +170,12 @@ def _one_by_one(missing: list[config.RunConfig]) -> Iterator[tuple[list[config.R
     from dg_jax.training import record
 
     data, opened = None, None
-    kept: dict[str, dataset.Part] = {}
     for one in missing:
         # Strategies of one target and seed share their pictures.
         like = (one.target, one.seed, one.batches)
         try:
             if like != opened:
-                data, opened = run.load(one, kept), like
+                data, opened = run.load(one), like
             outcome = run.run(one, data, quiet=True)
         except errors.UserError as error:
             raise errors.UserError(f"{record.folder_of(one).path}: {error}") from error
@@ -191,13 +188,12 @@ def _side_by_side(missing: list[config.RunConfig]) -> Iterator[tuple[list[config
         groups.setdefault(dataclasses.replace(one, seed=0), []).append(one)
     prepared: dict[int, tuple] = {}  # by seed: dataset and network, which the strategies of a target share
     opened = None
-    kept: dict[str, dataset.Part] = {}
     for like, group in groups.items():
         if opened != like.target:
             prepared, opened = {}, like.target
         for one in group:
             if one.seed not in prepared:
-                data = run.load(one, kept)
+                data = run.load(one)
                 prepared[one.seed] = data, run.create_network(one, data)
         data_of_seeds, networks = zip(*(prepared[one.seed] for one in group), strict=True)
         yield group, run.run_seeds(group, data_of_seeds, networks)

@@ -6,6 +6,8 @@ import hypothesis
 import jax
 import pytest
 
+from dg_jax import errors
+
 # The first example of a property compiles; its time says nothing.
 hypothesis.settings.register_profile("jax", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("jax")
@@ -21,6 +23,11 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 @pytest.fixture(autouse=True)
 def _count_traces_of_this_test_only():
     chex.clear_trace_counter()
+
+
+@pytest.fixture(autouse=True)
+def _warn_anew_in_this_test():
+    errors.warn.cache_clear()
 
 
 @pytest.fixture(scope="session")

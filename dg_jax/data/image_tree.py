@@ -119,11 +119,12 @@ def scan(folder: pathlib.Path, layout: Layout, dataset: str) -> Tree:
                 problems.append(f"{path.relative_to(root)} is no class of {dataset}")
                 continue
             label = classes.index(class_name)
+            relative = _composed(path.relative_to(root).as_posix())
             for file in _files(path, top, ignored):
                 if (label, file.name) not in names:
                     names.add((label, file.name))
                     status = file.stat()
-                    name = _composed(os.path.relpath(file.path, root))
+                    name = f"{relative}/{_composed(file.name)}"
                     digest.update(f"{domain}/{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
                     found[label].append(Picture(pathlib.Path(file.path), label, name))
         for label, class_name in enumerate(classes):
@@ -190,12 +191,11 @@ def _files(folder: pathlib.Path, top: pathlib.Path, ignored: list[str]) -> Itera
         for entry in sorted(entries, key=_by_name):
             if _is_passed_over(entry.name):
                 continue
-            path = pathlib.Path(entry.path)
             if entry.is_symlink():
-                _check_link(path, top)
+                _check_link(pathlib.Path(entry.path), top)
             if entry.is_dir():
-                raise errors.UserError(f"{path} is a folder where pictures are expected; move or remove it")
-            if path.suffix.lower() in ENDINGS:
+                raise errors.UserError(f"{entry.path} is a folder where pictures are expected; move or remove it")
+            if os.path.splitext(entry.name)[1].lower() in ENDINGS:
                 yield entry
             else:
                 ignored.append(entry.path)

@@ -1,16 +1,14 @@
 """Opens a dataset that TFDS has prepared, preparing it first where it is not yet."""
 
 import contextlib
-import fcntl
 import io
 import pathlib
-import sys
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from dg_jax import errors
-from dg_jax.data import builder, dataset, image_tree, registry, split_files, splits
+from dg_jax.data import builder, dataset, decoded, image_tree, lock, registry, split_files, splits
 
 # Decoded pictures beyond this are read from disk at each step. PACS, VLCS, Office-Home and Terra Incognita stay below.
 MOST_BYTES_IN_MEMORY = 4 * 2**30
@@ -26,7 +24,6 @@ def load(
     prepared_dir: pathlib.Path | None = None,
     splits_dir: pathlib.Path | None = None,
     skip_damaged: bool = False,
-    kept: dict[str, dataset.Part] | None = None,
 ) -> dataset.MultiDomainDataset:
     """Opens domains of a dataset, split and at the size wanted.
 
@@ -41,8 +38,6 @@ def load(
         splits_dir: split files to use in place of a split by seed; see
             :func:`dg_jax.data.split_files.read`.
         skip_damaged: go on without files that cannot be read.
-        kept: for whoever opens the same dataset at the same size for several splits: a dict,
-            at first empty, in which whole domains stay in memory, if all fit there.
 
     Returns:
         The parts in memory, or, where they would take more than 4 GiB at the size at which
@@ -54,8 +49,7 @@ def load(
     """
     source = _prepare(name, data_dir, prepared_dir)
     index = source.read_index()
-    if not kept:
-        _report(name, index, tuple(parts), skip_damaged)
+    _report(name, index, tuple(parts), skip_damaged)
     labels = {domain: np.array(index.labels[domain], np.int32) for domain in parts}
     if splits_dir is None:
         concepts = {domain: np.array(index.concepts[domain]) for domain in parts}
@@ -63,22 +57,22 @@ def load(
     else:
         rows = split_files.read(splits_dir, name, index, parts)
 
-    images = sum(len(rows[domain][part]) for domain, wanted in parts.items() for part in wanted)
     bytes_of_one = source.SIZE**2 * 3
+    images = sum(len(rows[domain][part]) for domain, wanted in parts.items() for part in wanted)
     fits = images * bytes_of_one <= MOST_BYTES_IN_MEMORY
-    if kept is not None and sum(map(len, labels.values())) * bytes_of_one > MOST_BYTES_IN_MEMORY:
-        kept = None
+    whole_fits = sum(map(len, labels.values())) * bytes_of_one <= MOST_BYTES_IN_MEMORY
     domains: dict[str, dict[str, dataset.AnyPart]] = {}
     for domain, wanted in parts.items():
         records = source.as_data_source(domain, decoders={"image": tfds.decode.SkipDecoding()})
         domains[domain] = {}
-        if kept is not None and domain not in kept:
-            everything = np.arange(len(labels[domain]))
-            kept[domain] = dataset.StoredPart(records, everything, labels[domain], image_size).in_memory()
+        if whole_fits:
+            stored = dataset.StoredPart(records, np.arange(len(labels[domain])), labels[domain], image_size)
+            # Beside the records, so that other records never meet these pictures.
+            whole = decoded.open_or_decode(source.data_path / f"{name}-{domain}-{image_size}px.npy", stored)
         for part in wanted:
             chosen = rows[domain][part]
-            if kept is not None:
-                domains[domain][part] = dataset.chosen(kept[domain], chosen)
+            if whole_fits:
+                domains[domain][part] = dataset.chosen(whole, chosen)
                 continue
             stored = dataset.StoredPart(records, chosen, labels[domain][chosen], image_size)
             domains[domain][part] = stored.in_memory() if fits else stored
@@ -102,11 +96,11 @@ def _prepare(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Pat
         source = open_builder()
         if source.is_prepared():
             return source
-        with _locked(source.data_path.parent):
+        with lock.locked(source.data_path.parent):
             source = open_builder()
             if not source.is_prepared():  # while this process waited for the lock, another may have done it
                 if ignored:
-                    _warn(f"{name}: passed over, having no ending of a picture: {errors.listed(ignored)}")
+                    errors.warn(f"{name}: passed over, having no ending of a picture: {errors.listed(ignored)}")
                 # TFDS says on stdout that it downloads, also where it does not.
                 with contextlib.redirect_stdout(io.StringIO()):
                     source.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=data_dir))
@@ -118,15 +112,6 @@ def _prepare(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Pat
     return source
 
 
-@contextlib.contextmanager
-def _locked(folder: pathlib.Path):
-    """Lets one process at a time prepare a dataset; the lock goes with the process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _report(name: str, index: builder.Index, domains: tuple[str, ...], skip_damaged: bool) -> None:
     """Speaks of damaged files, and of domains that have not as many pictures as published."""
     damaged = [f"{file} ({reason})" for file, reason in index.damaged]
@@ -136,15 +121,11 @@ def _report(name: str, index: builder.Index, domains: tuple[str, ...], skip_dama
             "mend or remove them, or leave them out with --skip-damaged"
         )
     if damaged:
-        _warn(f"{name}: left out damaged files, {len(damaged)} in number: {errors.listed(damaged)}")
+        errors.warn(f"{name}: left out damaged files, {len(damaged)} in number: {errors.listed(damaged)}")
     for domain in domains:
         if not index.labels[domain]:
             raise errors.UserError(f"{name}: {domain} has no pictures left, all are damaged")
     for domain, published in registry.get(name).published.items():
         found = len(index.labels[domain])
         if found != published:
-            _warn(f"{name}: {domain} has {found} pictures, published are {published}")
-
-
-def _warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+            errors.warn(f"{name}: {domain} has {found} pictures, published are {published}")

@@ -4,8 +4,8 @@
     python -m experiments.benchmark input --data-dir=~/data/generated
 
 Ours are the domain batches of a training run, normalised, on the device: out of memory, where
-opening has decoded and resized every picture once, or streamed from the prepared records. The
-rival decodes the files of the same domains, and resizes and normalises them, for every batch.
+opening reads the pictures that an earlier opening decoded, resized and kept, or streamed from the
+prepared records. The rival decodes the files of the same domains, and resizes and normalises them, for every batch.
 """
 
 import contextlib

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from dg_jax import errors
-from dg_jax.data import dataset, prepared, trees
+from dg_jax.data import dataset, picture, prepared, trees
 from tests.data import made_trees
 
 DOMAINS = ("art_painting", "cartoon", "photo", "sketch")
@@ -68,35 +68,34 @@ def test_seeds_split_otherwise_and_repeat(pacs, kept):
         assert np.any(one.domains[domain]["test"].image != other.domains[domain]["test"].image)
 
 
-def test_domains_kept_in_memory_are_decoded_once_and_give_the_same(pacs, kept, monkeypatch, capsys):
-    decoded, in_memory = [], dataset.StoredPart.in_memory
-    fresh = {
-        seed: load(pacs, kept, {"photo": ("train", "validation"), "sketch": ("test",)}, image_size=16, split_seed=seed)
-        for seed in (0, 1)
-    }
-
-    def counted(stored):
-        decoded.append(len(stored.label))
-        return in_memory(stored)
-
-    monkeypatch.setattr(dataset.StoredPart, "in_memory", counted)
-    capsys.readouterr()
-    domains: dict = {}
+def test_splits_share_pictures_that_are_decoded_once(pacs, kept, monkeypatch, capsys):
+    parts = {"photo": ("train", "validation"), "sketch": ("test",)}
+    with monkeypatch.context() as patch:  # enough for the parts, not for all of both domains
+        patch.setattr(prepared, "MOST_BYTES_IN_MEMORY", 100 * 227 * 227 * 3)
+        fresh = {seed: load(pacs, kept, parts, image_size=17, split_seed=seed) for seed in (0, 1)}
+    assert not list(kept.rglob("*17px*"))
+    load(pacs, kept, parts, image_size=17)
+    monkeypatch.setattr(picture, "decode", None)
     for seed, expected in fresh.items():
-        parts = {"photo": ("train", "validation"), "sketch": ("test",)}
-        data = load(pacs, kept, parts, image_size=16, split_seed=seed, kept=domains)
+        data = load(pacs, kept, parts, image_size=17, split_seed=seed)
         for domain, wanted in parts.items():
             assert tuple(data.domains[domain]) == wanted
             for name in wanted:
                 for ours, theirs in zip(data.domains[domain][name], expected.domains[domain][name], strict=True):
                     np.testing.assert_array_equal(ours, theirs)
                     assert ours.dtype == theirs.dtype
-    assert decoded == [70, 70]
+                assert not isinstance(data.domains[domain][name].image, np.memmap)
     assert capsys.readouterr().err.count("published") == 4  # said once
-    monkeypatch.setattr(prepared, "MOST_BYTES_IN_MEMORY", 100 * 227 * 227 * 3)
-    domains = {}
-    data = load(pacs, kept, {"photo": ("train",), "sketch": ("test",)}, image_size=16, kept=domains)
-    assert isinstance(data.domains["photo"]["train"], dataset.Part) and not domains
+    with pytest.raises(TypeError):
+        load(pacs, kept, parts, image_size=18)
+
+
+def test_tfds_does_not_mind_decoded_pictures(pacs, kept):
+    load(pacs, kept, image_size=16)
+    [folder] = {file.parent for file in kept.rglob("*-16px.npy")}
+    records = tfds.builder_from_directory(folder).as_data_source("photo")
+    assert len(records) == 70
+    assert records[0]["image"].shape == (227, 227, 3)
 
 
 def test_beyond_the_limit_parts_are_read_where_they_are_needed(pacs, kept, monkeypatch):
@@ -135,6 +134,10 @@ def test_other_files_are_prepared_anew(tmp_path):
     assert load(raw, kept, parts, dataset="folder").classes == ("x", "y")
     made_trees.fill(raw, ("a", "b"), ("z",), size=20)
     assert load(raw, kept, parts, dataset="folder").classes == ("x", "y", "z")
+    for number in range(10):
+        made_trees.save(raw / "b" / "z" / f"pic_{number:03}.jpg", Image.new("RGB", (227, 227), "red"))
+    test = load(raw, kept, parts, dataset="folder").domains["b"]["test"]
+    assert np.all(np.abs(test.image[test.label == 2] - np.array([255, 0, 0])) < 5)
 
 
 def test_endings_that_are_no_pictures_are_named_when_preparing(tmp_path, capsys):
@@ -229,6 +232,8 @@ def test_two_processes_prepare_it_once(tmp_path):
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
     assert len(list(kept.glob("pacs/*/2.0.0/index.json"))) == 1
+    assert len(list(kept.glob("pacs/*/2.0.0/*px.npy"))) == 2
+    assert not list(kept.rglob("*.tmp"))
 
 
 def test_prepared_folder_that_cannot_be_written(pacs, tmp_path):

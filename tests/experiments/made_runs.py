@@ -38,7 +38,7 @@ class MadeRuns:
         self.save_figure = figures.save
         monkeypatch.setattr(figures, "save", lambda figure, path: path.touch())  # drawing takes long
 
-    def load(self, config: RunConfig, kept: dict):
+    def load(self, config: RunConfig):
         self.loaded.append((config.target, config.seed))
         return "pictures"
 
@@ -73,7 +73,7 @@ def made_result(config: RunConfig, val_accuracy: float, test_accuracy: float) ->
 def small(monkeypatch) -> None:
     """Makes real runs quick: a linear network and tiny pictures instead of those asked for, split by seed."""
     monkeypatch.setattr(models, "create", lambda *args: worlds.linear_model())
-    monkeypatch.setattr(run, "load", lambda config, kept: worlds.tiny_dataset(seed=config.seed))
+    monkeypatch.setattr(run, "load", lambda config: worlds.tiny_dataset(seed=config.seed))
 
 
 def stored(num_rows: int) -> dataset.StoredPart:

@@ -118,7 +118,7 @@ def test_seeds_in_one_program_need_images_in_memory(monkeypatch, command, tmp_pa
     data = worlds.tiny_dataset()
     for parts in data.domains.values():
         parts["train"] = made_runs.stored(12)
-    monkeypatch.setattr(run, "load", lambda one, kept: data)
+    monkeypatch.setattr(run, "load", lambda one: data)
     code, _, err = command(table1, *FLAGS, *TINY, "--vectorize-seeds")
     assert code == 2
     assert err == "error: --vectorize-seeds needs images that fit into memory; leave it out\n"
