@@ -14,8 +14,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalize(images: chex.Array) -> chex.Array:
-    """Turns uint8 images ``[..., 3]`` into float32 with ImageNet's mean and deviation taken out."""
-    return (images.astype(jnp.float32) / 255 - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
+    """Turns uint8 images ``[..., 3]`` into JAX's default floats with ImageNet's mean and deviation taken out."""
+    return (images.astype(float) / 255 - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
 
 
 def sample_indices(key: chex.PRNGKey, step: chex.Array, num_images: int, batch_size: int) -> chex.Array:

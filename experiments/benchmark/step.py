@@ -30,9 +30,8 @@ Model = Literal["small_cnn", "alexnet"]
 IMAGES_PER_SOURCE = 864  # as emoji has
 CLASSES = {"small_cnn": 8, "alexnet": 7}  # of emoji and of PACS
 # Compared are losses and Adam's first moments, that is, the combined gradient with the L2 term.
-LOSS_TOLERANCE = 1e-5
-# Of the norm. The images are normalised in float32, which now and then turns the sign of a gradient near zero.
-GRADIENT_TOLERANCE = 1e-3
+LOSS_TOLERANCE = 1e-8
+GRADIENT_TOLERANCE = 1e-8  # of the norm
 _CHECKED_BATCH = 8
 
 

@@ -64,7 +64,7 @@ class Training:
     def _draw(self, source: Source) -> Source:
         images, labels = source
         chosen = torch.randperm(len(labels), device=labels.device)[: self._batch_size]
-        return (images[chosen].float() / 255 - self._mean) / self._std, labels[chosen]
+        return (images[chosen].to(self._mean.dtype) / 255 - self._mean) / self._std, labels[chosen]
 
     def _loss(self, batch: Source) -> torch.Tensor:
         images, labels = batch
