@@ -193,8 +193,8 @@ def _at_full_size(arguments: Arguments, stack: np.ndarray) -> list[report.Table]
     captions = (
         f"Combiners on {ROWS} x {stack.shape[1]:,} {rival_device.arithmetic()}. Ours checked against the rivals in "
         f"float64: the same to {TOLERANCE:g} of the largest component (Agr-Rand: where the signs agree, and sigma to "
-        f"{SIGMA_TOLERANCE:g}; PCGrad: on two rows). Median (fastest to slowest). GB/s: N rows read (PCGrad: twice) and one "
-        "written, by our time. Memory: peak above the gradients, each alone in a process."
+        f"{SIGMA_TOLERANCE:g}; PCGrad: on two rows). Median (fastest to slowest). GB/s: N rows read (PCGrad: twice) "
+        "and one written, by our time. Memory: peak above the gradients, each alone in a process."
     )
     table = report.Table(
         "combiners",
