@@ -13,6 +13,17 @@ from dg_jax.objectives.irm import irm
 from tests.objectives import worlds
 
 
+@pytest.mark.parametrize(("is_cpu", "form", "other"), [(True, "unrolled", "vmap"), (False, "vmap", "unrolled")])
+def test_the_device_chooses_the_form(monkeypatch, is_cpu, form, other):
+    monkeypatch.setattr(backend, "is_cpu", lambda: is_cpu)
+
+    def program(*chosen):
+        over_domains = gradients.stacked_value_and_grad(lambda w, x: jnp.sum(w * x), *chosen)
+        return str(jax.make_jaxpr(over_domains)(jnp.ones(2), jnp.ones((3, 2))))
+
+    assert program() == program(form) != program(other)
+
+
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("objective", [erm, irm])
 def test_objectives_accumulate_what_they_else_stack(objective, n):

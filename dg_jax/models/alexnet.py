@@ -32,11 +32,11 @@ class AlexNet(nnx.Module):
     last_layer: ClassVar[str] = "dense3"
 
     def __init__(self, num_classes: int, *, rngs: nnx.Rngs):
-        self.conv1 = layers.conv(3, 64, 11, stride=4, padding=2, rngs=rngs)
-        self.conv2 = layers.conv(64, 192, 5, padding=2, rngs=rngs)
-        self.conv3 = layers.conv(192, 384, 3, padding=1, rngs=rngs)
-        self.conv4 = layers.conv(384, 256, 3, padding=1, rngs=rngs)
-        self.conv5 = layers.conv(256, 256, 3, padding=1, rngs=rngs)
+        self.conv1 = layers.Conv(3, 64, 11, stride=4, padding=2, rngs=rngs)
+        self.conv2 = layers.Conv(64, 192, 5, padding=2, rngs=rngs)
+        self.conv3 = layers.Conv(192, 384, 3, padding=1, rngs=rngs)
+        self.conv4 = layers.Conv(384, 256, 3, padding=1, rngs=rngs)
+        self.conv5 = layers.Conv(256, 256, 3, padding=1, rngs=rngs)
         self.dense1 = layers.dense(6 * 6 * 256, 4096, rngs=rngs)
         self.dense2 = layers.dense(4096, 4096, rngs=rngs)
         self.dense3 = layers.dense(4096, num_classes, rngs=rngs)

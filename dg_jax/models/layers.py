@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from dg_jax import backend
 from dg_jax.models import convolution
 
 
@@ -18,20 +19,41 @@ def _pytorch_default(fan_in: int) -> nnx.Initializer:
     return lambda key, shape, dtype=jnp.float32, **options: uniform(key, shape, dtype, **options) - width / 2
 
 
-def conv(inputs: int, outputs: int, size: int, *, stride: int = 1, padding: int, rngs: nnx.Rngs) -> nnx.Conv:
-    """A square convolution with a bias and PyTorch's default initialisation."""
-    init = _pytorch_default(inputs * size * size)
-    return nnx.Conv(
-        inputs,
-        outputs,
-        (size, size),
-        strides=stride,
-        padding=padding,
-        kernel_init=init,
-        bias_init=init,
-        conv_general_dilated=convolution.conv_general_dilated,
-        rngs=rngs,
-    )
+class Conv(nnx.Module):
+    """A square convolution with a bias and PyTorch's default initialisation: ``[B, H, W, I]`` to ``[B, H', W', O]``."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, padding: int, rngs: nnx.Rngs):
+        init = _pytorch_default(inputs * size * size)
+        self.kernel = nnx.Param(init(rngs.params(), (size, size, inputs, outputs)))
+        self.bias = nnx.Param(init(rngs.params(), (outputs,)))
+        self.stride = stride
+        self.padding = padding
+
+    def __call__(self, x: chex.Array) -> chex.Array:
+        strides, padding = (self.stride,) * 2, ((self.padding,) * 2,) * 2
+        y = convolution.conv_general_dilated(x, self.kernel[...], strides, padding)
+        return y + for_each_image(self.bias[...], len(x))
+
+
+def for_each_image(parameter: chex.Array, num_images: int) -> chex.Array:
+    """On accelerators repeats ``[C]`` to ``[B, 1, 1, C]``, so that its gradient is summed over each image first.
+
+    Under ``vmap`` over domains XLA:GPU would fuse the sum over all images of a domain with
+    the gradient of the pooling into a kernel that takes ten times as long.
+    """
+    if backend.is_cpu():
+        return parameter
+    return _apart_from_its_gradient(jnp.broadcast_to(parameter, (num_images, 1, 1, *parameter.shape)))
+
+
+@jax.custom_jvp
+def _apart_from_its_gradient(x):
+    return x
+
+
+@_apart_from_its_gradient.defjvp
+def _jvp(primals, tangents):
+    return primals[0], jax.lax.optimization_barrier(tangents[0])
 
 
 def dense(inputs: int, outputs: int, *, rngs: nnx.Rngs) -> nnx.Linear:

@@ -26,9 +26,9 @@ class SmallCNN(nnx.Module):
     last_layer: ClassVar[str] = "dense"
 
     def __init__(self, num_classes: int, *, rngs: nnx.Rngs):
-        self.conv1 = layers.conv(3, 32, 3, stride=2, padding=1, rngs=rngs)
-        self.conv2 = layers.conv(32, 64, 3, stride=2, padding=1, rngs=rngs)
-        self.conv3 = layers.conv(64, 128, 3, stride=2, padding=1, rngs=rngs)
+        self.conv1 = layers.Conv(3, 32, 3, stride=2, padding=1, rngs=rngs)
+        self.conv2 = layers.Conv(32, 64, 3, stride=2, padding=1, rngs=rngs)
+        self.conv3 = layers.Conv(64, 128, 3, stride=2, padding=1, rngs=rngs)
         self.dense = layers.dense(128, num_classes, rngs=rngs)
 
     def __call__(self, images: chex.Array, *, key: chex.PRNGKey | None = None, train: bool = False) -> chex.Array:

@@ -88,7 +88,9 @@ def mldg(
         if n < 2:
             raise ValueError(f"mldg needs at least two source domains; got {n}")
         meta_train, meta_test, keys = draw(key, n)
-        stacked = gradients.stacked_value_and_grad(functools.partial(pair_loss, images[meta_test], labels[meta_test]))
+        of_pair = functools.partial(pair_loss, images[meta_test], labels[meta_test])
+        # Each row has inner parameters of its own, of which ``vmap`` would make grouped convolutions.
+        stacked = gradients.stacked_value_and_grad(of_pair, "unrolled")
         losses, rows = stacked(params, images[meta_train], labels[meta_train], keys)
         return losses, jax.tree.map(lambda leaf: leaf * ((n - 1) / n), rows)
 

@@ -1,5 +1,7 @@
 """The forms of the convolution against XLA's."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,7 +39,7 @@ def loss_of(convolve, stride, pad):
     return lambda x, kernel: jnp.sum(jnp.sin(convolve(x, kernel, stride, ((pad, pad), (pad, pad)))))
 
 
-@pytest.mark.parametrize("form", [convolution.convolve, convolution.as_matrix_product])
+@pytest.mark.parametrize("form", [convolution.convolve, convolution.as_matrix_product, convolution.over_blocks])
 @pytest.mark.parametrize(("images", "kernel", "stride", "pad"), SHAPES)
 def test_result_and_gradients_equal_xlas(form, images, kernel, stride, pad):
     arguments = case(images, kernel)
@@ -47,38 +49,76 @@ def test_result_and_gradients_equal_xlas(form, images, kernel, stride, pad):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * float(jnp.abs(other).max()))
 
 
-def test_second_gradients_and_vmap_equal_xlas():
-    """As MLDG of second order and ``vmap`` over domains take them."""
+@pytest.mark.parametrize("is_cpu", [True, False])
+@pytest.mark.parametrize("kernel_axis", [None, 0])
+def test_gradients_and_second_gradients_under_vmap_equal_xlas(monkeypatch, is_cpu, kernel_axis):
+    """As with one kernel for all domains, or with one for each seed; second ones as MLDG of second order takes them."""
+    monkeypatch.setattr(convolution.backend, "is_cpu", lambda: is_cpu)
+    images, kernel, stride, pad = SHAPES[2]
+    x, kernels = case((4, *images), (4, *kernel))
+    kernels = kernels[0] if kernel_axis is None else kernels
+
+    def gradients(convolve):
+        first = jax.grad(loss_of(convolve, stride, pad), argnums=(0, 1))
+        second = jax.grad(lambda x, kernel: jnp.sum(first(x, kernel)[1] ** 2), argnums=(0, 1))
+        return jax.vmap(lambda x, kernel: (first(x, kernel), second(x, kernel)), in_axes=(0, kernel_axis))
+
+    ours, expected = (jax.jit(gradients(convolve))(x, kernels) for convolve in (convolution.convolve, plain))
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5 * float(jnp.abs(other).max()))
+
+
+def test_under_vmap_over_seeds_and_domains_gradients_equal_xlas():
+    images, kernel, stride, pad = SHAPES[2]
+    x, kernels = case((2, 3, *images), (2, *kernel))
+
+    def gradients(convolve):
+        of_one = jax.grad(loss_of(convolve, stride, pad), argnums=(0, 1))
+        return jax.vmap(jax.vmap(of_one, in_axes=(0, None)))
+
+    ours, expected = (jax.jit(gradients(convolve))(x, kernels) for convolve in (convolution.convolve, plain))
+    for one, other in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5 * float(jnp.abs(other).max()))
+
+
+def groups(function, *arguments):
+    """The group counts of all convolutions that XLA gets."""
+    text = jax.jit(function).lower(*arguments).as_text()
+    return set(map(int, re.findall(r"(?:batch|feature)_group_count = (\d+)", text)))
+
+
+@pytest.mark.parametrize("is_cpu", [True, False])
+def test_under_vmap_with_one_kernel_no_convolution_is_grouped(monkeypatch, is_cpu):
+    monkeypatch.setattr(convolution.backend, "is_cpu", lambda: is_cpu)
     images, kernel, stride, pad = SHAPES[2]
     x, weights = case((4, *images), kernel)
 
-    def sharpness(convolve):
-        gradient = jax.grad(loss_of(convolve, stride, pad), argnums=1)
-        return jax.vmap(jax.grad(lambda kernel, x: jnp.sum(gradient(x, kernel) ** 2)), in_axes=(None, 0))
+    def gradients(convolve):
+        return jax.vmap(jax.grad(loss_of(convolve, stride, pad), argnums=(0, 1)), in_axes=(0, None))
 
-    np.testing.assert_allclose(
-        sharpness(convolution.convolve)(weights, x), sharpness(plain)(weights, x), rtol=1e-3, atol=1e-3
-    )
+    assert groups(gradients(plain), x, weights) == {1, 4}
+    assert groups(gradients(convolution.convolve), x, weights) == {1}
 
 
 def test_the_device_and_the_size_choose_the_form(monkeypatch):
-    layer = layers.conv(3, 64, 11, stride=4, padding=2, rngs=nnx.Rngs(0))
+    layer = layers.Conv(3, 64, 11, stride=4, padding=2, rngs=nnx.Rngs(0))
 
     def primitives(images):
         return str(jax.make_jaxpr(lambda x: layer(x))(jnp.zeros(images)))
 
     large, small = (32, 224, 224, 3), (1, 64, 64, 3)
-    assert "custom_vjp" in primitives(large)
+    blocks = "f32[32,57,57,48]"  # 4 × 4 pixels of three channels
+    assert "custom_vjp" in primitives(large) and blocks not in primitives(large)
     assert "custom_vjp" not in primitives(small) and "conv_general_dilated" in primitives(small)
     monkeypatch.setattr(convolution.backend, "is_cpu", lambda: False)
-    assert "custom_vjp" not in primitives(large) and "conv_general_dilated" in primitives(large)
+    assert "custom_vjp" in primitives(large) and blocks in primitives(large)
     assert "conv_general_dilated" not in primitives(small) and "dot_general" in primitives(small)
 
 
 @pytest.mark.parametrize("is_cpu", [True, False])
 @pytest.mark.parametrize("large", [0, 1e9])
 def test_a_layer_gives_the_same_in_every_form(monkeypatch, is_cpu, large):
-    layer = layers.conv(3, 4, 3, stride=2, padding=1, rngs=nnx.Rngs(0))
+    layer = layers.Conv(3, 4, 3, stride=2, padding=1, rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(0), (1, 9, 8, 3))
     expected = layer(x)
     monkeypatch.setattr(convolution, "_LARGE", large)

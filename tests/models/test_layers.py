@@ -44,8 +44,28 @@ def test_adaptive_average_pool_takes_pytorchs_windows(extent):
 
 
 def test_weights_and_biases_start_uniform_within_one_over_root_fan_in():
-    layer = layers.conv(8, 64, 3, padding=1, rngs=nnx.Rngs(0))
+    layer = layers.Conv(8, 64, 3, padding=1, rngs=nnx.Rngs(0))
     bound = 1 / np.sqrt(8 * 3 * 3)
     for values in (layer.kernel[...], layer.bias[...]):
         assert bound * 0.9 < np.abs(values).max() <= bound
         assert abs(np.mean(values)) < bound / 4
+
+
+@pytest.mark.parametrize("is_cpu", [True, False])
+def test_a_convolutions_bias_is_added_to_every_pixel_and_its_gradient_sums_over_them(monkeypatch, is_cpu):
+    monkeypatch.setattr(layers.backend, "is_cpu", lambda: is_cpu)
+    layer = layers.Conv(2, 3, 3, stride=2, padding=1, rngs=nnx.Rngs(0))
+    x, weights = (jax.random.normal(key, (4, 2, 5, 5, 2)) for key in jax.random.split(jax.random.key(0)))
+    weights = weights[:, :, :3, :3, :1]
+    definition, parameters = nnx.split(layer)
+
+    def output(parameters, x):
+        return nnx.merge(definition, parameters)(x)
+
+    without = nnx.clone(layer)
+    without.bias[...] = jnp.zeros(3)
+    np.testing.assert_allclose(layer(x[0]) - without(x[0]), np.broadcast_to(layer.bias[...], (2, 3, 3, 3)), atol=1e-6)
+    gradient = jax.grad(lambda parameters, x, weights: jnp.sum(output(parameters, x) * weights))
+    of_domains = jax.vmap(gradient, in_axes=(None, 0, 0))(parameters, x, weights)
+    expected = np.repeat(np.asarray(weights).sum(axis=(1, 2, 3)), 3, axis=1)
+    np.testing.assert_allclose(of_domains["bias"][...], expected, rtol=1e-5, atol=1e-5)

@@ -2,8 +2,10 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dg_jax import gradients, models
+from dg_jax.models import convolution
 from dg_jax.objectives.erm import erm
 from dg_jax.objectives.loss import cross_entropy
 from dg_jax.objectives.pooled import pooled
@@ -56,7 +58,11 @@ def test_dropout_differs_between_the_rows_and_the_keys():
     assert len({*losses.tolist(), *others.tolist()}) == 6
 
 
-def test_the_forms_of_stacked_value_and_grad_agree_on_a_convolutional_network():
+@pytest.mark.parametrize("is_cpu", [True, False])
+@pytest.mark.parametrize("large", [0, 1e9])
+def test_the_forms_of_stacked_value_and_grad_agree_on_a_convolutional_network(monkeypatch, is_cpu, large):
+    monkeypatch.setattr(convolution, "_LARGE", large)
+    monkeypatch.setattr(convolution.backend, "is_cpu", lambda: is_cpu)
     params, network = models.create("small_cnn", 5, KEY)
 
     def loss(params, images, labels):
