@@ -24,7 +24,7 @@ def normal(key: jax.Array, start: int, stop: int) -> jax.Array:
     Returns:
         float32 ``[stop - start]``, each one of 2²⁴ values between -5.42 and 5.42, none of them 0.
     """
-    words = jax.random.bits(key, (len(_ROUNDS),))
+    words = jax.random.bits(key, (len(_ROUNDS),), jnp.uint32)
     hashed = jax.lax.iota(jnp.uint32, stop - start) + jnp.uint32(start)
     for word, (shift1, factor1, shift2, factor2, shift3) in zip(words, _ROUNDS, strict=True):
         hashed ^= word

@@ -90,10 +90,13 @@ def pcgrad(seed: int = 0) -> optax.GradientTransformationExtraArgs:
 
 def _inner_products(rows: jax.Array) -> jax.Array:
     """Returns ``rows @ rows.T``, ``[N, N]``, for ``rows [N, n]``."""
-    highest = jax.lax.Precision.HIGHEST  # a GPU may otherwise round to TF32
-    return jax.lax.platform_dependent(
-        rows, cpu=_pair_by_pair, default=lambda rows: jnp.dot(rows, rows.T, precision=highest)
-    )
+    if rows.shape[1] < _LONG:
+        return _matrix_product(rows)
+    return jax.lax.platform_dependent(rows, cpu=_pair_by_pair, default=_matrix_product)
+
+
+def _matrix_product(rows):
+    return jnp.dot(rows, rows.T, precision=jax.lax.Precision.HIGHEST)  # a GPU may otherwise round to TF32
 
 
 def _pair_by_pair(rows):

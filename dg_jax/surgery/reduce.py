@@ -21,7 +21,7 @@ def sums(*arrays: jax.Array) -> tuple[jax.Array, ...]:
     Returns:
         A scalar for each, in its dtype.
     """
-    return jax.lax.platform_dependent(*arrays, cpu=_in_chains, default=lambda *arrays: tuple(map(jnp.sum, arrays)))
+    return jax.lax.platform_dependent(*arrays, cpu=_in_chains, default=lambda *arrays: tuple(map(_sum, arrays)))
 
 
 def _in_chains(*arrays):
@@ -34,4 +34,8 @@ def _in_chains(*arrays):
         lambda before, terms: tuple(map(jnp.add, before, terms)),
         dimensions=(1,),
     )
-    return tuple(jnp.sum(chain) + jnp.sum(array[whole:]) for chain, array in zip(chains, flat, strict=True))
+    return tuple(_sum(chain) + _sum(array[whole:]) for chain, array in zip(chains, flat, strict=True))
+
+
+def _sum(array):
+    return jnp.sum(array, dtype=array.dtype)

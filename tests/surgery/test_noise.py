@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from dg_jax import surgery
 from dg_jax.surgery import noise
 
 COUNT = 2**20
@@ -65,6 +66,15 @@ def test_is_finite_and_never_zero_at_all_values_that_24_bits_have():
 def test_a_draw_depends_on_its_place_alone():
     whole = noise.normal(jax.random.key(1), 0, 1000)
     np.testing.assert_array_equal(whole[300:333], noise.normal(jax.random.key(1), 300, 333))
+
+
+def test_sixty_four_bits_change_nothing():
+    stacked = np.array([[1.0, 1.0, 2.0], [1.0, -1.0, -3.0]], np.float32)
+    combiner = surgery.agr_rand(seed=2)
+    expected, _ = combiner.update(stacked, combiner.init(None))
+    with jax.enable_x64(True):
+        result, _ = combiner.update(stacked, combiner.init(None))
+    np.testing.assert_array_equal(result, expected)
 
 
 def test_agr_rand_is_the_same_on_one_and_on_four_devices():
