@@ -7,8 +7,6 @@ import numpy as np
 
 from dg_jax.analysis import figures
 
-_PANELS_IN_A_ROW = 4
-
 
 class Curves(NamedTuple):
     """Mean cosines over training, for R runs measured at the same T steps.
@@ -24,23 +22,27 @@ class Curves(NamedTuple):
     inter: np.ndarray
 
 
-def curves(panels: Mapping[str, Curves]):
+def curves(panels: Mapping[str, Curves], panels_in_a_row: int = 4):
     """Draws one panel for each combination of sources: within domains in red, between them in blue.
 
     Lines are means over runs, bands one standard deviation to either side.
 
     Args:
         panels: what to draw, by the title of the panel.
+        panels_in_a_row: at most.
 
     Returns:
         A matplotlib ``Figure``.
     """
-    columns = min(len(panels), _PANELS_IN_A_ROW)
+    columns = min(len(panels), panels_in_a_row)
     rows = -(-len(panels) // columns)
     figure = figures.Figure(figsize=(0.8 + 3.4 * columns, 3.2 * rows), layout="constrained")
     all_axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes, (title, panel) in zip(all_axes.flat, panels.items(), strict=False):
-        for values, name, colour in ((panel.intra, "intra-domain", "red"), (panel.inter, "inter-domain", "blue")):
+        for values, name, colour in (
+            (panel.intra, "intra-domain", "tab:red"),
+            (panel.inter, "inter-domain", "tab:blue"),
+        ):
             mean = values.mean(axis=0)
             axes.plot(panel.steps, mean, color=colour, lw=1.5, label=name)
             if len(values) > 1:
