@@ -1,5 +1,6 @@
 """The run on disk: its folder, its configuration, its metrics and its result."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -301,8 +302,13 @@ def _read_json(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]]) 
 def write_by_rename(path: pathlib.Path, text: str) -> None:
     """Writes a file so that it is there whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
