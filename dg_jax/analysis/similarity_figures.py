@@ -1,11 +1,15 @@
 """Figures of gradient similarity (paper, Figure 2) and of agreement by layer, over training."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from dg_jax.analysis import figures
+
+_LETTERS_ABOVE_A_PANEL = 42
+_LETTERS_ABOVE_A_HEAT_MAP = 56
 
 
 class Curves(NamedTuple):
@@ -48,7 +52,7 @@ def curves(panels: Mapping[str, Curves], panels_in_a_row: int = 4):
             if len(values) > 1:
                 deviation = values.std(axis=0, ddof=1)
                 axes.fill_between(panel.steps, mean - deviation, mean + deviation, color=colour, alpha=0.2, lw=0)
-        axes.set_title(title, fontsize=10)
+        axes.set_title(textwrap.fill(title, _LETTERS_ABOVE_A_PANEL), fontsize=10)
         axes.tick_params(labelbottom=True)
         axes.set_xlabel("step")
     for axes in all_axes[:, 0]:
@@ -77,6 +81,6 @@ def heat_map(steps: np.ndarray, layers: Sequence[str], agreement: np.ndarray, ti
     axes.set_yticks(range(len(layers)), layers, fontsize=8)
     labelled = range(0, len(steps), -(-len(steps) // 10))
     axes.set_xticks(labelled, [str(steps[i]) for i in labelled])
-    axes.set(xlabel="step", title=title)
+    axes.set(xlabel="step", title=textwrap.fill(title, _LETTERS_ABOVE_A_HEAT_MAP))
     figure.colorbar(image, ax=axes, label="agreeing components")
     return figure

@@ -17,14 +17,19 @@ _NOT_RECORDED = "not recorded"
 _MOST_VALUES = 10
 
 
-def settings_of(run: Run) -> dict[str, object]:
-    """Returns the settings of a run, those of a method as ``METHOD.SETTING`` and only if it is in use."""
+def settings_of(run: Run, axes: Sequence[str] = ()) -> dict[str, object]:
+    """Returns the settings of a run, those of a method as ``METHOD.SETTING`` and only if it is in use.
+
+    Args:
+        run: a finished run.
+        axes: settings that are left out, as runs are meant to differ in them.
+    """
     shown: dict[str, object] = {}
     for name, value in run.config.items():
         if name in settings.RANGES and isinstance(value, dict):
             if name in (run.config["strategy"], run.result["combiner"]):
                 shown |= {f"{name}.{setting}": of_setting for setting, of_setting in value.items()}
-        elif name not in _NOT_SHOWN:
+        elif name not in (*_NOT_SHOWN, *axes):
             shown[name] = value
     return shown
 

@@ -1,6 +1,7 @@
 """What stands on the page, in order."""
 
 import collections
+import functools
 from collections.abc import Sequence
 
 from dg_jax import errors
@@ -49,13 +50,16 @@ def _of_dataset(dataset: str, found: Stored) -> list[parts.Part]:
     if runs:
         made += _configuration(f"{dataset}, runs", runs)
     if grid_runs:
-        made += _configuration(f"{dataset}, runs of grid searches", grid_runs)
+        made += _configuration(f"{dataset}, runs of grid searches", grid_runs, axes=("learning_rate", "weight_decay"))
+    if dataset in found.similarities:
+        made.append(similarity.settings(dataset, found.similarities[dataset]))
     return [*made, *_commands(dataset, found)]
 
 
-def _configuration(which: str, runs: Sequence[Run]) -> list[parts.Part]:
+def _configuration(which: str, runs: Sequence[Run], axes: Sequence[str] = ()) -> list[parts.Part]:
     made: list[parts.Part] = []
-    for name, values_of in (("settings", configuration.settings_of), ("made with", configuration.versions_of)):
+    settings_of = functools.partial(configuration.settings_of, axes=axes)
+    for name, values_of in (("settings", settings_of), ("made with", configuration.versions_of)):
         differing = configuration.differing(runs, values_of)
         line = f"They differ in {', '.join(differing)}." if differing else "They are the same in all runs."
         made += [configuration.table(f"{which}: {name}", runs, values_of), parts.Lines([line])]

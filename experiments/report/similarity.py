@@ -4,7 +4,7 @@ import functools
 from collections.abc import Mapping
 
 from experiments import gradient_similarity
-from experiments.report import parts
+from experiments.report import configuration, parts
 
 
 def of(dataset: str, measured: Mapping[str, Mapping[int, dict]]) -> list[parts.Part]:
@@ -45,3 +45,19 @@ def of(dataset: str, measured: Mapping[str, Mapping[int, dict]]) -> list[parts.P
             "means over seeds.",
         ),
     ]
+
+
+def settings(dataset: str, measured: Mapping[str, Mapping[int, dict]]) -> parts.Grid:
+    """Returns the settings of the measurements, and which targets have them where there are several."""
+    targets_of: dict[tuple[str, str], list[str]] = {}
+    for target, of_target in measured.items():
+        for name, value in next(iter(of_target.values()))["settings"].items():
+            if name != "sources":
+                targets_of.setdefault((name, configuration.text(value)), []).append(target)
+    rows = [
+        [name, value, "" if len(targets) == len(measured) else ", ".join(targets)]
+        for (name, value), targets in sorted(targets_of.items())
+    ]
+    header = ["name", "value", "targets"][: 3 if any(row[2] for row in rows) else 2]
+    cut = [row[: len(header)] for row in rows]
+    return parts.Grid(f"{dataset}, gradient similarity: settings", header, cut, num_names=len(header))

@@ -159,6 +159,9 @@ def test_where_runs_differ_is_said(page):
     settings = dict(page.tables["emoji, runs: settings"].rows)
     assert settings["iterations"] == "300" and settings["domains"] == "apple, google, windows"
     assert settings["irm.anneal_steps"] == "150" and "mixup.alpha" not in settings and "seed" not in settings
+    assert "learning_rate" not in dict(page.tables["emoji, runs of grid searches: settings"].rows)
+    measured = page.tables["folder, gradient similarity: settings"]
+    assert measured.rows == [["every", "150"], ["iterations", "300"], ["per_domain", "16"]]
     assert "They differ in device, jax." in page.texts["p"] and "They are the same in all runs." in page.texts["p"]
 
 
@@ -170,7 +173,7 @@ def test_what_is_unfinished_or_damaged_is_said(results, page):
 
 
 def test_commands_make_the_same_runs_again(results, page):
-    lines = [line for text in page.texts["pre"] for line in text.splitlines()]
+    lines = page.texts["pre"]
     planned = {}
     for module, kind in ((table1, table1.Table1), (domain_control, domain_control.DomainControl)):
         for line in lines:
@@ -208,7 +211,7 @@ def test_runs_with_other_settings_have_a_command_of_their_own(one_run, results, 
     assert call(capsys, one_run, f"--output={path}")[0] == 0
     page = html_page.Page(path.read_text())
     start = "python -m experiments.table1 --dataset=emoji --targets apple --strategies agr_sum"
-    assert page.texts["pre"][0].splitlines()[:3] == [
+    assert page.texts["pre"][:3] == [
         f"{start} --seeds=1 --domains apple google windows",
         f"{start} --seeds=2 --domains apple google windows '--weights=a b.safetensors'",
         f"{start} --seeds=3 --domains apple google windows --skip-damaged",
