@@ -82,9 +82,9 @@ def _simplify(root: ElementTree.Element) -> None:
         for name in ("d", "x", "y", "points", "transform"):
             if name in attributes:
                 attributes[name] = _DIGITS.sub(r"\1", " ".join(attributes[name].split()))
-        for colour, of_the_page in _OF_THE_PAGE.items():
-            if "style" in attributes:
-                attributes["style"] = attributes["style"].replace(colour, of_the_page)
+        for name in {"style", "fill"} & attributes.keys():  # the latter in hatches
+            for colour, of_the_page in _OF_THE_PAGE.items():
+                attributes[name] = attributes[name].replace(colour, of_the_page)
         if "href" in attributes:
             attributes["href"] = "".join(attributes["href"].split())  # pictures are broken into lines
         element.attrib.clear()

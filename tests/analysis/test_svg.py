@@ -63,6 +63,7 @@ def test_white_bars_are_of_the_pages_colour_and_letters_on_a_heat_map_are_not():
     accuracies = made_accuracies.make(["agr_sum"], ["photo"], num_seeds=3)
     bars = svg.inline(lambda: result_figures.bars(accuracies, accuracies, ["agr_sum"], ["photo"]), "bars")
     assert "fill: var(--page); stroke: currentColor" in bars
+    assert 'fill="var(--faint)"' in bars and "#b2b2b2" not in bars  # the hatched ones
     heat_map = svg.inline(lambda: result_figures.heat_map({(0.1, 0.0): 0.25, (0.2, 0.0): 0.75}), "heat map")
     root = ElementTree.fromstring(heat_map)
     style = {element.text: element.get("style") for element in root.iter("text")}
