@@ -10,13 +10,16 @@ RESULTS_DIR/domain_control/DATASET.
 import dataclasses
 import itertools
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from dg_jax import command_line
 from experiments import sweep
+
+if TYPE_CHECKING:
+    from dg_jax.analysis import table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +31,32 @@ class DomainControl(sweep.Sweep):
     batches: Annotated[Literal["multi_domain", "single_domain"], tyro.conf.Suppress] = "multi_domain"
 
 
+def compare(
+    multi_domain: "table.Accuracies",
+    single_domain: "table.Accuracies",
+    names: Mapping[str, str],
+    targets: Sequence[str],
+) -> "dict[str, table.Table]":
+    """Makes a table for each strategy, in which its own runs with single-domain batches are the baseline.
+
+    Args:
+        multi_domain: target -> method -> seed -> accuracy.
+        single_domain: the same with single-domain batches.
+        names: method -> what it is called in ``single_domain``.
+        targets: the rows, in order.
+    """
+    from dg_jax.analysis import table
+
+    both = {target: {**multi_domain[target], **single_domain[target]} for target in targets}
+    return {
+        method: table.summarize(both, [single, method], targets, baseline=single) for method, single in names.items()
+    }
+
+
 def make(arguments: Sequence[str]) -> None:
     """Does the runs, prints the table and writes the files."""
     settings = sweep.parse(DomainControl, arguments, "python -m experiments.domain_control")
-    from dg_jax.analysis import render, result_figures, table
+    from dg_jax.analysis import render, result_figures
 
     configs = {
         batches: sweep.configs(dataclasses.replace(settings, batches=batches))
@@ -43,11 +68,9 @@ def make(arguments: Sequence[str]) -> None:
     methods = list(kinds["multi_domain"][targets[0]])
     singles = list(kinds["single_domain"][targets[0]])
 
-    # Single-domain batches are the baseline of the strategy's own pairs.
+    names = dict(zip(methods, singles, strict=True))
     markdown, lines = [], []
-    for method, single in zip(methods, singles, strict=True):
-        both = {target: kinds["multi_domain"][target] | kinds["single_domain"][target] for target in targets}
-        summary = table.summarize(both, [single, method], targets, baseline=single)
+    for method, summary in compare(kinds["multi_domain"], kinds["single_domain"], names, targets).items():
         markdown.append(f"### {method}\n\n{render.to_markdown(summary)}")
         lines.append(render.to_csv(summary))
     named_alike = {

@@ -15,7 +15,7 @@ import json
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import tyro
@@ -24,6 +24,9 @@ from rich import console, progress
 from dg_jax import command_line, config, errors, run
 from dg_jax.config import RunConfig
 from experiments import sweep
+
+if TYPE_CHECKING:
+    from dg_jax.analysis import figures
 
 # What a measurement depends on.
 _SETTINGS = (
@@ -41,6 +44,10 @@ _SETTINGS = (
     "splits_dir",
     "skip_damaged",
 )
+
+
+# What reading a damaged file may raise.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +101,25 @@ def settings_of(arguments: GradientSimilarity, run_config: RunConfig) -> dict:
     return json.loads(json.dumps(values, default=str))
 
 
+def read(path: pathlib.Path) -> dict:
+    """Returns measurements as they are on disk.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError, RecursionError: the file is damaged.
+    """
+    measured = json.loads(path.read_text())
+    sources, layers = measured["settings"]["sources"], measured["layers"]
+    if not all(isinstance(name, str) for name in [*sources, *layers]):
+        raise TypeError("a name of a source or layer that is no text")
+    json.dumps(measured, ensure_ascii=False).encode()  # a lone surrogate is none either
+    num_steps = len(measured["steps"])
+    shapes = dict.fromkeys(("steps", "intra", "inter"), (num_steps,)) | {"agreement": (num_steps, len(layers))}
+    for name, shape in shapes.items():
+        if 0 in shape or np.asarray(measured[name], np.float64).shape != shape:
+            raise ValueError(f"{name} is not a list of numbers of shape {shape}")
+    return measured
+
+
 def stored(path: pathlib.Path, settings: dict) -> dict | None:
     """Returns measurements made earlier, or ``None`` if there are none or the file is damaged, which it says on stderr.
 
@@ -103,14 +129,11 @@ def stored(path: pathlib.Path, settings: dict) -> dict | None:
     if not path.exists():
         return None
     try:
-        measured = json.loads(path.read_text())
-        theirs = measured["settings"]
-        lengths = {len(measured[name]) for name in ("steps", "intra", "inter", "domains", "agreement")}
-        if len(lengths) != 1 or not measured["layers"]:
-            raise ValueError("lists of different lengths")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        measured = read(path)
+    except UNREADABLE as error:
         print(f"warning: {path} is damaged and measured again ({type(error).__name__}: {error})", file=sys.stderr)
         return None
+    theirs = measured["settings"]
     different = [name for name in settings if settings[name] != theirs.get(name)]
     if different:
         shown = "; ".join(f"{name} is {settings[name]} here, {theirs.get(name)} there" for name in different)
@@ -186,8 +209,11 @@ def measure_all(arguments: GradientSimilarity, configs: list[RunConfig]) -> dict
     return results
 
 
-def markdown(results: dict[str, list[dict]]) -> str:
-    """Formats the mean cosines of each target, over all measurements and at the last step, as a table.
+HEADER = ("target", "seeds", "intra, all steps", "inter, all steps", "intra, last", "inter, last", "intra > inter")
+
+
+def summary(results: dict[str, list[dict]]) -> list[list[str]]:
+    """Returns a row for each target with what :data:`HEADER` names: mean cosines over all measurements and at the last.
 
     Deviations are over measurements (all steps) or over seeds (the last step).
     """
@@ -196,21 +222,24 @@ def markdown(results: dict[str, list[dict]]) -> str:
         deviation = f" ± {values.std(ddof=1):.3f}" if values.size > 1 else ""
         return f"{values.mean():.3f}{deviation}"
 
-    lines = [
-        "| target | seeds | intra, all steps | inter, all steps | intra, last | inter, last | intra > inter |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for target, runs in results.items():
         intra, inter = (np.array([one[name] for one in runs]) for name in ("intra", "inter"))
         figures = [mean_and_deviation(values) for values in (intra, inter, intra[:, -1], inter[:, -1])]
         share = f"{(intra > inter).sum()} of {intra.size}"
-        lines.append(f"| {target} | {len(runs)} | {' | '.join(figures)} | {share} |")
-    return "\n".join(lines)
+        rows.append([target, str(len(runs)), *figures, share])
+    return rows
 
 
-def draw(results: dict[str, list[dict]], folder: pathlib.Path) -> None:
-    """Writes Figure 2, a panel for each target, and for each target the heat map of agreement; PNG and PDF."""
-    from dg_jax.analysis import figures, similarity_figures
+def markdown(results: dict[str, list[dict]]) -> str:
+    """Formats the summary as a table."""
+    rule = ["---"] * len(HEADER)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (HEADER, rule, *summary(results)))
+
+
+def draw_similarity(results: dict[str, list[dict]], panels_in_a_row: int = 4) -> "figures.Figure":
+    """Draws Figure 2, a panel for each target."""
+    from dg_jax.analysis import similarity_figures
 
     panels = {
         f"sources {', '.join(runs[0]['settings']['sources'])}": similarity_figures.Curves(
@@ -218,14 +247,27 @@ def draw(results: dict[str, list[dict]], folder: pathlib.Path) -> None:
         )
         for runs in results.values()
     }
-    drawn = {"similarity": similarity_figures.curves(panels)}
-    for target, runs in results.items():
-        drawn[f"agreement-{target}"] = similarity_figures.heat_map(
-            np.array(runs[0]["steps"]),
-            runs[0]["layers"],
-            np.mean([one["agreement"] for one in runs], axis=0),
-            f"agreement of {', '.join(runs[0]['settings']['sources'])}",
-        )
+    return similarity_figures.curves(panels, panels_in_a_row)
+
+
+def draw_agreement(runs: list[dict]) -> "figures.Figure":
+    """Draws the heat map of agreement of one target's runs."""
+    from dg_jax.analysis import similarity_figures
+
+    return similarity_figures.heat_map(
+        np.array(runs[0]["steps"]),
+        runs[0]["layers"],
+        np.mean([one["agreement"] for one in runs], axis=0),
+        f"agreement of {', '.join(runs[0]['settings']['sources'])}",
+    )
+
+
+def draw(results: dict[str, list[dict]], folder: pathlib.Path) -> None:
+    """Writes all figures as PNG and PDF."""
+    from dg_jax.analysis import figures
+
+    drawn = {"similarity": draw_similarity(results)}
+    drawn |= {f"agreement-{target}": draw_agreement(runs) for target, runs in results.items()}
     for name, figure in drawn.items():
         for ending in ("png", "pdf"):
             figures.save(figure, folder / f"{name}.{ending}")

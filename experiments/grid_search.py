@@ -7,7 +7,6 @@ Writes STRATEGY.md, STRATEGY.png and STRATEGY.pdf to RESULTS_DIR/grid_search/DAT
 
 import dataclasses
 import itertools
-import statistics
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -54,14 +53,12 @@ def search(arguments: Sequence[str]) -> None:
             pair: {(target, seed): accuracy for target in of_pair for seed, accuracy in of_pair[target][method].items()}
             for pair, of_pair in accuracies.items()
         }
-        # Where runs were left out: a cell must not win because it lacks a hard target.
-        shared = set.intersection(*(set(of_cell) for of_cell in of_cells.values()))
-        if not shared:
+        found, num_runs = grid.mean_of_shared(of_cells)
+        if not found:
             raise errors.UserError(f"{method}: no target and seed has a result in every cell of {folder}")
-        found = {pair: statistics.fmean(of_cell[which] for which in shared) for pair, of_cell in of_cells.items()}
         rate, decay = grid.best(found)
         chosen = f"--learning-rate={grid.number(rate)} --weight-decay={grid.number(decay)}"
-        title = f"{method}: validation accuracy in percent, mean of {len(shared)} runs in each cell"
+        title = f"{method}: validation accuracy in percent, mean of {num_runs} runs in each cell"
         markdown = f"{title}\n\n{grid.to_markdown(found)}\nchosen: {chosen}\n"
         sweep.write(folder, {f"{method}.md": markdown}, {method: result_figures.heat_map(found)})
         print(markdown)

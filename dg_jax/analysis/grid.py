@@ -1,5 +1,6 @@
 """The best of a grid search over learning rate and weight decay."""
 
+import statistics
 from collections.abc import Mapping
 
 import numpy as np
@@ -18,6 +19,25 @@ def best(grid: Grid) -> tuple[float, float]:
         (0.0001, 0.0)
     """
     return min(grid, key=lambda pair: (-grid[pair], pair))
+
+
+def mean_of_shared(cells: Mapping[tuple[float, float], Mapping[tuple[str, int], float]]) -> tuple[Grid, int]:
+    """Averages over the runs that every cell has: a cell must not win because it lacks a hard target.
+
+    Args:
+        cells: (learning rate, weight decay) -> (target, seed) -> validation accuracy.
+
+    Returns:
+        The grid, and how many runs are in each cell; an empty grid if no run is in all of them.
+
+    Example:
+        >>> mean_of_shared({(0.1, 0.0): {("photo", 0): 0.5, ("sketch", 0): 0.25}, (0.2, 0.0): {("photo", 0): 0.75}})
+        ({(0.1, 0.0): 0.5, (0.2, 0.0): 0.75}, 1)
+    """
+    shared = set.intersection(*(set(runs) for runs in cells.values()))
+    if not shared:
+        return {}, 0
+    return {pair: statistics.fmean(runs[which] for which in shared) for pair, runs in cells.items()}, len(shared)
 
 
 def axes(grid: Grid) -> tuple[list[float], list[float]]:

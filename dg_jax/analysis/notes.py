@@ -57,7 +57,7 @@ def _unpaired(table: tables.Table) -> list[str]:
         for method, cell in table.cells[target].items():
             unshared = sorted(cell.accuracies.keys() ^ baseline)
             if cell.comparison is not None and unshared:
-                left_out.append(f"{method} on {target}: {_ranges(unshared)}")
+                left_out.append(f"{method} on {target}: {ranges(unshared)}")
             elif cell.comparison is None and method != table.baseline:
                 untested.append(f"{method} on {target}")
     lines = []
@@ -75,7 +75,7 @@ def _count(counts: Mapping[str, int], unit: str) -> str:
     return f"{usual} {unit}{'s' * (usual != 1)}" + (f" ({errors.listed(others)})" if others else "")
 
 
-def _ranges(seeds: list[int]) -> str:
+def ranges(seeds: list[int]) -> str:
     """Returns ascending numbers in short: ``0, 3 to 5``."""
     first = [seed for seed in seeds if seed - 1 not in seeds]
     last = [seed for seed in seeds if seed + 1 not in seeds]

@@ -29,6 +29,7 @@ _COLUMNS = (
     "significant",
     "can_reach_significance",
 )
+EFFECTS = ("target", "method", "difference in points", "rank-biserial r", "p", "pairs", "that differ")
 
 
 def to_markdown(table: tables.Table) -> str:
@@ -55,7 +56,7 @@ def markdown_cell(cell: tables.Cell | None) -> str:
     """Returns what stands in a cell of the Markdown table, or a dash for ``None``."""
     if cell is None:
         return markdown.MISSING
-    text = f"**{_text(cell)}**" if cell.best else _text(cell)
+    text = f"**{mean_and_deviation(cell)}**" if cell.best else mean_and_deviation(cell)
     return text + r"\*" * cell.significant
 
 
@@ -69,17 +70,17 @@ def points(difference: float) -> str:
     return f"{round(100 * difference, 2) + 0.0:+.2f}"  # -0.0 + 0.0 is 0.0
 
 
-def _text(cell: tables.Cell) -> str:
+def mean_and_deviation(cell: tables.Cell) -> str:
+    """Returns the mean in percent and, of more than one seed, the standard deviation in brackets."""
     return percent(cell.mean) + (f" ({percent(cell.deviation)})" if cell.deviation is not None else "")
 
 
-def _effects(table: tables.Table) -> str:
-    """Returns a line for each comparison, or nothing if there is none."""
-    header = ["target", "method", "difference in points", "rank-biserial r", "p", "pairs", "that differ"]
-    rows = [
+def effects(table: tables.Table) -> list[list[str]]:
+    """Returns a row for each comparison, with what :data:`EFFECTS` names."""
+    return [
         [
-            markdown.escape(target),
-            markdown.escape(method),
+            target,
+            method,
             points(comparison.mean_difference),
             f"{comparison.rank_biserial:+.2f}",
             f"{comparison.p:.3g}",
@@ -88,8 +89,12 @@ def _effects(table: tables.Table) -> str:
         ]
         for target, method, comparison in table.comparisons
     ]
+
+
+def _effects(table: tables.Table) -> str:
+    rows = [[*map(markdown.escape, row[:2]), *row[2:]] for row in effects(table)]
     title = f"Against {markdown.escape(table.baseline)}, in pairs of the same seed:"
-    return f"{title}\n\n{markdown.table(header, rows, num_names=2)}" if rows else ""
+    return f"{title}\n\n{markdown.table(EFFECTS, rows, num_names=2)}" if rows else ""
 
 
 def to_latex(table: tables.Table) -> str:
@@ -110,7 +115,7 @@ def to_latex(table: tables.Table) -> str:
 def _latex_cell(cell: tables.Cell | None) -> str:
     if cell is None:
         return "--"
-    text = rf"\textbf{{{_text(cell)}}}" if cell.best else _text(cell)
+    text = rf"\textbf{{{mean_and_deviation(cell)}}}" if cell.best else mean_and_deviation(cell)
     return text + "*" * cell.significant
 
 

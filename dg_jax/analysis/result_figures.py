@@ -11,7 +11,7 @@ from dg_jax.analysis import grid as grids
 from dg_jax.analysis import table as tables
 
 # isort: split
-from matplotlib import artist, lines, patches  # after figures, which says what to do where it is missing
+from matplotlib import artist, lines, patches, rcParams  # after figures, which says what to do where it is missing
 
 # Okabe and Ito's colours, told apart by the colour-blind too, without black and green (the triangles are green).
 # Grey is for the first method, mostly the baseline.
@@ -66,7 +66,7 @@ def box_plots(table: tables.Table) -> figures.Figure:
     handles.append(lines.Line2D([], [], linestyle="none", label="mean", **_TRIANGLE))
     if any(comparison.significant for _, _, comparison in table.comparisons):
         star = f"p < {significance.LEVEL} against {table.baseline}"
-        handles.append(lines.Line2D([], [], linestyle="none", marker="$*$", color="black", label=star))
+        handles.append(lines.Line2D([], [], linestyle="none", marker=(6, 2, 0), color="0.2", label=star))
     figure.legend(handles=handles, loc="outside upper center", ncols=5, frameon=False)
     return figure
 
@@ -112,8 +112,8 @@ def bars(
     figure = figures.Figure(figsize=(_WIDTH, 4.2), layout="constrained")
     panels = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
     kinds: tuple[tuple[str, tables.Accuracies, dict[str, Any]], ...] = (
-        ("multi-domain batches", multi_domain, {"facecolor": "white", "edgecolor": "black"}),
-        ("single-domain batches", single_domain, {"facecolor": "0.7", "edgecolor": "black", "hatch": "//"}),
+        ("multi-domain batches", multi_domain, {"facecolor": rcParams["axes.facecolor"], "edgecolor": "0.2"}),
+        ("single-domain batches", single_domain, {"facecolor": "0.7", "edgecolor": "0.2", "hatch": "//"}),
     )
     for axes, target in zip(panels, targets, strict=True):
         for i, (_, accuracies, style) in enumerate(kinds):
@@ -136,7 +136,7 @@ def bars(
 def _bar(axes, position: float, cell: tables.Cell, style: dict) -> None:
     """Draws one bar from 0 with its error bar, and its height in figures above."""
     height, deviation = 100 * cell.mean, 100 * (cell.deviation or 0)
-    axes.bar(position, height, 0.4, yerr=deviation or None, capsize=2.5, linewidth=0.8, **style)
+    axes.bar(position, height, 0.4, yerr=deviation or None, ecolor="0.2", capsize=2.5, linewidth=0.8, **style)
     axes.annotate(
         render.percent(cell.mean),
         (position, height + deviation),

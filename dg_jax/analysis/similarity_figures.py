@@ -1,5 +1,6 @@
 """Figures of gradient similarity (paper, Figure 2) and of agreement by layer, over training."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -7,7 +8,8 @@ import numpy as np
 
 from dg_jax.analysis import figures
 
-_PANELS_IN_A_ROW = 4
+_LETTERS_ABOVE_A_PANEL = 42
+_LETTERS_ABOVE_A_HEAT_MAP = 56
 
 
 class Curves(NamedTuple):
@@ -24,29 +26,33 @@ class Curves(NamedTuple):
     inter: np.ndarray
 
 
-def curves(panels: Mapping[str, Curves]):
+def curves(panels: Mapping[str, Curves], panels_in_a_row: int = 4):
     """Draws one panel for each combination of sources: within domains in red, between them in blue.
 
     Lines are means over runs, bands one standard deviation to either side.
 
     Args:
         panels: what to draw, by the title of the panel.
+        panels_in_a_row: at most.
 
     Returns:
         A matplotlib ``Figure``.
     """
-    columns = min(len(panels), _PANELS_IN_A_ROW)
+    columns = min(len(panels), panels_in_a_row)
     rows = -(-len(panels) // columns)
     figure = figures.Figure(figsize=(0.8 + 3.4 * columns, 3.2 * rows), layout="constrained")
     all_axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes, (title, panel) in zip(all_axes.flat, panels.items(), strict=False):
-        for values, name, colour in ((panel.intra, "intra-domain", "red"), (panel.inter, "inter-domain", "blue")):
+        for values, name, colour in (
+            (panel.intra, "intra-domain", "tab:red"),
+            (panel.inter, "inter-domain", "tab:blue"),
+        ):
             mean = values.mean(axis=0)
             axes.plot(panel.steps, mean, color=colour, lw=1.5, label=name)
             if len(values) > 1:
                 deviation = values.std(axis=0, ddof=1)
                 axes.fill_between(panel.steps, mean - deviation, mean + deviation, color=colour, alpha=0.2, lw=0)
-        axes.set_title(title, fontsize=10)
+        axes.set_title(textwrap.fill(title, _LETTERS_ABOVE_A_PANEL), fontsize=10)
         axes.tick_params(labelbottom=True)
         axes.set_xlabel("step")
     for axes in all_axes[:, 0]:
@@ -75,6 +81,6 @@ def heat_map(steps: np.ndarray, layers: Sequence[str], agreement: np.ndarray, ti
     axes.set_yticks(range(len(layers)), layers, fontsize=8)
     labelled = range(0, len(steps), -(-len(steps) // 10))
     axes.set_xticks(labelled, [str(steps[i]) for i in labelled])
-    axes.set(xlabel="step", title=title)
+    axes.set(xlabel="step", title=textwrap.fill(title, _LETTERS_ABOVE_A_HEAT_MAP))
     figure.colorbar(image, ax=axes, label="agreeing components")
     return figure

@@ -1,8 +1,10 @@
 """The run on disk: its folder, its configuration, its metrics and its result."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import pathlib
 import platform
@@ -41,6 +43,16 @@ _OF_A_RESULT = {
     **dict.fromkeys(("iterations", "selected_step"), lambda value: isinstance(value, int)),
     **dict.fromkeys(("val_accuracy", "test_accuracy", "test_accuracy_last"), _is_fraction),
     "sources": lambda value: isinstance(value, list),
+}
+
+
+# The same of a configuration that may be another version's.
+_OF_A_CONFIG = {
+    **dict.fromkeys(("dataset", "target", "strategy", "batches"), lambda value: isinstance(value, str)),
+    **dict.fromkeys(("seed", "iterations"), lambda value: type(value) is int),
+    **dict.fromkeys(("learning_rate", "weight_decay"), lambda value: type(value) is float and math.isfinite(value)),
+    "combiner": lambda value: value is None or isinstance(value, str),
+    "domains": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
 }
 
 
@@ -130,6 +142,42 @@ def finished_result(config: RunConfig, folder: RunFolder) -> dict | None:
     if config.resume:
         return None
     raise errors.UserError(f"{done}; --resume goes on to more, --overwrite starts anew")
+
+
+def read_finished(folder: RunFolder) -> tuple[dict, dict]:
+    """Returns configuration and result of a finished run as they are on disk, by whatever version they were written.
+
+    Raises:
+        DamagedError: its files cannot be read, or are those of another run.
+    """
+    stored, result = _read_json(folder.config_file, _OF_A_CONFIG), _read_json(folder.result_file, _OF_A_RESULT)
+    name = {key: stored[key] for key in ("dataset", "target", "strategy", "combiner", "batches", "seed")}
+    its_own = folder_of(RunConfig(**name, results_dir=folder.path.parents[3]))
+    if its_own != folder or any(result[key] != stored[key] for key in ("dataset", "target", "strategy")):
+        raise DamagedError(f"{folder.path} holds files of another run ({its_own.path}); remove it")
+    return stored, result
+
+
+def validations(folder: RunFolder) -> dict[int, float]:
+    """Returns the accuracy of each validation of a run by its step, as on disk.
+
+    Raises:
+        DamagedError: the file cannot be read.
+    """
+    found = {}
+    try:
+        for line in folder.metrics_file.read_text().splitlines():
+            metrics = json.loads(line)
+            step, accuracy = metrics["step"], metrics["val_accuracy"]
+            if type(step) is not int or not _is_fraction(accuracy):
+                raise ValueError(f"no validation: {line[:80]}")
+            found[step] = accuracy
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedError(
+            f"{folder.metrics_file} is damaged ({type(error).__name__}: {error}); "
+            f"remove {folder.path} to do the run again"
+        ) from error
+    return found
 
 
 def open_folder(config: RunConfig, folder: RunFolder) -> None:
@@ -243,7 +291,10 @@ def _read_json(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]]) 
         wrong = [name for name, is_right in needed.items() if name not in stored or not is_right(stored[name])]
         if wrong:
             raise ValueError(f"missing or wrong: {errors.listed(wrong)}")
-    except (OSError, ValueError) as error:
+        json.dumps(
+            stored, ensure_ascii=False
+        ).encode()  # a lone surrogate is no text: a UnicodeError, hence a ValueError
+    except (OSError, ValueError, RecursionError) as error:
         raise DamagedError(f"{path} is damaged ({error}); remove {path.parent} to do the run again") from error
     return stored
 
@@ -251,8 +302,13 @@ def _read_json(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]]) 
 def write_by_rename(path: pathlib.Path, text: str) -> None:
     """Writes a file so that it is there whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise

@@ -23,7 +23,7 @@ def test_curves_are_means_in_red_and_blue_with_bands_of_deviations(runs):
     assert [axes.get_title() for axes in figure.axes] == ["sources a, b", "sources a, c"]
     for axes in figure.axes:
         red, blue = axes.lines
-        for line, colour, values in ((red, "red", drawn.intra), (blue, "blue", drawn.inter)):
+        for line, colour, values in ((red, "tab:red", drawn.intra), (blue, "tab:blue", drawn.inter)):
             assert line.get_color() == colour
             np.testing.assert_array_equal(line.get_xdata(), STEPS)
             np.testing.assert_allclose(line.get_ydata(), values.mean(axis=0))
@@ -33,7 +33,9 @@ def test_curves_are_means_in_red_and_blue_with_bands_of_deviations(runs):
             at_first = sorted({round(y, 9) for x, y in edges if x == STEPS[0]})
             mean, deviation = values[:, 0].mean(), values[:, 0].std(ddof=1)
             np.testing.assert_allclose(at_first, [mean - deviation, mean + deviation], atol=1e-8)
-            assert band.get_facecolor()[0, :3].tolist() in [list(colors.to_rgb(name)) for name in ("red", "blue")]
+            assert band.get_facecolor()[0, :3].tolist() in [
+                list(colors.to_rgb(name)) for name in ("tab:red", "tab:blue")
+            ]
 
 
 def test_panels_that_do_not_fill_a_row_leave_no_empty_axes():

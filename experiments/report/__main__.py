@@ -1,0 +1,63 @@
+"""The command line.
+
+    python -m experiments.report --results-dir=results --output=report.html
+
+Runs nothing: the page shows what is there. It needs no network and no script, and follows the
+light or dark scheme of the reader. Needs the extra ``analysis``.
+"""
+
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from rich import console
+
+from dg_jax import command_line, errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Write one page of all tables, figures and settings of a results directory."""
+
+    results_dir: pathlib.Path = pathlib.Path("results")
+    """Where runs and experiments were written."""
+    output: pathlib.Path = pathlib.Path("report.html")
+    """The page to write."""
+
+
+def make(arguments: Sequence[str]) -> None:
+    """Writes the page and prints where it is.
+
+    Raises:
+        UserError: a flag is wrong, there are no results, or the page cannot be written.
+    """
+    given = command_line.cli(Arguments, arguments, prog="python -m experiments.report")
+    results_dir, output = given.results_dir.expanduser(), given.output.expanduser()
+    if not results_dir.is_dir():
+        raise errors.UserError(f"--results-dir={results_dir}: no such folder; name the one that runs were written to")
+    if output.suffix != ".html":
+        raise errors.UserError(f"--output={output}: give a name that ends in .html")
+    # These imports take seconds, which --help and a mistyped flag need not wait for.
+    from dg_jax.training import record
+    from experiments.report import contents, parts, stored
+
+    with console.Console(stderr=True).status("reading and drawing"):
+        found = stored.find(results_dir)
+        sections = contents.sections(found)
+        page = parts.page(f"Results in {results_dir}", contents.summary(found), sections)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        record.write_by_rename(output, page)
+    except OSError as error:
+        raise errors.UserError(f"--output={output}: cannot write it: {error.strerror}; give another place") from error
+    print(output)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code: 0, or 2 for bad input."""
+    return command_line.main(make, "the same command writes it", arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

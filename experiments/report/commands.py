@@ -1,0 +1,142 @@
+"""The commands that make results again, read off what the results say of themselves."""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+from dg_jax import config, settings
+from dg_jax.training import record
+from experiments import domain_control, gradient_similarity, sweep
+from experiments.report.stored import Run
+
+# What differs within a sweep, and what is no setting of a result.
+_AXES = ("strategy", "target", "seed")
+_PLACES = ("data_dir", "prepared_dir", "results_dir", "resume", "overwrite")
+
+
+def of_runs(runs: Sequence[Run]) -> list[str]:
+    """Returns commands that do these runs of a dataset, one for all runs that have the same settings."""
+    commands = []
+    for group in _groups(runs, _AXES):
+        single = group[0].is_single_domain
+        usual = domain_control.DomainControl.strategies if single else sweep.Sweep.strategies
+        flags = [*_sweep(group, usual), *_settings(group, {"batches"})]
+        commands.append(_command("domain_control" if single else "table1", flags))
+    return commands
+
+
+def of_grid_runs(runs: Sequence[Run]) -> list[str]:
+    """Returns commands that do these runs of a dataset's grid searches."""
+    tried = ("learning_rate", "weight_decay")
+    commands = []
+    for group in _groups(runs, (*_AXES, *tried)):
+        flags = _sweep(group, sweep.Sweep.strategies)
+        for name in tried:
+            flags += [f"{config.flag(name)}s", *map(str, sorted({run.config[name] for run in group}))]
+        commands.append(_command("grid_search", [*flags, *_settings(group, set(tried))]))
+    return commands
+
+
+def of_similarities(dataset: str, measured: Mapping[str, Mapping[int, dict]], data_dir: str | None) -> list[str]:
+    """Returns commands that measure gradient similarity again.
+
+    Args:
+        dataset: its name.
+        measured: target -> seed -> what was measured.
+        data_dir: where its download is; measurements do not say it.
+    """
+    usual = record.to_json(config.defaults(dataset))
+    for name in ("every", "per_domain"):
+        usual[name] = getattr(gradient_similarity.GradientSimilarity, name)
+    seeds: dict[str, dict[str, int]] = {}
+    for target, of_target in measured.items():
+        values = dict(next(iter(of_target.values()))["settings"])
+        sources = values.pop("sources")
+        is_usual = [domain for domain in usual["domains"] if domain != target] == sources
+        values["domains"] = usual["domains"] if is_usual else [*sources, target]
+        seeds.setdefault(json.dumps(values), {})[target] = max(of_target) + 1
+    commands = []
+    for text, of_targets in seeds.items():
+        values = json.loads(text)
+        flags = [
+            f"--dataset={dataset}",
+            *_targets(of_targets, values["domains"]),
+            f"--seeds={max(of_targets.values())}",
+        ]
+        flags += _flags({**values, "data_dir": data_dir}, usual)
+        commands.append(_command("gradient_similarity", flags))
+    return commands
+
+
+def _groups(runs: Sequence[Run], axes: Sequence[str]) -> Iterable[list[Run]]:
+    """Sorts runs into those that one command can do: all but the axes is the same, and each method's own settings."""
+    groups: list[tuple[dict, dict, list[Run]]] = []
+    for run in sorted(runs, key=lambda run: run.method_place):
+        of_methods = _of_methods(run)
+        common = {name: value for name, value in run.config.items() if name not in (*axes, *_PLACES, *settings.RANGES)}
+        for theirs, others, group in groups:
+            if theirs == common and all(others.get(name, value) == value for name, value in of_methods.items()):
+                others |= of_methods
+                group.append(run)
+                break
+        else:
+            groups.append((common, of_methods, [run]))
+    return [group for _, _, group in groups]
+
+
+def _of_methods(run: Run) -> dict[str, object]:
+    """Returns a run's settings of its own methods, as ``METHOD.SETTING``."""
+    in_use = {run.config["strategy"], run.result["combiner"]} & settings.RANGES.keys() & run.config.keys()
+    return {
+        f"{method}.{name}": value
+        for method in sorted(in_use)
+        if isinstance(run.config[method], dict)
+        for name, value in run.config[method].items()
+    }
+
+
+def _sweep(group: Sequence[Run], usual_strategies: Sequence[str]) -> list[str]:
+    one = group[0].config
+    used = dict.fromkeys(run.config["strategy"] for run in group)
+    used_targets = dict.fromkeys(run.target for run in group)
+    return [
+        f"--dataset={one['dataset']}",
+        *_targets(used_targets, one["domains"]),
+        *([] if tuple(used) == tuple(usual_strategies) else ["--strategies", *used]),
+        f"--seeds={max(run.seed for run in group) + 1}",
+        *(["--vectorize-seeds"] if all("seeds_side_by_side" in run.result for run in group) else []),
+    ]
+
+
+def _targets(targets: Iterable[str], domains: Sequence[str]) -> list[str]:
+    return [] if set(targets) == set(domains) else ["--targets", *targets]
+
+
+def _settings(group: Sequence[Run], said: set[str]) -> list[str]:
+    """Returns flags for all settings that are not a sweep's defaults, nor ``said`` otherwise."""
+    one = group[0].config
+    usual = record.to_json(config.defaults(one["dataset"], one.get("preset", "dataset"))) | {"preset": "dataset"}
+    for method in settings.RANGES:
+        usual |= {f"{method}.{name}": value for name, value in usual.pop(method).items()}
+    usual["irm.anneal_steps"] = one["iterations"] // 2  # as sweep.parse has it
+    values = {name: value for name, value in one.items() if name not in {*_AXES, *_PLACES, *said} - {"data_dir"}}
+    for run in group:
+        values |= _of_methods(run)
+    return _flags(values, usual)
+
+
+def _flags(values: Mapping[str, object], usual: Mapping[str, object]) -> list[str]:
+    """Returns a flag for each value that is not the usual one; for what this version does not know there is no flag."""
+    flags = []
+    for name, value in values.items():
+        if value is None or name not in usual or value == usual[name]:
+            continue
+        if isinstance(value, list):
+            flags += [config.flag(name), *map(str, value)]
+        else:
+            flags.append(config.flag(name) if value is True else f"{config.flag(name)}={value}")
+    return flags
+
+
+def _command(experiment: str, flags: Sequence[str]) -> str:
+    return shlex.join(["python", "-m", f"experiments.{experiment}", *flags])
