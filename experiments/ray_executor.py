@@ -92,7 +92,7 @@ def _connect() -> None:
         if host and port.isdigit():
             socket.create_connection((host, int(port)), timeout=10).close()  # where nobody is, Ray waits for minutes
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises that itself where a part of it does not start in time
         where = f"RAY_ADDRESS={address}: no Ray to connect to" if address else "Ray does not start"
         raise errors.UserError(f"--executor=ray: {where}: {_first_line(error)}") from error
 
