@@ -62,7 +62,9 @@ def make(arguments: Sequence[str]) -> None:
         batches: sweep.configs(dataclasses.replace(settings, batches=batches))
         for batches in ("multi_domain", "single_domain")
     }
-    results = sweep.results([*itertools.chain(*configs.values())], vectorize_seeds=settings.vectorize_seeds)
+    results = sweep.results(
+        [*itertools.chain(*configs.values())], vectorize_seeds=settings.vectorize_seeds, executor=settings.executor
+    )
     kinds = {batches: sweep.accuracies(of_kind, results, "test_accuracy") for batches, of_kind in configs.items()}
     targets = list(kinds["multi_domain"])
     methods = list(kinds["multi_domain"][targets[0]])

@@ -15,7 +15,7 @@ import json
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import tyro
@@ -56,6 +56,7 @@ class GradientSimilarity(sweep.Sweep):
 
     strategies: Annotated[tuple[str, ...], tyro.conf.Suppress] = ("deep_all",)
     vectorize_seeds: Annotated[bool, tyro.conf.Suppress] = False
+    executor: Annotated[Literal["local", "ray"], tyro.conf.Suppress] = "local"
     seeds: int = 1
     """How many runs for each target, with seeds from 0."""
     every: int = 20

@@ -46,7 +46,9 @@ def search(arguments: Sequence[str]) -> None:
             below = folder / f"learning-rate-{grid.number(rate)}-weight-decay-{grid.number(decay)}"
             one = dataclasses.replace(settings, learning_rate=rate, weight_decay=decay, results_dir=below)
             cells[rate, decay] = sweep.configs(one)  # all are checked before the first run
-    results = sweep.results([*itertools.chain(*cells.values())], vectorize_seeds=settings.vectorize_seeds)
+    results = sweep.results(
+        [*itertools.chain(*cells.values())], vectorize_seeds=settings.vectorize_seeds, executor=settings.executor
+    )
     accuracies = {pair: sweep.accuracies(configs, results, "val_accuracy") for pair, configs in cells.items()}
     for method in next(iter(next(iter(accuracies.values())).values())):
         of_cells = {

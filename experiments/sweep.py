@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
 from rich import console, progress
@@ -37,6 +37,8 @@ class Sweep(config.RunConfig):
     """How many seeds, from 0."""
     vectorize_seeds: bool = False
     """Train all seeds of a strategy and target in one program. Pays on a GPU with a small network; no checkpoints."""
+    executor: Literal["local", "ray"] = "local"
+    """Where the runs are done: one after the other in this process, or side by side as tasks of Ray."""
     strategy: Annotated[str, tyro.conf.Suppress] = ""
     target: Annotated[str, tyro.conf.Suppress] = ""
     seed: Annotated[int, tyro.conf.Suppress] = 0
@@ -89,7 +91,7 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
     return all_configs
 
 
-def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = False) -> Results:
+def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = False, executor: str = "local") -> Results:
     """Does the runs that are missing and returns what ``result.json`` of each holds.
 
     A run whose files are damaged is named on stderr and left out.
@@ -98,13 +100,17 @@ def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = Fals
         Run -> result.
 
     Raises:
-        UserError: a run on disk has other settings, or a run fails.
+        UserError: a run on disk has other settings, a run fails, or Ray is wanted and missing.
         Interrupted: SIGINT or SIGTERM came; the run in hand has left a checkpoint.
     """
     from dg_jax.training import record
 
+    do = _side_by_side if vectorize_seeds else _one_by_one
+    if executor == "ray":
+        from experiments import ray_executor  # says so now if Ray is missing
+
     found: Results = {}
-    missing = []
+    missing, failed = [], []
     for one in all_configs:
         try:
             finished = record.finished_result(one, record.folder_of(one))
@@ -116,9 +122,19 @@ def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = Fals
         else:
             found[one] = finished
     with _Display(len(all_configs), len(missing)) as display:
-        for batch, outcome in _side_by_side(missing) if vectorize_seeds else _one_by_one(missing):
+        if executor == "ray":
+            batches = _groups(missing) if vectorize_seeds else [[one] for one in missing]
+            outcomes = ray_executor.outcomes(do, batches)
+        else:
+            outcomes = do(missing)
+        for batch, outcome in outcomes:
             display.advance(batch)
-            found.update(zip(batch, outcome, strict=True))
+            if isinstance(outcome, str):
+                failed.append(f"{record.folder_of(batch[0]).path}: {outcome}")
+            else:
+                found.update(zip(batch, outcome, strict=True))
+    for message in failed:
+        print(f"warning: left out: {message}", file=sys.stderr)
     return found
 
 
@@ -166,7 +182,11 @@ def write(folder: pathlib.Path, texts: Mapping[str, str], pictures: "Mapping[str
     )
 
 
-def _one_by_one(missing: list[config.RunConfig]) -> Iterator[tuple[list[config.RunConfig], list[dict]]]:
+# Runs done together, and their results, or why they failed.
+Outcome = tuple[list[config.RunConfig], list[dict] | str]
+
+
+def _one_by_one(missing: list[config.RunConfig]) -> Iterator[Outcome]:
     from dg_jax.training import record
 
     data, opened = None, None
@@ -182,15 +202,20 @@ def _one_by_one(missing: list[config.RunConfig]) -> Iterator[tuple[list[config.R
         yield [one], [outcome]
 
 
-def _side_by_side(missing: list[config.RunConfig]) -> Iterator[tuple[list[config.RunConfig], list[dict]]]:
+def _groups(missing: list[config.RunConfig]) -> list[list[config.RunConfig]]:
+    """Returns the runs that differ in their seeds only, together."""
     groups: dict[config.RunConfig, list[config.RunConfig]] = {}
     for one in missing:
         groups.setdefault(dataclasses.replace(one, seed=0), []).append(one)
+    return list(groups.values())
+
+
+def _side_by_side(missing: list[config.RunConfig]) -> Iterator[Outcome]:
     prepared: dict[int, tuple] = {}  # by seed: dataset and network, which the strategies of a target share
     opened = None
-    for like, group in groups.items():
-        if opened != like.target:
-            prepared, opened = {}, like.target
+    for group in _groups(missing):
+        if opened != group[0].target:
+            prepared, opened = {}, group[0].target
         for one in group:
             if one.seed not in prepared:
                 data = run.load(one)

@@ -32,7 +32,7 @@ def make(arguments: Sequence[str]) -> None:
             f"--compare-paper: the paper has no {settings.dataset}; it has {', '.join(paper.read(sweep.PAPER))}"
         )
     configs = sweep.configs(settings)
-    results = sweep.results(configs, vectorize_seeds=settings.vectorize_seeds)
+    results = sweep.results(configs, vectorize_seeds=settings.vectorize_seeds, executor=settings.executor)
     accuracies = sweep.accuracies(configs, results, "test_accuracy")
     targets = list(accuracies)
     summary = table.summarize(accuracies, list(accuracies[targets[0]]), targets)

@@ -328,7 +328,7 @@ def test_progress_is_shown_on_a_terminal_only(made, command, monkeypatch, tmp_pa
         ("table1", ["--compare-paper"], []),
         ("domain_control", [], ["--batches"]),
         ("grid_search", ["--learning-rates", "--weight-decays"], ["--learning-rate", "--weight-decay"]),
-        ("gradient_similarity", ["--every", "--per-domain"], ["--strategies", "--vectorize-seeds"]),
+        ("gradient_similarity", ["--every", "--per-domain"], ["--strategies", "--vectorize-seeds", "--executor"]),
     ],
 )
 def test_help_names_all_flags_of_its_own_and_of_a_run(module, own, not_there):
@@ -340,5 +340,5 @@ def test_help_names_all_flags_of_its_own_and_of_a_run(module, own, not_there):
     for name in config.RunConfig.__dataclass_fields__:
         flag = config.flag(name)
         assert (f" {flag} " in shown.stdout or f" {flag}." in shown.stdout) == (flag not in suppressed), flag
-    for flag in ["--strategies", "--targets", "--seeds", "--vectorize-seeds", *own]:
+    for flag in ["--strategies", "--targets", "--seeds", "--vectorize-seeds", "--executor", *own]:
         assert (f" {flag} " in shown.stdout) == (flag not in suppressed), flag
