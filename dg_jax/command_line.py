@@ -44,7 +44,9 @@ def parse(kind: type[config.Config], arguments: Sequence[str], prog: str) -> con
 
 
 def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Sequence[str] | None = None) -> int:
-    """Calls a program and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped.
+    """Calls a program and returns its exit code.
+
+    It is 0, 1 if some of many runs failed, 2 for bad input, 130 or 143 when stopped.
 
     Args:
         program: what to do with the flags.
@@ -58,7 +60,7 @@ def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Seq
         program(sys.argv[1:] if arguments is None else arguments)
     except errors.UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except Interrupted as stopped:
         print(f"{stopped}; {to_go_on}", file=sys.stderr)
         return 128 + stopped.signal_number

@@ -18,9 +18,27 @@ if TYPE_CHECKING:
 
     from dg_jax.data import dataset
 
-Results = dict[config.RunConfig, dict]
 TO_GO_ON = "the same command goes on from there (leave out --overwrite)"
 PAPER = pathlib.Path(__file__).parent / "paper_table1.csv"
+
+
+class Results(dict[config.RunConfig, dict]):
+    """Run -> what its ``result.json`` holds.
+
+    Attributes:
+        failed: run -> why it has none, for those that failed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed: dict[config.RunConfig, str] = {}
+
+    def check_failed(self) -> None:
+        """Raises a ``RunsFailedError`` that names the runs that failed, for the end, when all else is written."""
+        from dg_jax.training import record
+
+        if self.failed:
+            raise errors.RunsFailedError({str(record.folder_of(one).path): why for one, why in self.failed.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,18 +112,20 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
 def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = False) -> Results:
     """Does the runs that are missing and returns what ``result.json`` of each holds.
 
-    A run whose files are damaged is named on stderr and left out.
+    A run whose files are damaged is named on stderr and left out. One that fails does not
+    keep the rest from being done.
 
     Returns:
-        Run -> result.
+        The results, with the runs that failed.
 
     Raises:
-        UserError: a run on disk has other settings, or a run fails.
+        UserError: a run on disk has other settings, the dataset or the weights cannot be
+            opened, or every run has failed.
         Interrupted: SIGINT or SIGTERM came; the run in hand has left a checkpoint.
     """
     from dg_jax.training import record
 
-    found: Results = {}
+    found = Results()
     missing = []
     for one in all_configs:
         try:
@@ -120,8 +140,20 @@ def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = Fals
     with _Display(len(all_configs), len(missing)) as display:
         for batch, outcome in _side_by_side(missing) if vectorize_seeds else _one_by_one(missing):
             display.advance(batch)
-            found.update(zip(batch, outcome, strict=True))
+            if isinstance(outcome, str):
+                found.failed.update(dict.fromkeys(batch, outcome))
+            else:
+                found.update(zip(batch, outcome, strict=True))
+    if not found:
+        found.check_failed()
     return found
+
+
+def method_of(one: config.RunConfig) -> str:
+    """Returns the name of the folder of a run's method: strategy, combiner, kind of batches."""
+    from dg_jax.training import record
+
+    return record.folder_of(one).path.parent.name
 
 
 def accuracies(
@@ -130,14 +162,12 @@ def accuracies(
     """Returns one figure of the results of some runs, such as ``"test_accuracy"``.
 
     Returns:
-        Target -> method (the name of the folder: strategy, combiner, kind of batches) -> seed
-        -> accuracy. Methods whose runs have all been left out are there, without seeds.
+        Target -> method, see :func:`method_of` -> seed -> accuracy. Methods whose runs have all been
+        left out are there, without seeds.
     """
-    from dg_jax.training import record
-
     found: dict[str, dict[str, dict[int, float]]] = {}
     for one in all_configs:
-        of_method = found.setdefault(one.target, {}).setdefault(record.folder_of(one).path.parent.name, {})
+        of_method = found.setdefault(one.target, {}).setdefault(method_of(one), {})
         if one in results:
             of_method[one.seed] = results[one][which]
     return found
@@ -168,7 +198,11 @@ def write(folder: pathlib.Path, texts: Mapping[str, str], pictures: "Mapping[str
     )
 
 
-def _one_by_one(missing: list[config.RunConfig]) -> Iterator[tuple[list[config.RunConfig], list[dict]]]:
+# Runs done together, and their results, or why they failed.
+Outcome = tuple[list[config.RunConfig], list[dict] | str]
+
+
+def _one_by_one(missing: list[config.RunConfig]) -> Iterator[Outcome]:
     from dg_jax.training import record
 
     data, opened = None, None
@@ -179,13 +213,15 @@ def _one_by_one(missing: list[config.RunConfig]) -> Iterator[tuple[list[config.R
         try:
             if like != opened:
                 data, opened = run.load(one, kept), like
-            outcome = run.run(one, data, quiet=True)
+            outcome: list[dict] | str = [run.run(one, data, quiet=True)]
+        except errors.RunError as error:
+            outcome = str(error)
         except errors.UserError as error:
             raise errors.UserError(f"{record.folder_of(one).path}: {error}") from error
-        yield [one], [outcome]
+        yield [one], outcome
 
 
-def _side_by_side(missing: list[config.RunConfig]) -> Iterator[tuple[list[config.RunConfig], list[dict]]]:
+def _side_by_side(missing: list[config.RunConfig]) -> Iterator[Outcome]:
     groups: dict[config.RunConfig, list[config.RunConfig]] = {}
     for one in missing:
         groups.setdefault(dataclasses.replace(one, seed=0), []).append(one)
@@ -200,7 +236,11 @@ def _side_by_side(missing: list[config.RunConfig]) -> Iterator[tuple[list[config
                 data = run.load(one, kept)
                 prepared[one.seed] = data, run.create_network(one, data)
         data_of_seeds, networks = zip(*(prepared[one.seed] for one in group), strict=True)
-        yield group, run.run_seeds(group, data_of_seeds, networks)
+        try:
+            outcome: list[dict] | str = run.run_seeds(group, data_of_seeds, networks)
+        except errors.RunError as error:
+            outcome = str(error)
+        yield group, outcome
 
 
 class _Display(contextlib.AbstractContextManager):

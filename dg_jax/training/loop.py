@@ -142,14 +142,14 @@ def _rate(config: RunConfig, steps: int, seconds: float) -> float | None:
 
 
 def check_finite(values: np.ndarray, number: int, config: RunConfig, what: str) -> None:
-    """Raises a ``UserError`` that names the step and the domain of a value that is not finite."""
+    """Raises a ``RunError`` that names the step and the domain of a value that is not finite."""
     broken = np.flatnonzero(~np.isfinite(values))
     if not broken.size:
         return
     # An objective that does not give one row to each source mixes them.
     by_domain = len(values) == len(config.sources)
     domains = [config.sources[i] for i in broken] if by_domain else config.sources
-    raise errors.UserError(
+    raise errors.RunError(
         f"the {what} of {', '.join(domains)} is {values[broken[0]]} at step {number}; "
         "the last good checkpoint is kept; try a smaller --learning-rate"
     )
