@@ -55,7 +55,9 @@ def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Seq
     """
     from dg_jax.training.interrupt import Interrupted
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax warn of what is none of the user's concern
+    # TFDS and Orbax warn of what is none of the user's concern, and log errors, with tracebacks, that they also raise.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         program(sys.argv[1:] if arguments is None else arguments)
     except errors.UserError as error:
@@ -64,10 +66,17 @@ def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Seq
     except Interrupted as stopped:
         print(f"{stopped}; {to_go_on}", file=sys.stderr)
         return 128 + stopped.signal_number
-    except KeyboardInterrupt:
-        print(f"stopped; {to_go_on}", file=sys.stderr)  # between two runs, or before the first step
-        return 128 + signal.SIGINT
+    except KeyboardInterrupt as stopped:  # between two runs, or before the first step
+        print(f"stopped; {to_go_on}", file=sys.stderr)
+        return 128 + next(iter(stopped.args), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def _stop(number, frame):
+    """Makes SIGTERM end the program as Ctrl-C does, and no ``except Exception`` on the way swallow it."""
+    raise KeyboardInterrupt(number)
 
 
 def cli(kind, arguments: Sequence[str], **options):

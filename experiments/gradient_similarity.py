@@ -186,13 +186,9 @@ def measure_all(
                     failed[str(path)] = str(error)
                     continue
                 earlier = {"settings": settings_of(arguments, one)} | measured
-                try:
+                with record.writing(path):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     record.write_by_rename(path, json.dumps(earlier) + "\n")
-                except OSError as error:
-                    raise errors.UserError(
-                        f"--results-dir={one.results_dir}: cannot write {path}: {error.strerror}"
-                    ) from error
             results.setdefault(one.target, []).append(earlier)
     return results, failed
 

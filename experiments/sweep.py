@@ -180,15 +180,12 @@ def write(folder: pathlib.Path, texts: Mapping[str, str], pictures: "Mapping[str
         UserError: they cannot be written.
     """
     from dg_jax.analysis import figures
+    from dg_jax.training import record
 
-    try:
+    with record.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            (folder / name).write_text(text)
-    except OSError as error:
-        raise errors.UserError(
-            f"cannot write {error.filename}: {error.strerror}; give another --results-dir"
-        ) from error
+            record.write_by_rename(folder / name, text)
     for name, figure in pictures.items():
         for ending in (".png", ".pdf"):
             figures.save(figure, folder / f"{name}{ending}")

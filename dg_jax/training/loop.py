@@ -40,7 +40,8 @@ def train(
         What ``result.json`` holds.
 
     Raises:
-        UserError: a loss is not finite; the last good checkpoint stays.
+        RunError: a loss is not finite; the last good checkpoint stays.
+        UserError: the folder cannot be written; the last checkpoint stays.
         Interrupted: SIGINT or SIGTERM came; a checkpoint was left.
     """
     run_evaluation = evaluate.make_evaluate(apply_fn)
@@ -120,7 +121,8 @@ def train(
         store.save(state, best, seconds())
         if done % config.val_every:
             best = validate()
-        store.save_best(best)
+        store.finish(best)
+        stop_if_asked()  # it came since the last step, and whoever asked may have more runs to do
 
     tested = run_evaluation(best.params, test())
     result = record.result(

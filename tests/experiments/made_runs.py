@@ -52,9 +52,9 @@ class MadeRuns:
         name = (config.target, folder.path.parent.name, config.seed)
         if name in self.failing:
             raise self.failing[name]
-        record.open_folder(config, folder)
-        result = made_result(config, *self.accuracies(config))
-        folder.write_result(result)
+        with record.open_folder(config, folder):
+            result = made_result(config, *self.accuracies(config))
+            folder.write_result(result)
         self.done.append(name)
         return result
 
