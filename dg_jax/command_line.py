@@ -57,7 +57,7 @@ def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Seq
 
     # TFDS and Orbax warn of what is none of the user's concern, and log errors, with tracebacks, that they also raise.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    before = signal.signal(signal.SIGTERM, _stop)
+    before, sys.unraisablehook = signal.signal(signal.SIGTERM, _stop), _show_unraisable
     try:
         program(sys.argv[1:] if arguments is None else arguments)
     except errors.UserError as error:
@@ -71,12 +71,19 @@ def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Seq
         return 128 + next(iter(stopped.args), signal.SIGINT)
     finally:
         signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = sys.__unraisablehook__
     return 0
 
 
 def _stop(number, frame):
     """Makes SIGTERM end the program as Ctrl-C does, and no ``except Exception`` on the way swallow it."""
     raise KeyboardInterrupt(number)
+
+
+def _show_unraisable(unraisable) -> None:
+    """Leaves out that nobody waits any longer for what a checkpoint was reading or writing when it failed."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def cli(kind, arguments: Sequence[str], **options):

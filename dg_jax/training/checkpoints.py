@@ -1,9 +1,7 @@
 """Orbax checkpoints of the last states and of the best parameters."""
 
 import json
-import os
 import pathlib
-import re
 import shutil
 import sys
 import time
@@ -12,6 +10,7 @@ from typing import NamedTuple
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -64,7 +63,7 @@ class Checkpoints:
         number = int(state.step)
         if number != self._last.latest_step():
             # Before the first validation whatever stands as the best will be replaced by it.
-            trees = {"state": state._asdict(), "best": state.params if best.params is None else best.params}
+            trees = _on_host({"state": state._asdict(), "best": state.params if best.params is None else best.params})
             progress = {"selected_step": best.step, "val_accuracy": best.accuracy, "seconds": seconds}
             self._write(
                 self._last,
@@ -84,7 +83,7 @@ class Checkpoints:
             UserError: they cannot be written.
         """
         if best.step not in self._best.all_steps():
-            self._write(self._best, best.step, ocp.args.StandardSave(best.params))
+            self._write(self._best, best.step, ocp.args.StandardSave(_on_host(best.params)))
         with record.writing(self._folder):
             for manager, kept in ((self._best, best.step), (self._last, self._last.latest_step())):
                 for number in manager.all_steps():
@@ -126,16 +125,18 @@ class Checkpoints:
         restored = self._last.restore(
             number,
             args=ocp.args.Composite(
-                **{name: ocp.args.StandardRestore(tree) for name, tree in trees.items()},
+                **{name: ocp.args.StandardRestore(_on_host(tree)) for name, tree in trees.items()},
                 progress=ocp.args.JsonRestore(),
             ),
         )
         progress = restored["progress"]
         checksum = progress.pop("checksum")
-        if checksum != _checksum({name: restored[name] for name in trees}, progress):
+        found = {name: restored[name] for name in trees}
+        if checksum != _checksum(found, progress):
             raise ValueError("its checksum is another")
-        best = Selected(restored["best"], progress["selected_step"], progress["val_accuracy"])
-        return step.TrainState(**restored["state"]), best, progress["seconds"]
+        found = jax.tree.map(_on_device, found, trees)
+        best = Selected(found["best"], progress["selected_step"], progress["val_accuracy"])
+        return step.TrainState(**found["state"]), best, progress["seconds"]
 
     def _set_aside(self, number: int) -> None:
         aside = self._folder / f"damaged-{number}"
@@ -148,30 +149,51 @@ class Checkpoints:
         try:
             manager.save(number, args=args, force=True)
         except (OSError, ValueError) as error:
+            reason = self._reason_against_writing() or _reason(error)
             self._remove_unfinished()
             raise errors.UserError(
-                f"cannot write {manager.directory / str(number)}: {_reason(error)}; "
+                f"cannot write {manager.directory / str(number)}: {reason}; "
                 "make room, or give another --results-dir (what is there stays)"
             ) from error
 
+    def _reason_against_writing(self) -> str | None:
+        """The operating system's word; of the many files that Orbax writes at once, it may report another's fate."""
+        try:
+            (self._folder / "last" / "probe.orbax-checkpoint-tmp").write_bytes(bytes(2**20))
+        except OSError as error:
+            return error.strerror
+        return None
+
     def _remove_unfinished(self) -> None:
         for unfinished in self._folder.glob("*/*.orbax-checkpoint-tmp*"):
-            shutil.rmtree(unfinished, ignore_errors=True)
+            if unfinished.is_dir():
+                shutil.rmtree(unfinished, ignore_errors=True)
+            else:
+                unfinished.unlink()
+
+
+def _is_key(leaf: chex.Array) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _on_host(tree: chex.ArrayTree) -> chex.ArrayTree:
+    """The leaves as NumPy arrays, of keys their data; writing arrays of JAX, Orbax loses memory each time."""
+    return jax.tree.map(lambda leaf: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf), tree)
+
+
+def _on_device(array: np.ndarray, like: chex.Array) -> chex.Array:
+    copy = jnp.array(array)
+    return jax.random.wrap_key_data(copy, impl=jax.random.key_impl(like)) if _is_key(like) else copy
 
 
 def _checksum(trees: dict[str, chex.ArrayTree], progress: dict) -> int:
     """CRC-32 of all values that a checkpoint holds; those of Orbax do not cover the arrays."""
     checksum = zlib.crc32(json.dumps(progress, sort_keys=True).encode())
-    for leaf in jax.tree.leaves(trees):
-        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        array = np.ascontiguousarray(jax.random.key_data(leaf) if is_key else leaf)
-        checksum = zlib.crc32(array.view(np.uint8).data, checksum)
+    for array in jax.tree.leaves(trees):
+        checksum = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, checksum)
     return checksum
 
 
 def _reason(error: Exception) -> str:
     """The operating system's word for what went wrong where there is one, else the first line of the message."""
-    number = re.search(r"os_error_code='(\d+)'", str(error))
-    if number:
-        return os.strerror(int(number[1]))
     return getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
