@@ -44,7 +44,9 @@ def parse(kind: type[config.Config], arguments: Sequence[str], prog: str) -> con
 
 
 def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Sequence[str] | None = None) -> int:
-    """Calls a program and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped.
+    """Calls a program and returns its exit code.
+
+    It is 0, 1 if some of many runs failed, 2 for bad input, 130 or 143 when stopped.
 
     Args:
         program: what to do with the flags.
@@ -53,19 +55,35 @@ def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Seq
     """
     from dg_jax.training.interrupt import Interrupted
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS and Orbax warn of what is none of the user's concern
+    # TFDS and Orbax warn of what is none of the user's concern, and log errors, with tracebacks, that they also raise.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    before, sys.unraisablehook = signal.signal(signal.SIGTERM, _stop), _show_unraisable
     try:
         program(sys.argv[1:] if arguments is None else arguments)
     except errors.UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except Interrupted as stopped:
         print(f"{stopped}; {to_go_on}", file=sys.stderr)
         return 128 + stopped.signal_number
-    except KeyboardInterrupt:
-        print(f"stopped; {to_go_on}", file=sys.stderr)  # between two runs, or before the first step
-        return 128 + signal.SIGINT
+    except KeyboardInterrupt as stopped:  # between two runs, or before the first step
+        print(f"stopped; {to_go_on}", file=sys.stderr)
+        return 128 + next(iter(stopped.args), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = sys.__unraisablehook__
     return 0
+
+
+def _stop(number, frame):
+    """Makes SIGTERM end the program as Ctrl-C does, and no ``except Exception`` on the way swallow it."""
+    raise KeyboardInterrupt(number)
+
+
+def _show_unraisable(unraisable) -> None:
+    """Leaves out that nobody waits any longer for what a checkpoint was reading or writing when it failed."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def cli(kind, arguments: Sequence[str], **options):

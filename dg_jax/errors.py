@@ -1,11 +1,33 @@
-"""The error that the command line shows as one line, and warnings."""
+"""The errors that the command line shows as one line, and warnings."""
 
 import functools
 import sys
+from collections.abc import Mapping
 
 
 class UserError(Exception):
-    """Something that the user can mend. Its message is one line: what, where, what to do."""
+    """Something that the user can mend. Its message is one line: what, where, what to do.
+
+    Attributes:
+        exit_code: what the command line ends with.
+    """
+
+    exit_code = 2
+
+
+class RunError(UserError):
+    """What ended one run and says nothing of others: where there are many, the rest goes on."""
+
+
+class RunsFailedError(UserError):
+    """Of many runs some failed, the rest is done and written."""
+
+    exit_code = 1
+
+    def __init__(self, failed: Mapping[str, str]):
+        """Takes the reason for each run, by the run's place on disk."""
+        named = [f"{place}: {reason}" for place, reason in failed.items()]
+        super().__init__(f"{len(named)} failed, the rest is done: {listed(named)}")
 
 
 def unknown(what: str, name: str, known) -> UserError:

@@ -56,8 +56,8 @@ def run(config: RunConfig, data: "dataset.MultiDomainDataset | None" = None, *, 
         return finished
     data = data or load(config)
     network = create_network(config, data)
-    record.open_folder(config, folder)
-    return loop.train(config, data, *network, folder, show_progress=not quiet)
+    with record.open_folder(config, folder):
+        return loop.train(config, data, *network, folder, show_progress=not quiet)
 
 
 def run_seeds(

@@ -86,10 +86,11 @@ def make(arguments: Sequence[str]) -> None:
     figures = {"figure4": result_figures.bars(kinds["multi_domain"], named_alike, methods, targets)}
     sweep.write(settings.results_dir / "domain_control" / settings.dataset, files, figures)
     print(files["figure4.md"])
+    results.check_failed()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
+    """Runs the command line and returns its exit code, see :func:`dg_jax.command_line.main`."""
     return command_line.main(make, sweep.TO_GO_ON, arguments)
 
 

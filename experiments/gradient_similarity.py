@@ -145,8 +145,13 @@ def stored(path: pathlib.Path, settings: dict) -> dict | None:
     return measured
 
 
-def measure_all(arguments: GradientSimilarity, configs: list[RunConfig]) -> dict[str, list[dict]]:
-    """Does the measurements that are not on disk, and returns all of them by target.
+def measure_all(
+    arguments: GradientSimilarity, configs: list[RunConfig]
+) -> tuple[dict[str, list[dict]], dict[str, str]]:
+    """Does the measurements that are not on disk.
+
+    Returns:
+        All of them by target, and the reasons of those that failed by the file that they lack.
 
     Raises:
         UserError: something that the user can mend; files written before stay.
@@ -160,6 +165,7 @@ def measure_all(arguments: GradientSimilarity, configs: list[RunConfig]) -> dict
     backend.keep_compiled_programs()
     found = [None if one.overwrite else stored(file_of(one), settings_of(arguments, one)) for one in configs]
     results: dict[str, list[dict]] = {}
+    failed: dict[str, str] = {}
     probe = None
     terminal = console.Console(stderr=True)
     with progress.Progress(
@@ -188,26 +194,27 @@ def measure_all(arguments: GradientSimilarity, configs: list[RunConfig]) -> dict
                 measured_training.check_classes(data)
                 params, apply_fn = run.create_network(one, data)
                 probe = probe or measured_training.Probe(apply_fn)
-                earlier = {"settings": settings_of(arguments, one)} | measured_training.train(
-                    one,
-                    data,
-                    params,
-                    apply_fn,
-                    probe,
-                    every=arguments.every,
-                    per_domain=arguments.per_domain,
-                    report=lambda done: bar.advance(task),
-                )
                 path = file_of(one)
                 try:
+                    measured = measured_training.train(
+                        one,
+                        data,
+                        params,
+                        apply_fn,
+                        probe,
+                        every=arguments.every,
+                        per_domain=arguments.per_domain,
+                        report=lambda done: bar.advance(task),
+                    )
+                except errors.RunError as error:
+                    failed[str(path)] = str(error)
+                    continue
+                earlier = {"settings": settings_of(arguments, one)} | measured
+                with record.writing(path):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     record.write_by_rename(path, json.dumps(earlier) + "\n")
-                except OSError as error:
-                    raise errors.UserError(
-                        f"--results-dir={one.results_dir}: cannot write {path}: {error.strerror}"
-                    ) from error
             results.setdefault(one.target, []).append(earlier)
-    return results
+    return results, failed
 
 
 HEADER = ("target", "seeds", "intra, all steps", "inter, all steps", "intra, last", "inter, last", "intra > inter")
@@ -279,14 +286,17 @@ def make(arguments: Sequence[str]) -> None:
     chosen, configs = parse(arguments)
     from dg_jax.analysis import figures  # noqa: F401 (says so now if matplotlib is missing, not after training)
 
-    results = measure_all(chosen, configs)
-    draw(results, folder_of(configs[0]))
-    print(markdown(results))
-    print(f"figures in {folder_of(configs[0])}", file=sys.stderr)
+    results, failed = measure_all(chosen, configs)
+    if results:
+        draw(results, folder_of(configs[0]))
+        print(markdown(results))
+        print(f"figures in {folder_of(configs[0])}", file=sys.stderr)
+    if failed:
+        raise errors.RunsFailedError(failed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
+    """Runs the command line and returns its exit code, see :func:`dg_jax.command_line.main`."""
     return command_line.main(make, sweep.TO_GO_ON, arguments)
 
 

@@ -49,25 +49,33 @@ def search(arguments: Sequence[str]) -> None:
     results = sweep.results(
         [*itertools.chain(*cells.values())], vectorize_seeds=settings.vectorize_seeds, executor=settings.executor
     )
+    failed = {
+        (pair, sweep.method_of(one)) for pair, configs in cells.items() for one in configs if one in results.failed
+    }
     accuracies = {pair: sweep.accuracies(configs, results, "val_accuracy") for pair, configs in cells.items()}
     for method in next(iter(next(iter(accuracies.values())).values())):
         of_cells = {
             pair: {(target, seed): accuracy for target in of_pair for seed, accuracy in of_pair[target][method].items()}
             for pair, of_pair in accuracies.items()
+            if (pair, method) not in failed
         }
-        found, num_runs = grid.mean_of_shared(of_cells)
-        if not found:
+        if not of_cells:
+            continue
+        means, num_runs = grid.mean_of_shared(of_cells)
+        if not means:
             raise errors.UserError(f"{method}: no target and seed has a result in every cell of {folder}")
+        found = {pair: means.get(pair) for pair in cells}
         rate, decay = grid.best(found)
         chosen = f"--learning-rate={grid.number(rate)} --weight-decay={grid.number(decay)}"
         title = f"{method}: validation accuracy in percent, mean of {num_runs} runs in each cell"
         markdown = f"{title}\n\n{grid.to_markdown(found)}\nchosen: {chosen}\n"
         sweep.write(folder, {f"{method}.md": markdown}, {method: result_figures.heat_map(found)})
         print(markdown)
+    results.check_failed()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
+    """Runs the command line and returns its exit code, see :func:`dg_jax.command_line.main`."""
     return command_line.main(search, sweep.TO_GO_ON, arguments)
 
 

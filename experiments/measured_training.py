@@ -126,7 +126,7 @@ def train(
         What was measured, as JSON can hold it: lists with an entry for each measurement.
 
     Raises:
-        UserError: a gradient is not finite.
+        RunError: a gradient is not finite.
     """
     start = time.monotonic()
     batches = feed.domain_batches(
@@ -143,7 +143,7 @@ def train(
         label, parts = draw_class(data, per_domain, np.random.default_rng([config.seed, done]))
         cosines = probe.similarity(state.params, parts)
         if not np.isfinite([cosines.intra, cosines.inter]).all():
-            raise errors.UserError(
+            raise errors.RunError(
                 f"target {config.target}, seed {config.seed}: the gradients after step {done} are not finite, "
                 "or all are zero; try a smaller --learning-rate"
             )

@@ -16,9 +16,27 @@ from dg_jax.data import registry
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Results = dict[config.RunConfig, dict]
 TO_GO_ON = "the same command goes on from there (leave out --overwrite)"
 PAPER = pathlib.Path(__file__).parent / "paper_table1.csv"
+
+
+class Results(dict[config.RunConfig, dict]):
+    """Run -> what its ``result.json`` holds.
+
+    Attributes:
+        failed: run -> why it has none, for those that failed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failed: dict[config.RunConfig, str] = {}
+
+    def check_failed(self) -> None:
+        """Raises a ``RunsFailedError`` that names the runs that failed, for the end, when all else is written."""
+        from dg_jax.training import record
+
+        if self.failed:
+            raise errors.RunsFailedError({str(record.folder_of(one).path): why for one, why in self.failed.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,13 +112,15 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
 def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = False, executor: str = "local") -> Results:
     """Does the runs that are missing and returns what ``result.json`` of each holds.
 
-    A run whose files are damaged is named on stderr and left out.
+    A run whose files are damaged is named on stderr and left out. One that fails does not
+    keep the rest from being done.
 
     Returns:
-        Run -> result.
+        The results, with the runs that failed.
 
     Raises:
-        UserError: a run on disk has other settings, a run fails, or Ray is wanted and missing.
+        UserError: a run on disk has other settings, the dataset or the weights cannot be
+            opened, every run has failed, or Ray is wanted and missing.
         Interrupted: SIGINT or SIGTERM came; the run in hand has left a checkpoint.
     """
     from dg_jax.training import record
@@ -109,8 +129,8 @@ def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = Fals
     if executor == "ray":
         from experiments import ray_executor  # says so now if Ray is missing
 
-    found: Results = {}
-    missing, failed = [], []
+    found = Results()
+    missing = []
     for one in all_configs:
         try:
             finished = record.finished_result(one, record.folder_of(one))
@@ -130,12 +150,19 @@ def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = Fals
         for batch, outcome in outcomes:
             display.advance(batch)
             if isinstance(outcome, str):
-                failed.append(f"{record.folder_of(batch[0]).path}: {outcome}")
+                found.failed.update(dict.fromkeys(batch, outcome))
             else:
                 found.update(zip(batch, outcome, strict=True))
-    for message in failed:
-        print(f"warning: left out: {message}", file=sys.stderr)
+    if not found:
+        found.check_failed()
     return found
+
+
+def method_of(one: config.RunConfig) -> str:
+    """Returns the name of the folder of a run's method: strategy, combiner, kind of batches."""
+    from dg_jax.training import record
+
+    return record.folder_of(one).path.parent.name
 
 
 def accuracies(
@@ -144,14 +171,12 @@ def accuracies(
     """Returns one figure of the results of some runs, such as ``"test_accuracy"``.
 
     Returns:
-        Target -> method (the name of the folder: strategy, combiner, kind of batches) -> seed
-        -> accuracy. Methods whose runs have all been left out are there, without seeds.
+        Target -> method, see :func:`method_of` -> seed -> accuracy. Methods whose runs have all been
+        left out are there, without seeds.
     """
-    from dg_jax.training import record
-
     found: dict[str, dict[str, dict[int, float]]] = {}
     for one in all_configs:
-        of_method = found.setdefault(one.target, {}).setdefault(record.folder_of(one).path.parent.name, {})
+        of_method = found.setdefault(one.target, {}).setdefault(method_of(one), {})
         if one in results:
             of_method[one.seed] = results[one][which]
     return found
@@ -164,15 +189,12 @@ def write(folder: pathlib.Path, texts: Mapping[str, str], pictures: "Mapping[str
         UserError: they cannot be written.
     """
     from dg_jax.analysis import figures
+    from dg_jax.training import record
 
-    try:
+    with record.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            (folder / name).write_text(text)
-    except OSError as error:
-        raise errors.UserError(
-            f"cannot write {error.filename}: {error.strerror}; give another --results-dir"
-        ) from error
+            record.write_by_rename(folder / name, text)
     for name, figure in pictures.items():
         for ending in (".png", ".pdf"):
             figures.save(figure, folder / f"{name}{ending}")
@@ -196,10 +218,12 @@ def _one_by_one(missing: list[config.RunConfig]) -> Iterator[Outcome]:
         try:
             if like != opened:
                 data, opened = run.load(one), like
-            outcome = run.run(one, data, quiet=True)
+            outcome: list[dict] | str = [run.run(one, data, quiet=True)]
+        except errors.RunError as error:
+            outcome = str(error)
         except errors.UserError as error:
             raise errors.UserError(f"{record.folder_of(one).path}: {error}") from error
-        yield [one], [outcome]
+        yield [one], outcome
 
 
 def _groups(missing: list[config.RunConfig]) -> list[list[config.RunConfig]]:
@@ -221,7 +245,11 @@ def _side_by_side(missing: list[config.RunConfig]) -> Iterator[Outcome]:
                 data = run.load(one)
                 prepared[one.seed] = data, run.create_network(one, data)
         data_of_seeds, networks = zip(*(prepared[one.seed] for one in group), strict=True)
-        yield group, run.run_seeds(group, data_of_seeds, networks)
+        try:
+            outcome: list[dict] | str = run.run_seeds(group, data_of_seeds, networks)
+        except errors.RunError as error:
+            outcome = str(error)
+        yield group, outcome
 
 
 class _Display(contextlib.AbstractContextManager):

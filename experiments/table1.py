@@ -44,10 +44,11 @@ def make(arguments: Sequence[str]) -> None:
         settings.results_dir / "table1" / settings.dataset, files, {"figure3": result_figures.box_plots(summary)}
     )
     print(markdown)
+    results.check_failed()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
+    """Runs the command line and returns its exit code, see :func:`dg_jax.command_line.main`."""
     return command_line.main(make, sweep.TO_GO_ON, arguments)
 
 

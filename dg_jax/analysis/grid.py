@@ -7,18 +7,22 @@ import numpy as np
 
 from dg_jax.analysis import markdown, render
 
-# (learning rate, weight decay) -> mean validation accuracy as a fraction
-Grid = Mapping[tuple[float, float], float]
+# (learning rate, weight decay) -> mean validation accuracy as a fraction; None where a run failed
+Grid = Mapping[tuple[float, float], float | None]
+FAILED = "failed"
 
 
 def best(grid: Grid) -> tuple[float, float]:
     """Returns the pair with the highest accuracy; on ties the smaller learning rate, then the smaller weight decay.
 
+    At least one pair must have an accuracy.
+
     Example:
-        >>> best({(1e-3, 0.0): 0.5, (1e-4, 5e-5): 0.6, (1e-4, 0.0): 0.6})
+        >>> best({(1e-3, 0.0): 0.5, (1e-4, 5e-5): 0.6, (1e-4, 0.0): 0.6, (1e-2, 0.0): None})
         (0.0001, 0.0)
     """
-    return min(grid, key=lambda pair: (-grid[pair], pair))
+    _, pair = min((-accuracy, pair) for pair, accuracy in grid.items() if accuracy is not None)
+    return pair
 
 
 def mean_of_shared(cells: Mapping[tuple[float, float], Mapping[tuple[str, int], float]]) -> tuple[Grid, int]:
@@ -53,10 +57,15 @@ def to_markdown(grid: Grid) -> str:
     def cell(pair):
         if pair not in grid:
             return markdown.MISSING
-        return f"**{render.percent(grid[pair])}**" if pair == chosen else render.percent(grid[pair])
+        return f"**{text(grid[pair])}**" if pair == chosen else text(grid[pair])
 
     header = ["learning rate", *(f"weight decay {number(decay)}" for decay in decays)]
     return markdown.table(header, ([number(rate), *(cell((rate, decay)) for decay in decays)] for rate in rates)) + "\n"
+
+
+def text(accuracy: float | None) -> str:
+    """Returns what a cell shows."""
+    return FAILED if accuracy is None else render.percent(accuracy)
 
 
 def number(value: float) -> str:

@@ -153,13 +153,13 @@ def heat_map(grid: grids.Grid) -> figures.Figure:
     """Draws a grid search with the accuracy in each cell and a frame round the best.
 
     Args:
-        grid: (learning rate, weight decay) -> mean validation accuracy as a fraction.
+        grid: (learning rate, weight decay) -> mean validation accuracy as a fraction, ``None`` where a run failed.
 
     Returns:
         A matplotlib ``Figure``.
     """
     rates, decays = grids.axes(grid)
-    percent = 100 * np.array([[grid.get((rate, decay), np.nan) for decay in decays] for rate in rates])
+    percent = 100 * np.array([[grid.get((rate, decay)) for decay in decays] for rate in rates], float)  # None: NaN
     figure = figures.Figure(figsize=(2 + 1.1 * len(decays), 1.4 + 0.6 * len(rates)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(percent, cmap="viridis", aspect="auto")
@@ -167,7 +167,7 @@ def heat_map(grid: grids.Grid) -> figures.Figure:
     for (rate, decay), accuracy in grid.items():
         row, column = rates.index(rate), decays.index(decay)
         colour = "white" if shades[row, column, :3] @ _LUMINANCE < 0.5 else "black"
-        axes.text(column, row, render.percent(accuracy), ha="center", va="center", color=colour)
+        axes.text(column, row, grids.text(accuracy), ha="center", va="center", color=colour)
     best_rate, best_decay = grids.best(grid)
     corner = (decays.index(best_decay) - 0.5, rates.index(best_rate) - 0.5)
     axes.add_patch(patches.Rectangle(corner, 1, 1, fill=False, edgecolor="#d55e00", linewidth=3, clip_on=False))

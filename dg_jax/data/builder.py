@@ -2,6 +2,7 @@
 
 import abc
 import concurrent.futures
+import errno
 import json
 import os
 import pathlib
@@ -168,7 +169,10 @@ class _Encoder:
             shard.labels.append(one.label)
             shard.concepts.append(one.name)
         unfinished = file.with_name(file.name + ".tmp")
-        self._writer.write(unfinished, records)
+        try:
+            self._writer.write(unfinished, records)
+        except RuntimeError as error:  # what array_record raises where a disk is full
+            raise OSError(errno.EIO, str(error), str(unfinished)) from error
         notes.write_text(json.dumps(shard._asdict()))
         unfinished.replace(file)
         return shard

@@ -99,6 +99,8 @@ def _prepare(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Pat
         with lock.locked(source.data_path.parent):
             source = open_builder()
             if not source.is_prepared():  # while this process waited for the lock, another may have done it
+                for unfinished in source.data_path.parent.glob(f"{tfds.core.constants.INCOMPLETE_PREFIX}*"):
+                    unfinished.rmtree()  # of a process that was killed
                 if ignored:
                     errors.warn(f"{name}: passed over, having no ending of a picture: {errors.listed(ignored)}")
                 # TFDS says on stdout that it downloads, also where it does not.
@@ -106,8 +108,8 @@ def _prepare(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Pat
                     source.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=data_dir))
     except OSError as error:
         raise errors.UserError(
-            f"--prepared-dir: cannot prepare {name}: {error.strerror}: {error.filename}; "
-            "give a folder that can be written"
+            f"--prepared-dir: cannot prepare {name}: {error.strerror or error}: {error.filename}; "
+            "make room, or give a folder that can be written"
         ) from error
     return source
 

@@ -1,13 +1,24 @@
-"""Orbax checkpoints of the last state and of the best parameters."""
+"""Orbax checkpoints of the last states and of the best parameters."""
 
+import contextlib
+import gc
+import io
+import json
 import pathlib
+import shutil
+import sys
 import time
+import zlib
 from typing import NamedTuple
 
 import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
-from dg_jax.training import step
+from dg_jax import errors
+from dg_jax.training import record, step
 
 
 class Selected(NamedTuple):
@@ -25,15 +36,19 @@ class Selected(NamedTuple):
 
 
 class Checkpoints:
-    """``checkpoints/last/<step>``: a whole state to go on from. ``checkpoints/best/<step>``: parameters.
+    """``checkpoints/last/<step>``: whole states to go on from. ``checkpoints/best/<step>``: parameters.
 
-    The last checkpoint holds the best parameters too, so that it alone is enough to resume.
+    A last checkpoint holds the best parameters too, so that it alone is enough to resume.
+    While a run goes on there are two, should the later one turn out to be damaged.
     """
 
     def __init__(self, folder: pathlib.Path):
-        options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
-        self._last = ocp.CheckpointManager((folder / "last").absolute(), options=options)
-        self._best = ocp.CheckpointManager((folder / "best").absolute(), options=options)
+        self._folder = folder.absolute()
+        self._remove_unfinished()
+        options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+        with record.writing(folder):
+            self._last = ocp.CheckpointManager(self._folder / "last", options=options)
+            self._best = ocp.CheckpointManager(self._folder / "best", options=options)
         self._next_save = 0.0
 
     def save_if_due(self, state: step.TrainState, best: Selected, seconds: float) -> None:
@@ -42,50 +57,148 @@ class Checkpoints:
             self.save(state, best, seconds)
 
     def save(self, state: step.TrainState, best: Selected, seconds: float) -> None:
-        """Saves the state under the number of its step; the checkpoint before goes once this one is whole."""
+        """Saves the state under the number of its step; the one before the last goes once this one is whole.
+
+        Raises:
+            UserError: it cannot be written; those before are kept.
+        """
         start = time.monotonic()
         number = int(state.step)
         if number != self._last.latest_step():
-            self._last.save(
+            # Before the first validation whatever stands as the best will be replaced by it.
+            trees = _on_host({"state": state._asdict(), "best": state.params if best.params is None else best.params})
+            progress = {"selected_step": best.step, "val_accuracy": best.accuracy, "seconds": seconds}
+            self._write(
+                self._last,
                 number,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state._asdict()),
-                    # Before the first validation whatever stands here will be replaced by it.
-                    best=ocp.args.StandardSave(state.params if best.params is None else best.params),
-                    progress=ocp.args.JsonSave(
-                        {"selected_step": best.step, "val_accuracy": best.accuracy, "seconds": seconds}
-                    ),
+                ocp.args.Composite(
+                    **{name: ocp.args.StandardSave(tree) for name, tree in trees.items()},
+                    progress=ocp.args.JsonSave(progress | {"checksum": _checksum(trees, progress)}),
                 ),
             )
         end = time.monotonic()
         self._next_save = end + 9 * (end - start)
 
-    def save_best(self, best: Selected) -> None:
-        """Saves the selected parameters by themselves, for whoever uses the network."""
-        if best.step != self._best.latest_step():
-            self._best.save(best.step, args=ocp.args.StandardSave(best.params), force=True)
+    def finish(self, best: Selected) -> None:
+        """Saves the selected parameters by themselves, for whoever uses the network; of the states only the last stays.
+
+        Raises:
+            UserError: they cannot be written.
+        """
+        if best.step not in self._best.all_steps():
+            self._write(self._best, best.step, ocp.args.StandardSave(_on_host(best.params)))
+        with record.writing(self._folder):
+            for manager, kept in ((self._best, best.step), (self._last, self._last.latest_step())):
+                for number in manager.all_steps():
+                    if number != kept:
+                        manager.delete(number)
+            for damaged in self._folder.glob("damaged-*"):
+                shutil.rmtree(damaged)
 
     def restore(self, like: step.TrainState) -> tuple[step.TrainState, Selected, float] | None:
         """Returns the last state, the best parameters and the seconds spent, or ``None``.
 
+        A damaged checkpoint is set aside, which a line on stderr says, and the one before it
+        is taken.
+
         Args:
             like: a state of the same structure, shapes and dtypes.
         """
-        number = self._last.latest_step()
-        if number is None:
-            return None
-        restored = self._last.restore(
-            number,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(like._asdict()),
-                best=ocp.args.StandardRestore(like.params),
-                progress=ocp.args.JsonRestore(),
-            ),
-        )
-        progress = restored["progress"]
-        best = Selected(restored["best"], progress["selected_step"], progress["val_accuracy"])
-        return step.TrainState(**restored["state"]), best, progress["seconds"]
+        damaged, found = [], None
+        for number in sorted(self._last.all_steps(), reverse=True):
+            try:
+                found = self._restore(number, like)
+                break
+            except (MemoryError, jax.errors.JaxRuntimeError):
+                raise  # says nothing of the file
+            except Exception as error:  # of a damaged file Orbax may raise anything
+                damaged.append(f"{self._folder / 'last' / str(number)} ({_reason(error)})")
+                self._set_aside(number)
+        if damaged:
+            with contextlib.redirect_stderr(io.StringIO()):
+                gc.collect()  # with its failed tasks, of which asyncio would otherwise say at some time that nobody asked
+            going_on = f"going on from step {int(found[0].step)}" if found else "starting anew"
+            print(f"warning: damaged checkpoint: {', '.join(damaged)}; {going_on}", file=sys.stderr)
+        return found
 
     def close(self) -> None:
         self._last.close()
         self._best.close()
+
+    def _restore(self, number: int, like: step.TrainState) -> tuple[step.TrainState, Selected, float]:
+        trees = {"state": like._asdict(), "best": like.params}
+        restored = self._last.restore(
+            number,
+            args=ocp.args.Composite(
+                **{name: ocp.args.StandardRestore(_on_host(tree)) for name, tree in trees.items()},
+                progress=ocp.args.JsonRestore(),
+            ),
+        )
+        progress = restored["progress"]
+        checksum = progress.pop("checksum")
+        found = {name: restored[name] for name in trees}
+        if checksum != _checksum(found, progress):
+            raise ValueError("its checksum is another")
+        found = jax.tree.map(_on_device, found, trees)
+        best = Selected(found["best"], progress["selected_step"], progress["val_accuracy"])
+        return step.TrainState(**found["state"]), best, progress["seconds"]
+
+    def _set_aside(self, number: int) -> None:
+        aside = self._folder / f"damaged-{number}"
+        shutil.rmtree(aside, ignore_errors=True)
+        with record.writing(self._folder):
+            (self._folder / "last" / str(number)).rename(aside)
+        self._last.reload()
+
+    def _write(self, manager: ocp.CheckpointManager, number: int, args: ocp.args.CheckpointArgs) -> None:
+        try:
+            manager.save(number, args=args, force=True)
+        except (OSError, ValueError) as error:
+            reason = self._reason_against_writing() or _reason(error)
+            self._remove_unfinished()
+            raise errors.UserError(
+                f"cannot write {manager.directory / str(number)}: {reason}; "
+                "make room, or give another --results-dir (what is there stays)"
+            ) from error
+
+    def _reason_against_writing(self) -> str | None:
+        """The operating system's word; of the many files that Orbax writes at once, it may report another's fate."""
+        try:
+            (self._folder / "last" / "probe.orbax-checkpoint-tmp").write_bytes(bytes(2**20))
+        except OSError as error:
+            return error.strerror
+        return None
+
+    def _remove_unfinished(self) -> None:
+        for unfinished in self._folder.glob("*/*.orbax-checkpoint-tmp*"):
+            if unfinished.is_dir():
+                shutil.rmtree(unfinished, ignore_errors=True)
+            else:
+                unfinished.unlink()
+
+
+def _is_key(leaf: chex.Array) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _on_host(tree: chex.ArrayTree) -> chex.ArrayTree:
+    """The leaves as NumPy arrays, of keys their data; writing arrays of JAX, Orbax loses memory each time."""
+    return jax.tree.map(lambda leaf: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf), tree)
+
+
+def _on_device(array: np.ndarray, like: chex.Array) -> chex.Array:
+    copy = jnp.array(array)
+    return jax.random.wrap_key_data(copy, impl=jax.random.key_impl(like)) if _is_key(like) else copy
+
+
+def _checksum(trees: dict[str, chex.ArrayTree], progress: dict) -> int:
+    """CRC-32 of all values that a checkpoint holds; those of Orbax do not cover the arrays."""
+    checksum = zlib.crc32(json.dumps(progress, sort_keys=True).encode())
+    for array in jax.tree.leaves(trees):
+        checksum = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, checksum)
+    return checksum
+
+
+def _reason(error: Exception) -> str:
+    """The operating system's word for what went wrong where there is one, else the first line of the message."""
+    return getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]

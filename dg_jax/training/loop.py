@@ -40,7 +40,8 @@ def train(
         What ``result.json`` holds.
 
     Raises:
-        UserError: a loss is not finite; the last good checkpoint stays.
+        RunError: a loss is not finite; the last good checkpoint stays.
+        UserError: the folder cannot be written; the last checkpoint stays.
         Interrupted: SIGINT or SIGTERM came; a checkpoint was left.
     """
     run_evaluation = evaluate.make_evaluate(apply_fn)
@@ -120,7 +121,8 @@ def train(
         store.save(state, best, seconds())
         if done % config.val_every:
             best = validate()
-        store.save_best(best)
+        store.finish(best)
+        stop_if_asked()  # it came since the last step, and whoever asked may have more runs to do
 
     tested = run_evaluation(best.params, test())
     result = record.result(
@@ -142,14 +144,14 @@ def _rate(config: RunConfig, steps: int, seconds: float) -> float | None:
 
 
 def check_finite(values: np.ndarray, number: int, config: RunConfig, what: str) -> None:
-    """Raises a ``UserError`` that names the step and the domain of a value that is not finite."""
+    """Raises a ``RunError`` that names the step and the domain of a value that is not finite."""
     broken = np.flatnonzero(~np.isfinite(values))
     if not broken.size:
         return
     # An objective that does not give one row to each source mixes them.
     by_domain = len(values) == len(config.sources)
     domains = [config.sources[i] for i in broken] if by_domain else config.sources
-    raise errors.UserError(
+    raise errors.RunError(
         f"the {what} of {', '.join(domains)} is {values[broken[0]]} at step {number}; "
         "the last good checkpoint is kept; try a smaller --learning-rate"
     )

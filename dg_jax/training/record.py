@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
 import math
@@ -9,7 +10,8 @@ import os
 import pathlib
 import platform
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax
@@ -97,15 +99,24 @@ class RunFolder:
         self.metrics_file.unlink(missing_ok=True)
 
     def append_metrics(self, metrics: dict) -> None:
-        with self.metrics_file.open("a") as file:
+        with writing(self.metrics_file), self.metrics_file.open("a") as file:
             file.write(json.dumps(metrics) + "\n")
 
     def keep_metrics(self, is_kept: Callable[[int], bool]) -> None:
-        """Forgets the lines of the steps that ``is_kept`` refuses."""
-        if self.metrics_file.exists():
-            lines = self.metrics_file.read_text().splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]
-            write_by_rename(self.metrics_file, "".join(line for line in whole if is_kept(json.loads(line)["step"])))
+        """Forgets the lines of the steps that ``is_kept`` refuses, and those that cannot be read."""
+        if not self.metrics_file.exists():
+            return
+        *lines, _ = self.metrics_file.read_bytes().split(b"\n")  # what comes after the last was cut off
+        kept, damaged = [], 0
+        for line in lines:
+            try:
+                if is_kept(json.loads(line)["step"]):
+                    kept.append(line.decode() + "\n")
+            except (ValueError, TypeError, KeyError):
+                damaged += 1
+        if damaged:
+            print(f"warning: {self.metrics_file}: {damaged} damaged lines are left out", file=sys.stderr)
+        write_by_rename(self.metrics_file, "".join(kept))
 
 
 def folder_of(config: RunConfig) -> RunFolder:
@@ -180,32 +191,44 @@ def validations(folder: RunFolder) -> dict[int, float]:
     return found
 
 
-def open_folder(config: RunConfig, folder: RunFolder) -> None:
+@contextlib.contextmanager
+def open_folder(config: RunConfig, folder: RunFolder) -> Iterator[None]:
     """Makes the folder ready to train in: new, emptied, or as it was left.
+
+    Within ``with open_folder(...)`` no other process can. The lock goes with the process,
+    however it ends.
 
     Raises:
         UserError: it cannot be written, an unfinished run lies in it and neither
             ``resume`` nor ``overwrite`` is set, or the run to resume had other settings.
+        RunError: another process is writing it.
     """
-    try:
-        if config.overwrite and folder.path.exists():
-            shutil.rmtree(folder.path)
-        if folder.checkpoints.exists():
-            if not config.resume:
-                raise errors.UserError(
-                    f"{folder.path} holds an unfinished run: --resume goes on with it, --overwrite starts anew"
-                )
-            _compare(config, folder)
-        else:
-            # What was stopped before its first checkpoint has nothing to go on from.
-            folder.metrics_file.unlink(missing_ok=True)
+    with writing(folder.path):
         folder.path.mkdir(parents=True, exist_ok=True)
-        folder.result_file.unlink(missing_ok=True)
-        write_by_rename(folder.config_file, json.dumps(to_json(config), indent=2) + "\n")
-    except OSError as error:
-        raise errors.UserError(
-            f"--results-dir={config.results_dir}: cannot write {error.filename or folder.path}: {error.strerror}"
-        ) from error
+        lock = (folder.path / ".lock").open("w")
+    with lock:
+        with writing(folder.path):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise errors.RunError(
+                    f"{folder.path}: another process is writing this run; wait for it, or give another --results-dir"
+                ) from error
+            if config.overwrite:
+                folder.result_file.unlink(missing_ok=True)  # first, so that half of it is never taken for a whole run
+                folder.forget_progress()
+            if folder.checkpoints.exists():
+                if not config.resume:
+                    raise errors.UserError(
+                        f"{folder.path} holds an unfinished run: --resume goes on with it, --overwrite starts anew"
+                    )
+                _compare(config, folder)
+            else:
+                # What was stopped before its first checkpoint has nothing to go on from.
+                folder.metrics_file.unlink(missing_ok=True)
+            folder.result_file.unlink(missing_ok=True)
+            write_by_rename(folder.config_file, json.dumps(to_json(config), indent=2) + "\n")
+        yield
 
 
 def result(
@@ -300,15 +323,28 @@ def _read_json(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]]) 
 
 
 def write_by_rename(path: pathlib.Path, text: str) -> None:
-    """Writes a file so that it is there whole or not at all."""
+    """Writes a file so that it is there whole or not at all; raises a ``UserError`` if it cannot be written."""
     temporary = path.with_name(path.name + ".tmp")
+    with writing(path):
+        try:
+            with temporary.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+    """Makes a ``UserError`` of what keeps a file from being written, such as a full disk."""
     try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+        yield
+    except OSError as error:
+        raise errors.UserError(
+            f"cannot write {error.filename or path}: {error.strerror}; "
+            "make room, or give another --results-dir (what is there stays)"
+        ) from error

@@ -1,5 +1,6 @@
 """Several seeds of one run side by side in one program."""
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -35,7 +36,8 @@ def train(
 
     Raises:
         UserError: images do not fit into memory, parts are not equally large for all
-            seeds, a folder cannot be opened, or a loss is not finite.
+            seeds, or a folder cannot be written.
+        RunError: a loss is not finite, or another process is writing one of the runs.
         Interrupted: SIGINT or SIGTERM came.
     """
     config, (_, apply_fn) = configs[0], networks[0]
@@ -62,56 +64,57 @@ def train(
     test = _stacked_passes([[own.domains[config.target]["test"]] for own in data])
 
     folders = [record.folder_of(own) for own in configs]
-    for own, folder in zip(configs, folders, strict=True):  # only now, when it is known that the runs fit together
-        record.open_folder(own, folder)
-        folder.forget_progress()
-    best_params, best = jax.tree.map(jnp.copy, state.params), [(0, -1.0)] * len(configs)
-    done, step_seconds = 0, 0.0
-    with interrupt.StopRequest() as stop:
-        while done < config.iterations:
-            count = min(config.val_every, config.iterations - done)
-            take_steps.compile(state, count)
-            chunk_start = time.monotonic()
-            steps = take_steps(state, count)
-            for state, metrics in steps:  # noqa: B007
-                done += 1
-                losses = np.asarray(metrics.losses)
-                for own, of_seed in zip(configs, losses, strict=True):
-                    loop.check_finite(of_seed, done, own, f"loss of seed {own.seed}")
-            step_seconds += time.monotonic() - chunk_start
-            evaluations = run_evaluation(state.params, validation)
-            better = np.array([new.accuracy > old for new, (_, old) in zip(evaluations, best, strict=True)])
-            best_params = _chosen(better, state.params, best_params)
-            best = [
-                (done, new.accuracy) if is_better else old
-                for new, old, is_better in zip(evaluations, best, better, strict=True)
-            ]
-            for i, (folder, evaluation) in enumerate(zip(folders, evaluations, strict=True)):
-                figures = {name: float(value[i]) for name, value in metrics.combiner.items()}
-                validated = {"step": done, "val_accuracy": evaluation.accuracy, "val_loss": evaluation.loss}
-                folder.append_metrics({**validated, "losses": losses[i].tolist(), **figures})
-            if stop.signal_number:
-                raise interrupt.Interrupted(stop.signal_number, f"stopped after step {done} of {config.iterations}")
+    with contextlib.ExitStack() as locks:
+        for own, folder in zip(configs, folders, strict=True):  # only now, when it is known that the runs fit together
+            locks.enter_context(record.open_folder(own, folder))
+            folder.forget_progress()
+        best_params, best = jax.tree.map(jnp.copy, state.params), [(0, -1.0)] * len(configs)
+        done, step_seconds = 0, 0.0
+        with interrupt.StopRequest() as stop:
+            while done < config.iterations:
+                count = min(config.val_every, config.iterations - done)
+                take_steps.compile(state, count)
+                chunk_start = time.monotonic()
+                steps = take_steps(state, count)
+                for state, metrics in steps:  # noqa: B007
+                    done += 1
+                    losses = np.asarray(metrics.losses)
+                    for own, of_seed in zip(configs, losses, strict=True):
+                        loop.check_finite(of_seed, done, own, f"loss of seed {own.seed}")
+                step_seconds += time.monotonic() - chunk_start
+                evaluations = run_evaluation(state.params, validation)
+                better = np.array([new.accuracy > old for new, (_, old) in zip(evaluations, best, strict=True)])
+                best_params = _chosen(better, state.params, best_params)
+                best = [
+                    (done, new.accuracy) if is_better else old
+                    for new, old, is_better in zip(evaluations, best, better, strict=True)
+                ]
+                for i, (folder, evaluation) in enumerate(zip(folders, evaluations, strict=True)):
+                    figures = {name: float(value[i]) for name, value in metrics.combiner.items()}
+                    validated = {"step": done, "val_accuracy": evaluation.accuracy, "val_loss": evaluation.loss}
+                    folder.append_metrics({**validated, "losses": losses[i].tolist(), **figures})
+                if stop.signal_number:
+                    raise interrupt.Interrupted(stop.signal_number, f"stopped after step {done} of {config.iterations}")
 
-    rate = len(configs) * done * len(config.sources) * config.batch_size / step_seconds
-    seconds = time.monotonic() - start
-    tested, tested_last = run_evaluation(best_params, test), run_evaluation(state.params, test)
-    results = [
-        record.result(
-            own,
-            own_data.left_out,
-            selected=best[i],
-            tested=tested[i],
-            tested_last=tested_last[i],
-            seconds=seconds,
-            images_per_second=rate,
-        )
-        | {"seeds_side_by_side": len(configs)}
-        for i, (own, own_data) in enumerate(zip(configs, data, strict=True))
-    ]
-    for folder, result in zip(folders, results, strict=True):
-        folder.write_result(result)
-    return results
+        rate = len(configs) * done * len(config.sources) * config.batch_size / step_seconds
+        seconds = time.monotonic() - start
+        tested, tested_last = run_evaluation(best_params, test), run_evaluation(state.params, test)
+        results = [
+            record.result(
+                own,
+                own_data.left_out,
+                selected=best[i],
+                tested=tested[i],
+                tested_last=tested_last[i],
+                seconds=seconds,
+                images_per_second=rate,
+            )
+            | {"seeds_side_by_side": len(configs)}
+            for i, (own, own_data) in enumerate(zip(configs, data, strict=True))
+        ]
+        for folder, result in zip(folders, results, strict=True):
+            folder.write_result(result)
+        return results
 
 
 def _stacked(trees: Sequence[chex.ArrayTree]) -> chex.ArrayTree:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import markupsafe
 
 from dg_jax.analysis import grid as grids
-from dg_jax.analysis import markdown, render, result_figures
+from dg_jax.analysis import markdown, result_figures
 from experiments.report import parts
 from experiments.report.stored import Run
 
@@ -35,7 +35,7 @@ def _search(dataset: str, method: str, grid: grids.Grid, num_runs: int) -> list[
     def cell(pair: tuple[float, float]) -> str:
         if pair not in grid:
             return markdown.MISSING
-        text = render.percent(grid[pair])
+        text = grids.text(grid[pair])
         return markupsafe.Markup("<strong>{}</strong>").format(text) if pair == (rate, decay) else text
 
     return [

@@ -9,15 +9,17 @@ GRID = {(1e-3, 0.0): 0.5, (1e-4, 0.0): 0.61, (1e-4, 5e-5): 0.61, (0.5, 5e-5): 0.
 def test_the_smaller_of_equals_is_best():
     assert grid.best(GRID) == (1e-4, 0.0)
     assert grid.best(GRID | {(1e-3, 0.0): 0.62}) == (1e-3, 0.0)
+    assert grid.best({(1e-5, 0.0): None} | GRID | {(1e-4, 0.0): None}) == (1e-4, 5e-5)
 
 
 def test_markdown():
-    assert made_accuracies.parse_markdown(grid.to_markdown(GRID)) == [
+    assert made_accuracies.parse_markdown(grid.to_markdown(GRID | {(0.5, 0.0): None, (1.0, 5e-5): 0.01})) == [
         [
             ["learning rate", "weight decay 0", "weight decay 5e-5"],
             ["1e-4", "**61.00**", "61.00"],
             ["1e-3", "50.00", "61.00"],
-            ["0.5", "-", "25.00"],
+            ["0.5", "failed", "25.00"],
+            ["1", "-", "1.00"],
         ]
     ]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dg_jax import models, run
+from dg_jax import errors, models, run
 from dg_jax.analysis import figures
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset
@@ -27,12 +27,14 @@ class MadeRuns:
         save_figure: what draws, in whose place empty files are made.
         accuracies: ``accuracies(config) -> (validation accuracy, test accuracy)``.
         fail_at: before which run to raise, counted from 0, and what.
+        failing: which runs raise, named as in ``done``, and what.
     """
 
     def __init__(self, monkeypatch):
         self.done, self.loaded = [], []
         self.accuracies = lambda config: (made_accuracy(config) / 2, made_accuracy(config))
         self.fail_at: tuple[int, BaseException] | None = None
+        self.failing: dict[tuple[str, str, int], errors.RunError] = {}
         monkeypatch.setattr(run, "run", self.run)
         monkeypatch.setattr(run, "load", self.load)
         self.save_figure = figures.save
@@ -47,10 +49,13 @@ class MadeRuns:
         if self.fail_at and len(self.done) == self.fail_at[0]:
             raise self.fail_at[1]
         folder = record.folder_of(config)
-        record.open_folder(config, folder)
-        result = made_result(config, *self.accuracies(config))
-        folder.write_result(result)
-        self.done.append((config.target, folder.path.parent.name, config.seed))
+        name = (config.target, folder.path.parent.name, config.seed)
+        if name in self.failing:
+            raise self.failing[name]
+        with record.open_folder(config, folder):
+            result = made_result(config, *self.accuracies(config))
+            folder.write_result(result)
+        self.done.append(name)
         return result
 
 

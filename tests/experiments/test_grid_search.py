@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from dg_jax import command_line, config
+from dg_jax import command_line, config, errors, run
 from experiments import grid_search
 from tests.analysis.made_accuracies import parse_markdown
 from tests.experiments import made_runs
@@ -88,6 +88,29 @@ def test_a_cell_does_not_win_because_its_hard_target_is_damaged(made, command, t
     code, _, err = command(grid_search, *FLAGS)
     assert code == 2
     assert "agr_sum: no target and seed has a result in every cell of" in err
+
+
+def test_a_cell_with_a_run_that_failed_says_so_and_is_not_chosen(made, command, tmp_path, monkeypatch):
+    made.accuracies = validation_against_test
+    run_of_all = run.run
+
+    def run_or_fail(one, *args, **keywords):
+        diverges = one.learning_rate == 1e-4 and one.weight_decay == 5e-5 and one.target == "apple" and one.seed == 1
+        if one.strategy == "agr_sum" and diverges:
+            raise errors.RunError("the loss of google is nan at step 7")
+        return run_of_all(one, *args, **keywords)
+
+    monkeypatch.setattr(run, "run", run_or_fail)
+    code, out, err = command(grid_search, *FLAGS)
+    assert code == 1
+    assert parse_markdown(out)[0][1:] == [["1e-4", "50.00", "failed"], ["3e-3", "55.00", "**60.00**"]]
+    assert re.findall("chosen: (.*)", out)[0] == "--learning-rate=3e-3 --weight-decay=5e-5"
+    assert "agr_sum: validation accuracy in percent, mean of 4 runs in each cell" in out
+    assert len(made.done) == 4 * 2 * 2 * 2 - 1
+    cell = tmp_path / "results/grid_search/emoji/learning-rate-1e-4-weight-decay-5e-5/emoji/apple/agr_sum/seed-1"
+    failed = f"error: 1 failed, the rest is done: {cell}: the loss of google is nan at step 7"
+    assert err.splitlines()[-1] == failed
+    assert (tmp_path / "results/grid_search/emoji/pcgrad.md").read_text() in out
 
 
 @pytest.mark.parametrize(

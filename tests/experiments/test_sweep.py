@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich import console
@@ -72,11 +74,68 @@ def test_a_stop_in_the_middle_loses_nothing(made, command, stop, code):
     assert made.done == ALL
 
 
-def test_a_run_that_fails_is_named(made, command, tmp_path):
-    made.fail_at = (1, errors.UserError("the loss of apple is nan at step 3; try a smaller --learning-rate"))
+def test_what_every_run_lacks_ends_the_sweep_and_names_the_run(made, command, tmp_path):
+    made.fail_at = (1, errors.UserError("--weights=a.safetensors has no layer conv1"))
     code, _, err = command(table1, *FLAGS)
     assert code == 2
     assert err == f"error: {tmp_path}/results/emoji/apple/agr_sum/seed-0: {made.fail_at[1]}\n"
+    assert made.done == ALL[:1]
+
+
+def test_a_run_that_fails_is_named_at_the_end_and_the_rest_is_done(made, command, tmp_path):
+    why = "the loss of apple is nan at step 3; try a smaller --learning-rate"
+    made.failing = {ALL[1]: errors.RunError(why), ALL[6]: errors.RunError(why)}
+    code, out, err = command(table1, *FLAGS)
+    assert code == 1
+    assert made.done == [one for one in ALL if one not in made.failing]
+    places = [tmp_path / "results/emoji" / target / method / f"seed-{seed}" for target, method, seed in made.failing]
+    [written, last] = err.splitlines()
+    assert written.startswith(f"written to {tmp_path}/results/table1/emoji: table1.md")
+    assert last == f"error: 2 failed, the rest is done: {places[0]}: {why}; {places[1]}: {why}"
+    assert "| apple | agr_sum |" in out and "| 1 | 1 |" in out
+    made.failing = {}
+    assert command(table1, *FLAGS)[0] == 0
+    assert sorted(made.done) == sorted(ALL)
+
+
+def test_where_another_process_writes_a_run_the_rest_is_done(made, command, tmp_path):
+    busy = configs(tmp_path / "results", "--targets", "apple")[0]
+    with record.open_folder(busy, record.folder_of(busy)):
+        code, _, err = command(table1, *FLAGS, "--targets", "apple")
+    assert code == 1 and made.done == ALL[1:4]
+    assert "1 failed, the rest is done: " in err and "deep_all/seed-0: another process is writing this run" in err
+
+
+def test_where_every_run_fails_nothing_is_written(made, command, tmp_path):
+    made.failing = dict.fromkeys(ALL, errors.RunError("the loss of apple is nan at step 1"))
+    code, out, err = command(table1, *FLAGS)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("error: 12 failed, the rest is done: ") and err.endswith(" (and 2 more)\n")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("vectorize_seeds", [False, True])
+def test_a_loss_that_is_not_finite_fails_its_own_run_only(monkeypatch, tmp_path, vectorize_seeds):
+    made_runs.small(monkeypatch)
+
+    def broken_irm(apply_fn, **settings):
+        def objective(params, domain_batch, *, key, step):
+            losses = jnp.where(step == 2, jnp.nan, jnp.ones(2))
+            return losses, jax.tree.map(lambda leaf: jnp.zeros((2, *leaf.shape)), params)
+
+        return objective
+
+    monkeypatch.setattr("dg_jax.objectives.irm", broken_irm)
+    flags = [*TINY, "--targets", "windows", "--seeds=1"]
+    results = sweep.results(
+        configs(tmp_path / "broken", *flags, "--strategies", "deep_all", "irm", "agr_sum"),
+        vectorize_seeds=vectorize_seeds,
+    )
+    [(failed, why)] = results.failed.items()
+    assert failed.strategy == "irm" and "of apple, google is nan at step 3" in why
+    expected = sweep.results(configs(tmp_path / "whole", *flags), vectorize_seeds=vectorize_seeds)
+    assert [result["test_loss"] for result in results.values()] == [one["test_loss"] for one in expected.values()]
+    assert [one.strategy for one in results] == ["deep_all", "agr_sum"]
 
 
 TINY = ("--iterations=4", "--val-every=2", "--batch-size=4", "--image-size=8", "--learning-rate=0.05")

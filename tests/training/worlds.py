@@ -55,8 +55,8 @@ def train(run_config, model=None, data=None):
     data = data or tiny_dataset()
     params, apply_fn = model or linear_model()
     folder = record.folder_of(run_config)
-    record.open_folder(run_config, folder)
-    return loop.train(run_config, data, params, apply_fn, folder)
+    with record.open_folder(run_config, folder):
+        return loop.train(run_config, data, params, apply_fn, folder)
 
 
 def last_state(run_config):

@@ -1,0 +1,113 @@
+"""The command line of a run, in a process of its own that tells what it is doing."""
+
+import functools
+import multiprocessing
+import os
+import pathlib
+import resource
+import signal
+import sys
+from multiprocessing import connection
+from typing import NamedTuple
+
+import jax
+
+from dg_jax import run
+from dg_jax.data import builder, prepared  # noqa: F401 (imported once, for all processes)
+from dg_jax.training import advance, checkpoints, evaluate, loop  # noqa: F401
+
+# Processes are forks of one that has imported all this, and has started neither threads nor JAX's backend.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload([__name__])
+
+
+class Ended(NamedTuple):
+    """How a process ended.
+
+    Attributes:
+        exit_code: negative: killed by the signal of that number.
+        stderr: what it wrote there.
+        phase: what it told last.
+    """
+
+    exit_code: int
+    stderr: str
+    phase: str
+
+
+def to_its_end(flags: list[str], stderr: pathlib.Path, limit: int | None = None) -> Ended:
+    """Does ``python -m dg_jax.run FLAGS``, with at most ``limit`` bytes in a file."""
+    process, told = _start(flags, stderr, limit)
+    return _ended(process, told, stderr, "")
+
+
+def stopped(
+    flags: list[str], stderr: pathlib.Path, number: signal.Signals, phase: str, occurrence: int, delay: float
+) -> Ended:
+    """Does the same, and sends a signal some seconds after a phase has begun for the n-th time, counted from 1."""
+    process, told = _start(flags, stderr)
+    count, last = 0, ""
+    while count < occurrence:
+        try:
+            last = told.recv()
+        except EOFError:
+            raise AssertionError(f"it ended before {phase} number {occurrence}: {stderr.read_text()}") from None
+        count += last == phase
+    process.join(delay)
+    os.kill(process.pid, number)
+    return _ended(process, told, stderr, last)
+
+
+def _start(flags: list[str], stderr: pathlib.Path, limit: int | None = None):
+    receiver, sender = _context.Pipe(duplex=False)
+    process = _context.Process(target=_run, args=(flags, stderr, sender, limit))
+    process.start()
+    sender.close()
+    return process, receiver
+
+
+def _ended(process, told: connection.Connection, stderr: pathlib.Path, last: str) -> Ended:
+    try:
+        while True:
+            last = told.recv()
+    except EOFError:
+        process.join()
+    return Ended(process.exitcode, stderr.read_text(), last)
+
+
+def _run(flags: list[str], stderr: pathlib.Path, tell: connection.Connection, limit: int | None) -> None:
+    """Runs in the new process."""
+    with stderr.open("w") as file, open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+    def announce(owner, name, phase):
+        function = getattr(owner, name)
+
+        @functools.wraps(function)
+        def call(*args, **keywords):
+            tell.send(phase)
+            return function(*args, **keywords)
+
+        setattr(owner, name, call)
+
+    # Its own, as one that is killed may leave half an entry.
+    jax.config.update("jax_compilation_cache_dir", str(stderr.parent.parent / "compiled"))
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    announce(builder._Encoder, "write", "preparation")
+    announce(advance.Advance, "__call__", "training")
+    announce(checkpoints.Checkpoints, "_write", "checkpoint")
+    make_evaluate = evaluate.make_evaluate
+
+    def make_announced(apply_fn):
+        def evaluation(params, batches):
+            tell.send("validation")
+            return of_network(params, batches)
+
+        of_network = make_evaluate(apply_fn)
+        return evaluation
+
+    evaluate.make_evaluate = make_announced
+    sys.exit(run.main(flags))

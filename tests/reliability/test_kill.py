@@ -1,0 +1,116 @@
+"""Runs that are killed or stopped anywhere end as if nothing had happened."""
+
+import json
+import random
+import re
+import signal
+
+import numpy as np
+import pytest
+
+from dg_jax import run
+from dg_jax.training import record
+from tests.data import made_trees
+from tests.reliability import announced_run
+from tests.training import worlds
+
+PHASES = ("preparation", "training", "validation", "checkpoint")
+# So long a signal may come after a phase has begun, in seconds.
+LONGEST_DELAY = {"preparation": 0.1, "training": 0.01, "validation": 0.005, "checkpoint": 0.05}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    root = tmp_path_factory.mktemp("pictures")
+    made_trees.fill(root, ("photo", "sketch", "target"), ("cat", "dog"), per_class=12, size=64)
+    return root
+
+
+def flags_of(pictures, folder):
+    """A run that takes noise from its seed at each step."""
+    return [
+        *("--dataset=folder", f"--data-dir={pictures}", "--target=target", "--strategy=agr_rand", "--model=small_cnn"),
+        *("--iterations=40", "--val-every=2", "--batch-size=4", "--image-size=8", "--learning-rate=0.001"),
+        *(f"--prepared-dir={folder / 'tfds'}", f"--results-dir={folder / 'results'}", "--resume"),
+    ]
+
+
+def what_is_left(flags):
+    """The state, the result and the metrics of a finished run, but for times."""
+    config = run.parse(flags)
+    folder = record.folder_of(config)
+    timed = ("wall_seconds", "images_per_second")
+    lines = [json.loads(line) for line in folder.metrics_file.read_text().splitlines()]
+    result = json.loads(folder.result_file.read_text())
+    figures = [{name: value for name, value in one.items() if name not in timed} for one in (result, *lines)]
+    return worlds.last_state(config), figures
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pictures, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    flags = flags_of(pictures, folder)
+    assert announced_run.to_its_end(flags, folder / "stderr").exit_code == 0
+    return what_is_left(flags)
+
+
+def assert_ends_like(undisturbed, flags, tmp_path):
+    """Lets the run end, and compares what is left of it, bit for bit; nothing unfinished lies about."""
+    ended = announced_run.to_its_end(flags, tmp_path / "stderr")
+    assert ended.exit_code == 0, ended.stderr
+    (state, figures), (expected_state, expected_figures) = what_is_left(flags), undisturbed
+    assert figures == expected_figures
+    assert state.keys() == expected_state.keys()
+    for name, value in expected_state.items():
+        np.testing.assert_array_equal(state[name], value, err_msg=name)
+    unfinished = ("*.tmp", "*.orbax-checkpoint-tmp*", "incomplete.*", "*.partial")
+    assert not [path for pattern in unfinished for path in tmp_path.rglob(pattern)]
+
+
+def test_a_full_disk_is_one_line_of_the_command_line(pictures, undisturbed, tmp_path):
+    flags = flags_of(pictures, tmp_path)
+    full = announced_run.to_its_end(flags, tmp_path / "stderr", limit=2**18)
+    assert full.exit_code == 2
+    [line] = full.stderr.splitlines()
+    assert line.startswith("error: cannot write ") and "/last/2: File too large; make room" in line
+    assert_ends_like(undisturbed, flags, tmp_path)
+
+
+# Four runs, each killed five times, and so twenty times in all.
+@pytest.mark.parametrize("number", range(4))
+def test_killed_anywhere_and_resumed_a_run_ends_the_same(number, pictures, undisturbed, tmp_path):
+    rng = random.Random(number)
+    flags = flags_of(pictures, tmp_path)
+    later = ["training", "validation", "checkpoint", rng.choice(PHASES[1:])]
+    rng.shuffle(later)
+    hit = []
+    for phase in ("preparation", *later):
+        occurrence = 1 if phase == "checkpoint" else rng.randint(1, 3)
+        delay = rng.uniform(0, LONGEST_DELAY[phase])
+        killed = announced_run.stopped(flags, tmp_path / "stderr", signal.SIGKILL, phase, occurrence, delay)
+        assert killed.exit_code == -signal.SIGKILL
+        assert "Traceback" not in killed.stderr
+        hit.append(killed.phase)
+    assert len(set(hit)) > 1
+    assert_ends_like(undisturbed, flags, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_anywhere_a_run_leaves_a_checkpoint_at_once_and_ends_the_same(number, pictures, undisturbed, tmp_path):
+    flags = flags_of(pictures, tmp_path)
+    folder = record.folder_of(run.parse(flags))
+    before = 0
+    for phase in PHASES:
+        stopped = announced_run.stopped(flags, tmp_path / "stderr", number, phase, 1, 0.0)
+        assert stopped.exit_code == 128 + number
+        [line] = stopped.stderr.splitlines()
+        if phase == "preparation":
+            assert line == "stopped; --resume goes on from there"
+            continue
+        [step] = re.findall("^stopped after step (.*) of 40; --resume goes on from there$", line)
+        checkpoints = [int(path.name) for path in (folder.checkpoints / "last").iterdir()]
+        # Not even the next validation was waited for.
+        assert max(checkpoints) == int(step) and before < int(step) <= before + 2
+        before = int(step)
+    assert not folder.result_file.exists()
+    assert_ends_like(undisturbed, flags, tmp_path)
