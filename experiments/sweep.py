@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import tyro
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dg_jax.data import dataset
 
 Results = dict[config.RunConfig, dict]
+Load = Callable[[config.RunConfig, "dict[str, dataset.Part]"], "dataset.MultiDomainDataset"]
 TO_GO_ON = "the same command goes on from there (leave out --overwrite)"
 PAPER = pathlib.Path(__file__).parent / "paper_table1.csv"
 
@@ -91,10 +92,17 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
     return all_configs
 
 
-def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = False) -> Results:
+def results(
+    all_configs: Sequence[config.RunConfig], *, vectorize_seeds: bool = False, load: Load | None = None
+) -> Results:
     """Does the runs that are missing and returns what ``result.json`` of each holds.
 
     A run whose files are damaged is named on stderr and left out.
+
+    Args:
+        all_configs: the runs.
+        vectorize_seeds: whether those that differ in their seeds only are done side by side.
+        load: opens the dataset of a run, in the place of :func:`dg_jax.run.load`.
 
     Returns:
         Run -> result.
@@ -118,10 +126,34 @@ def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = Fals
         else:
             found[one] = finished
     with _Display(len(all_configs), len(missing)) as display:
-        for batch, outcome in _side_by_side(missing) if vectorize_seeds else _one_by_one(missing):
+        do = _side_by_side if vectorize_seeds else _one_by_one
+        for batch, outcome in do(missing, load or run.load):
             display.advance(batch)
             found.update(zip(batch, outcome, strict=True))
     return found
+
+
+def watched(results: Results) -> dict[config.RunConfig, list[dict]]:
+    """Returns what runs noted at each validation, see :meth:`dg_jax.training.record.RunFolder.watched`.
+
+    A run whose file is damaged is named on stderr and left out.
+    """
+    from dg_jax.training import record
+
+    found = {}
+    for one in results:
+        try:
+            found[one] = record.folder_of(one).watched()
+        except record.DamagedError as error:
+            print(f"warning: left out: {error}", file=sys.stderr)
+    return found
+
+
+def method_of(one: config.RunConfig) -> str:
+    """Returns what a run's method is called: strategy, combiner, kind of batches."""
+    from dg_jax.training import record
+
+    return record.folder_of(one).path.parent.name
 
 
 def accuracies(
@@ -130,14 +162,12 @@ def accuracies(
     """Returns one figure of the results of some runs, such as ``"test_accuracy"``.
 
     Returns:
-        Target -> method (the name of the folder: strategy, combiner, kind of batches) -> seed
-        -> accuracy. Methods whose runs have all been left out are there, without seeds.
+        Target -> method -> seed -> accuracy. Methods whose runs have all been left out are there,
+        without seeds.
     """
-    from dg_jax.training import record
-
     found: dict[str, dict[str, dict[int, float]]] = {}
     for one in all_configs:
-        of_method = found.setdefault(one.target, {}).setdefault(record.folder_of(one).path.parent.name, {})
+        of_method = found.setdefault(one.target, {}).setdefault(method_of(one), {})
         if one in results:
             of_method[one.seed] = results[one][which]
     return found
@@ -168,39 +198,48 @@ def write(folder: pathlib.Path, texts: Mapping[str, str], pictures: "Mapping[str
     )
 
 
-def _one_by_one(missing: list[config.RunConfig]) -> Iterator[tuple[list[config.RunConfig], list[dict]]]:
+def _one_by_one(missing: list[config.RunConfig], load: Load) -> Iterator[tuple[list[config.RunConfig], list[dict]]]:
     from dg_jax.training import record
 
     data, opened = None, None
     kept: dict[str, dataset.Part] = {}
     for one in missing:
-        # Strategies of one target and seed share their pictures.
-        like = (one.target, one.seed, one.batches)
+        like = _any_strategy(one)
         try:
             if like != opened:
-                data, opened = run.load(one, kept), like
+                data, opened = load(one, kept), like
             outcome = run.run(one, data, quiet=True)
         except errors.UserError as error:
             raise errors.UserError(f"{record.folder_of(one).path}: {error}") from error
         yield [one], [outcome]
 
 
-def _side_by_side(missing: list[config.RunConfig]) -> Iterator[tuple[list[config.RunConfig], list[dict]]]:
+def _side_by_side(missing: list[config.RunConfig], load: Load) -> Iterator[tuple[list[config.RunConfig], list[dict]]]:
     groups: dict[config.RunConfig, list[config.RunConfig]] = {}
     for one in missing:
         groups.setdefault(dataclasses.replace(one, seed=0), []).append(one)
-    prepared: dict[int, tuple] = {}  # by seed: dataset and network, which the strategies of a target share
     opened = None
+    data: dict[int, dataset.MultiDomainDataset] = {}  # by seed
+    networks: dict[int, tuple] = {}  # likewise
+    compiled: dict = {}
     kept: dict[str, dataset.Part] = {}
     for like, group in groups.items():
-        if opened != like.target:
-            prepared, opened = {}, like.target
+        if opened != _any_strategy(like):
+            data, opened = {}, _any_strategy(like)
         for one in group:
-            if one.seed not in prepared:
-                data = run.load(one, kept)
-                prepared[one.seed] = data, run.create_network(one, data)
-        data_of_seeds, networks = zip(*(prepared[one.seed] for one in group), strict=True)
-        yield group, run.run_seeds(group, data_of_seeds, networks)
+            if one.seed not in data:
+                data[one.seed] = load(one, kept)
+            if one.seed not in networks:
+                networks[one.seed] = run.create_network(one, data[one.seed])
+        seeds = [one.seed for one in group]
+        outcome = run.run_seeds(group, [data[seed] for seed in seeds], [networks[seed] for seed in seeds], compiled)
+        yield group, outcome
+
+
+def _any_strategy(one: config.RunConfig) -> config.RunConfig:
+    """What runs that share their pictures have in common."""
+    methods: dict = dict.fromkeys(settings.RANGES)
+    return dataclasses.replace(one, strategy="", combiner=None, **methods)
 
 
 class _Display(contextlib.AbstractContextManager):
