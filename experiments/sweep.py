@@ -84,6 +84,11 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
                 unused = {name: type(getattr(one, name))() for name in settings.RANGES if name not in in_use}
                 all_configs.append(dataclasses.replace(one, **unused))
                 all_in_use |= in_use
+    if sweep.vectorize_seeds and sweep.weights_file != sweep.weights and sweep.model.startswith("resnet"):
+        raise errors.UserError(
+            f"--vectorize-seeds takes the BatchNorm statistics of --model={sweep.model} from one file for all seeds; "
+            "leave it out, or {seed} in --weights"
+        )
     for name in settings.RANGES:
         if name not in all_in_use and getattr(sweep, name) != type(getattr(sweep, name))():
             raise errors.UserError(f"{config.flag(name)} is set, but none of --strategies uses it; leave it out")

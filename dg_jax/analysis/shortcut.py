@@ -115,4 +115,5 @@ def _cell(methods: Mapping[str, Seeds], method: str) -> str:
     seeds, comparison = methods[method], _comparison(methods, method)
     deviation = f" ({render.percent(statistics.stdev(seeds.values()))})" if len(seeds) > 1 else ""
     star = r"\*" * (comparison is not None and comparison.significant)
-    return render.percent(statistics.fmean(seeds.values())) + deviation + star
+    mean = round(100 * statistics.fmean(seeds.values()), 2) + 0.0  # -0.0 + 0.0 is 0.0
+    return f"{mean:.2f}{deviation}{star}"

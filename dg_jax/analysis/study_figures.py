@@ -1,5 +1,6 @@
 """Figures of the studies beyond the paper: lines with error bars, one for each strategy."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from dg_jax.analysis import figures, shortcut, validations
 _COLOURS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f5539")
 _MARKERS = "os^Dv<>P"
 _LEVELS_APART = 0.02  # in accuracy on validation
+_ROUNDING = 1e-6  # 0.58 / 0.02 is not quite 29
 _ROWS = {
     "target": "target, random colours:\naccuracy in %",
     "validation": "validation of sources:\naccuracy in %",
@@ -72,10 +74,8 @@ def over_training(histories: validations.Histories) -> figures.Figure:
     for column, target in zip(panels.T, targets, strict=True):
         for i, (method, seeds) in enumerate(histories[target].items()):
             runs = list(seeds.values())
-            if not runs:
-                continue
-            _line(column[0], _over_steps(runs), method, i)
-            _line(column[1], _over_levels(runs), method, i)
+            _line(column[0], _over_steps(runs) if runs else {}, method, i)
+            _line(column[1], _over_levels(runs) if runs else {}, method, i)
         column[0].set_title(f"target {target}", fontsize=10)
         column[0].set_xlabel("step")
         column[1].set_xlabel("accuracy on validation in %")
@@ -94,15 +94,20 @@ def _over_steps(runs: Sequence[validations.History]) -> dict[float, list[float]]
 
 
 def _over_levels(runs: Sequence[validations.History]) -> dict[float, list[float]]:
-    lowest = max(run.validation[0] for run in runs)
-    highest = min(max(run.validation) for run in runs)
-    levels = _LEVELS_APART * np.arange(np.ceil(lowest / _LEVELS_APART), np.floor(highest / _LEVELS_APART) + 1)
-    reached = {100 * level: [validations.at_first(run, level) for run in runs] for level in levels}
-    return {level: [one for one in accuracies if one is not None] for level, accuracies in reached.items()}
+    lowest = max(run.validation[0] for run in runs) / _LEVELS_APART
+    highest = min(max(run.validation) for run in runs) / _LEVELS_APART
+    points = {}
+    for number in range(math.ceil(lowest - _ROUNDING), math.floor(highest + _ROUNDING) + 1):
+        reached = [validations.at_first(run, _LEVELS_APART * (number - _ROUNDING)) for run in runs]
+        points[100 * _LEVELS_APART * number] = [accuracy for accuracy in reached if accuracy is not None]
+    return points
 
 
 def _line(axes, points: Mapping[float, Sequence[float]], method: str, number: int) -> None:
-    """Draws fractions in percent: means over the values of each point, with error bars where there are several."""
+    """Draws fractions in percent: means over the values of each point, with error bars where there are several.
+
+    A method without points is drawn too, for the legend.
+    """
     style: dict[str, Any] = {"color": _COLOURS[number % len(_COLOURS)], "marker": _MARKERS[number % len(_MARKERS)]}
     percent = [100 * np.array(values) for values in points.values()]
     axes.errorbar(
