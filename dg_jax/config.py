@@ -50,7 +50,8 @@ class RunConfig:
     model: str = "small_cnn"
     """Which network: small_cnn, alexnet, resnet18 or resnet50."""
     weights: pathlib.Path | None = None
-    """Pretrained weights as .safetensors, made by a convert.py in third_party/. All but the last layer is taken."""
+    """Pretrained weights as .safetensors, made by a convert.py in third_party/ or by experiments.pretrain. All but the
+    last layer is taken. {seed} in the path stands for the run's seed."""
     batch_norm: Literal["frozen"] = "frozen"
     """What becomes of batch normalisation in a ResNet: its statistics stay those of --weights."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -85,6 +86,11 @@ class RunConfig:
     def methods(self) -> strategies.Strategy:
         """The objective and the combiner."""
         return strategies.get(self.strategy, self.combiner)
+
+    @property
+    def weights_file(self) -> pathlib.Path | None:
+        """The file that ``weights`` names for this run's seed."""
+        return self.weights and pathlib.Path(str(self.weights).replace("{seed}", str(self.seed)))
 
     def method_settings(self, method: str) -> dict:
         """Returns the settings of an objective or combiner, ``{}`` if it has none."""

@@ -64,6 +64,7 @@ def run_seeds(
     configs: Sequence[RunConfig],
     data: "Sequence[dataset.MultiDomainDataset]",
     networks: "Sequence[tuple[chex.ArrayTree, functional.ApplyFn]]",
+    compiled: dict | None = None,
 ) -> list[dict]:
     """Does runs that differ in their seeds only, side by side in one program, and returns their results.
 
@@ -71,6 +72,7 @@ def run_seeds(
         configs: their configurations.
         data: what :func:`load` returns for each.
         networks: what :func:`create_network` returns for each.
+        compiled: for several groups of runs, see :func:`dg_jax.training.seeds.train`.
 
     Raises:
         UserError: as :func:`run`, or the runs do not fit into one program.
@@ -80,7 +82,7 @@ def run_seeds(
     from dg_jax.training import seeds
 
     backend.keep_compiled_programs()
-    return seeds.train(configs, data, networks)
+    return seeds.train(configs, data, networks, compiled)
 
 
 def load(config: RunConfig) -> "dataset.MultiDomainDataset":
@@ -123,13 +125,45 @@ def check_batch_size(config: RunConfig, data: "dataset.MultiDomainDataset") -> N
 def create_network(
     config: RunConfig, data: "dataset.MultiDomainDataset"
 ) -> "tuple[chex.ArrayTree, functional.ApplyFn]":
-    """Builds a run's network with its initial parameters, see :func:`dg_jax.models.create`."""
+    """Builds a run's network with its initial parameters, see :func:`dg_jax.models.create`.
+
+    Raises:
+        UserError: the images are too small, or the weights file cannot be read, is another
+            network's, or has seen pictures that this run validates or tests on.
+    """
     from dg_jax import models
     from dg_jax.training import keys
 
     models.check(config.model, config.image_size)
     key = keys.key_for(config.seed, keys.Purpose.WEIGHTS)
-    return models.create(config.model, len(data.classes), key, config.weights, config.dtype)
+    network = models.create(config.model, len(data.classes), key, config.weights_file, config.dtype)
+    _check_unseen(config)
+    return network
+
+
+def _check_unseen(config: RunConfig) -> None:
+    """Raises a ``UserError`` if the weights were pretrained on the training part of another split, or on the target."""
+    from dg_jax.models import weights
+
+    if config.weights_file is None:
+        return
+    metadata = weights.metadata(config.weights_file)
+    if metadata.get("dataset") != config.dataset:
+        return  # of other pictures, or nothing is known
+    split = {"seed": str(config.seed), "domains": " ".join(sorted(config.domains))}
+    theirs = {"seed": metadata["split_seed"], "domains": metadata["split_domains"]}
+    for name, ours in split.items():
+        if theirs[name] != ours:
+            raise errors.UserError(
+                f"{config.weights_file} is pretrained on the training part of another split, with --{name} "
+                f"{theirs[name]} and not {ours}, and has seen what this run validates or tests on; "
+                "give weights of its own split ({seed} in the path of --weights stands for the seed)"
+            )
+    if config.target in metadata["pretrained_on"].split():
+        raise errors.UserError(
+            f"{config.weights_file} is pretrained on {metadata['pretrained_on']}, so that --target={config.target} "
+            "is no domain that it never saw; give another target or other weights"
+        )
 
 
 def show(result: dict) -> None:

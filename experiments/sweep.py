@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
@@ -16,6 +17,9 @@ from dg_jax.data import registry
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from dg_jax.data import dataset
+
+Load = Callable[[config.RunConfig], "dataset.MultiDomainDataset"]
 TO_GO_ON = "the same command goes on from there (leave out --overwrite)"
 PAPER = pathlib.Path(__file__).parent / "paper_table1.csv"
 
@@ -101,6 +105,11 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
                 unused = {name: type(getattr(one, name))() for name in settings.RANGES if name not in in_use}
                 all_configs.append(dataclasses.replace(one, **unused))
                 all_in_use |= in_use
+    if sweep.vectorize_seeds and sweep.weights_file != sweep.weights and sweep.model.startswith("resnet"):
+        raise errors.UserError(
+            f"--vectorize-seeds takes the BatchNorm statistics of --model={sweep.model} from one file for all seeds; "
+            "leave it out, or {seed} in --weights"
+        )
     for name in settings.RANGES:
         if name not in all_in_use and getattr(sweep, name) != type(getattr(sweep, name))():
             raise errors.UserError(f"{config.flag(name)} is set, but none of --strategies uses it; leave it out")
@@ -109,11 +118,22 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
     return all_configs
 
 
-def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = False, executor: str = "local") -> Results:
+def results(
+    all_configs: Sequence[config.RunConfig],
+    *,
+    vectorize_seeds: bool = False,
+    executor: str = "local",
+    load: Load | None = None,
+) -> Results:
     """Does the runs that are missing and returns what ``result.json`` of each holds.
 
     A run whose files are damaged is named on stderr and left out. One that fails does not
     keep the rest from being done.
+
+    Args:
+        all_configs: the runs.
+        vectorize_seeds: whether those that differ in their seeds only are done side by side.
+        load: opens the dataset of a run, in the place of :func:`dg_jax.run.load`.
 
     Returns:
         The results, with the runs that failed.
@@ -125,7 +145,7 @@ def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = Fals
     """
     from dg_jax.training import record
 
-    do = _side_by_side if vectorize_seeds else _one_by_one
+    do = functools.partial(_side_by_side if vectorize_seeds else _one_by_one, load=load or run.load)
     if executor == "ray":
         from experiments import ray_executor  # says so now if Ray is missing
 
@@ -158,6 +178,22 @@ def results(all_configs: list[config.RunConfig], *, vectorize_seeds: bool = Fals
     return found
 
 
+def watched(results: Iterable[config.RunConfig]) -> dict[config.RunConfig, list[dict]]:
+    """Returns what runs noted at each validation, see :meth:`dg_jax.training.record.RunFolder.watched`.
+
+    A run whose file is damaged is named on stderr and left out.
+    """
+    from dg_jax.training import record
+
+    found = {}
+    for one in results:
+        try:
+            found[one] = record.folder_of(one).watched()
+        except record.DamagedError as error:
+            print(f"warning: left out: {error}", file=sys.stderr)
+    return found
+
+
 def method_of(one: config.RunConfig) -> str:
     """Returns the name of the folder of a run's method: strategy, combiner, kind of batches."""
     from dg_jax.training import record
@@ -166,7 +202,7 @@ def method_of(one: config.RunConfig) -> str:
 
 
 def accuracies(
-    all_configs: list[config.RunConfig], results: Results, which: str
+    all_configs: list[config.RunConfig], results: Mapping[config.RunConfig, dict], which: str
 ) -> dict[str, dict[str, dict[int, float]]]:
     """Returns one figure of the results of some runs, such as ``"test_accuracy"``.
 
@@ -208,16 +244,15 @@ def write(folder: pathlib.Path, texts: Mapping[str, str], pictures: "Mapping[str
 Outcome = tuple[list[config.RunConfig], list[dict] | str]
 
 
-def _one_by_one(missing: list[config.RunConfig]) -> Iterator[Outcome]:
+def _one_by_one(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outcome]:
     from dg_jax.training import record
 
     data, opened = None, None
     for one in missing:
-        # Strategies of one target and seed share their pictures.
-        like = (one.target, one.seed, one.batches)
+        like = _any_strategy(one)
         try:
             if like != opened:
-                data, opened = run.load(one), like
+                data, opened = load(one), like
             outcome: list[dict] | str = [run.run(one, data, quiet=True)]
         except errors.RunError as error:
             outcome = str(error)
@@ -234,22 +269,33 @@ def _groups(missing: list[config.RunConfig]) -> list[list[config.RunConfig]]:
     return list(groups.values())
 
 
-def _side_by_side(missing: list[config.RunConfig]) -> Iterator[Outcome]:
-    prepared: dict[int, tuple] = {}  # by seed: dataset and network, which the strategies of a target share
+def _side_by_side(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outcome]:
     opened = None
+    data: dict[int, dataset.MultiDomainDataset] = {}  # by seed
+    networks: dict[int, tuple] = {}  # likewise
+    compiled: dict = {}
     for group in _groups(missing):
-        if opened != group[0].target:
-            prepared, opened = {}, group[0].target
+        like = dataclasses.replace(_any_strategy(group[0]), seed=0)
+        if like != opened:
+            data, opened = {}, like
         for one in group:
-            if one.seed not in prepared:
-                data = run.load(one)
-                prepared[one.seed] = data, run.create_network(one, data)
-        data_of_seeds, networks = zip(*(prepared[one.seed] for one in group), strict=True)
+            if one.seed not in data:
+                data[one.seed] = load(one)
+            if one.seed not in networks:
+                networks[one.seed] = run.create_network(one, data[one.seed])
+        seeds = [one.seed for one in group]
+        of_group = [data[seed] for seed in seeds], [networks[seed] for seed in seeds]
         try:
-            outcome: list[dict] | str = run.run_seeds(group, data_of_seeds, networks)
+            outcome: list[dict] | str = run.run_seeds(group, *of_group, compiled)
         except errors.RunError as error:
             outcome = str(error)
         yield group, outcome
+
+
+def _any_strategy(one: config.RunConfig) -> config.RunConfig:
+    """What runs that share their pictures have in common."""
+    methods: dict = dict.fromkeys(settings.RANGES)
+    return dataclasses.replace(one, strategy="", combiner=None, **methods)
 
 
 class _Display(contextlib.AbstractContextManager):

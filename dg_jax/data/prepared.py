@@ -3,6 +3,7 @@
 import contextlib
 import io
 import pathlib
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -53,7 +54,7 @@ def load(
     labels = {domain: np.array(index.labels[domain], np.int32) for domain in parts}
     if splits_dir is None:
         concepts = {domain: np.array(index.concepts[domain]) for domain in parts}
-        rows = splits.rows_of_parts(concepts, splits.split_concepts(concepts, labels, split_seed))
+        rows = splits.rows_of_parts(concepts, parts_of_concepts(index, parts, split_seed))
     else:
         rows = split_files.read(splits_dir, name, index, parts)
 
@@ -63,20 +64,58 @@ def load(
     whole_fits = sum(map(len, labels.values())) * bytes_of_one <= MOST_BYTES_IN_MEMORY
     domains: dict[str, dict[str, dataset.AnyPart]] = {}
     for domain, wanted in parts.items():
-        records = source.as_data_source(domain, decoders={"image": tfds.decode.SkipDecoding()})
         domains[domain] = {}
         if whole_fits:
-            stored = dataset.StoredPart(records, np.arange(len(labels[domain])), labels[domain], image_size)
-            # Beside the records, so that other records never meet these pictures.
-            whole = decoded.open_or_decode(source.data_path / f"{name}-{domain}-{image_size}px.npy", stored)
+            whole = _whole(source, index, domain, image_size)
         for part in wanted:
             chosen = rows[domain][part]
             if whole_fits:
                 domains[domain][part] = dataset.chosen(whole, chosen)
                 continue
-            stored = dataset.StoredPart(records, chosen, labels[domain][chosen], image_size)
+            stored = dataset.StoredPart(_records(source, domain), chosen, labels[domain][chosen], image_size)
             domains[domain][part] = stored.in_memory() if fits else stored
     return dataset.MultiDomainDataset(name, tuple(index.classes), domains, tuple(file for file, _ in index.damaged))
+
+
+def read_index(
+    name: str, *, data_dir: pathlib.Path | None = None, prepared_dir: pathlib.Path | None = None
+) -> builder.Index:
+    """Returns what is known of a dataset without reading a picture; arguments and errors are those of :func:`load`."""
+    return _prepare(name, data_dir, prepared_dir).read_index()
+
+
+def parts_of_concepts(index: builder.Index, domains: Iterable[str], seed: int) -> dict[str, str]:
+    """Splits the concepts of some domains, see :func:`dg_jax.data.splits.split_concepts`: concept -> part."""
+    concepts = {domain: np.array(index.concepts[domain]) for domain in domains}
+    return splits.split_concepts(concepts, {domain: np.array(index.labels[domain]) for domain in concepts}, seed)
+
+
+def load_whole(
+    name: str,
+    domains: Sequence[str],
+    *,
+    image_size: int,
+    data_dir: pathlib.Path | None = None,
+    prepared_dir: pathlib.Path | None = None,
+) -> dict[str, dataset.Part]:
+    """Opens domains in memory as they are, not split, with the rows in the order of the index.
+
+    Arguments and errors are those of :func:`load`.
+    """
+    source = _prepare(name, data_dir, prepared_dir)
+    index = source.read_index()
+    return {domain: _whole(source, index, domain, image_size) for domain in domains}
+
+
+def _whole(source: builder.PictureBuilder, index: builder.Index, domain: str, image_size: int) -> dataset.Part:
+    label = np.array(index.labels[domain], np.int32)
+    stored = dataset.StoredPart(_records(source, domain), np.arange(len(label)), label, image_size)
+    # Beside the records, so that other records never meet these pictures.
+    return decoded.open_or_decode(source.data_path / f"{source.name}-{domain}-{image_size}px.npy", stored)
+
+
+def _records(source: builder.PictureBuilder, domain: str) -> Sequence:
+    return source.as_data_source(domain, decoders={"image": tfds.decode.SkipDecoding()})
 
 
 def _prepare(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Path | None) -> builder.PictureBuilder:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import safetensors.numpy
 from flax import nnx
 
 from dg_jax import errors
@@ -111,25 +110,6 @@ def rename(
     return {name: tensors[source].transpose(order[tensors[source].ndim]) for name, source in theirs.items()}
 
 
-def write(path: pathlib.Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    """Writes a safetensors file, whole or not at all.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    # safetensors writes the memory of an array as it lies, whatever its strides.
-    data = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise errors.UserError(f"{path} cannot be written: {error.strerror}") from error
-
-
 def main(convert: Convert, arguments: Sequence[str] | None = None) -> int:
     """Runs the command line ``convert.py SOURCE TARGET`` and returns its exit code: 0, or 2 for bad input."""
     parser = argparse.ArgumentParser(description="Converts weights that torchvision publishes for --weights.")
@@ -139,7 +119,7 @@ def main(convert: Convert, arguments: Sequence[str] | None = None) -> int:
     try:
         digest = checked_digest(options.source)
         model, tensors = convert(options.source, read(options.source))
-        write(options.target, tensors, {"model": model, "source": options.source.name, "sha256": digest})
+        weights.write(options.target, tensors, {"model": model, "source": options.source.name, "sha256": digest})
     except errors.UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

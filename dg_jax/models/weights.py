@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors
+import safetensors.numpy
 from flax import nnx
 
 from dg_jax import errors
@@ -60,6 +60,31 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         raise errors.UserError(f"{path} cannot be read: {error}") from error
     except safetensors.SafetensorError as error:
         raise errors.UserError(f"{path} is not a whole safetensors file: {error}") from error
+
+
+def metadata(path: pathlib.Path) -> dict[str, str]:
+    """Reads the metadata alone, of a file that :func:`read` can read."""
+    with safetensors.safe_open(path, framework="np") as file:
+        return file.metadata() or {}
+
+
+def write(path: pathlib.Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """Writes a safetensors file, whole or not at all.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    # safetensors writes the memory of an array as it lies, whatever its strides.
+    data = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise errors.UserError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def check(

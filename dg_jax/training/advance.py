@@ -19,13 +19,23 @@ class Advance:
     not be used again.
     """
 
-    def __init__(self, take_step: step.Step, batches: feed.Feed, first: int):
-        """Starts at step ``first`` of a feed."""
+    def __init__(
+        self,
+        take_step: step.Step,
+        batches: feed.Feed,
+        first: int,
+        compiled: dict[int, jax.stages.Compiled] | None = None,
+    ):
+        """Starts at step ``first`` of a feed.
+
+        ``compiled`` is for whoever takes the same step on feeds of the same shapes one after
+        the other: a dict, at first empty, in which the programs stay.
+        """
         self._stepwise = backend.is_cpu() or not batches.is_constant
         self._step = take_step
         self._values = batches.values(first)
         self._like = batches.like
-        self._compiled: dict[int, jax.stages.Compiled] = {}
+        self._compiled = {} if compiled is None else compiled
 
     def compile(self, state: step.TrainState, count: int) -> None:
         """Compiles what ``count`` steps need, so that none of them has to wait for it."""

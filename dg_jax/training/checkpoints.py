@@ -116,7 +116,7 @@ class Checkpoints:
                 self._set_aside(number)
         if damaged:
             with contextlib.redirect_stderr(io.StringIO()):
-                gc.collect()  # with its failed tasks, of which asyncio would otherwise say at some time that nobody asked
+                gc.collect()  # with its failed tasks, of which asyncio would otherwise complain at some time
             going_on = f"going on from step {int(found[0].step)}" if found else "starting anew"
             print(f"warning: damaged checkpoint: {', '.join(damaged)}; {going_on}", file=sys.stderr)
         return found

@@ -53,6 +53,7 @@ def train(
     )
     validation = feed.passes([data.domains[name]["validation"] for name in config.sources], EVALUATED_AT_ONCE)
     test = feed.passes([data.domains[config.target]["test"]], EVALUATED_AT_ONCE)
+    watched = {name: feed.passes([part], EVALUATED_AT_ONCE) for name, part in data.watched.items()}
     trainer = step.make_trainer(config, apply_fn, params, batches)
 
     state = trainer.init(params)
@@ -86,7 +87,9 @@ def train(
             accuracy, loss = run_evaluation(state.params, validation())
             check_finite(np.array([loss]), done, config, "validation loss")
             display.validation(accuracy)
-            folder.append_metrics({"step": done, "val_accuracy": accuracy, "val_loss": loss, **figures})
+            seen = {name: run_evaluation(state.params, watch()).accuracy for name, watch in watched.items()}
+            noted = {"watched": seen} if seen else {}
+            folder.append_metrics({"step": done, "val_accuracy": accuracy, "val_loss": loss, **noted, **figures})
             if accuracy > best.accuracy:
                 return checkpoints.Selected(jax.tree.map(jnp.copy, state.params), done, accuracy)
             return best

@@ -102,6 +102,27 @@ class RunFolder:
         with writing(self.metrics_file), self.metrics_file.open("a") as file:
             file.write(json.dumps(metrics) + "\n")
 
+    def watched(self) -> list[dict]:
+        """Returns what was noted at each validation of a run whose dataset has parts to watch.
+
+        Returns:
+            For each validation the values of ``"step"``, ``"val_accuracy"`` and ``"watched"`` (name of
+            the part -> accuracy).
+
+        Raises:
+            DamagedError: the file cannot be read, or the run watched nothing.
+        """
+        try:
+            lines = [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
+            if not lines:
+                raise ValueError("no validation")
+            return [{name: line[name] for name in ("step", "val_accuracy", "watched")} for line in lines]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedError(
+                f"{self.metrics_file} is damaged ({type(error).__name__}: {error}); "
+                f"remove {self.path} to do the run again"
+            ) from error
+
     def keep_metrics(self, is_kept: Callable[[int], bool]) -> None:
         """Forgets the lines of the steps that ``is_kept`` refuses, and those that cannot be read."""
         if not self.metrics_file.exists():
@@ -270,7 +291,7 @@ def result(
         "wall_seconds": seconds,
         "images_per_second": images_per_second,
         "left_out": list(left_out),
-        "weights_sha256": _digest(config.weights),
+        "weights_sha256": _digest(config.weights_file),
         "versions": {
             "python": platform.python_version(),
             "jax": jax.__version__,

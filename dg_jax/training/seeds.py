@@ -1,9 +1,12 @@
 """Several seeds of one run side by side in one program."""
 
 import contextlib
+import dataclasses
 import itertools
+import pathlib
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import chex
 import jax
@@ -16,10 +19,25 @@ from dg_jax.data import dataset, feed
 from dg_jax.training import advance, evaluate, interrupt, keys, loop, record, step
 
 
+class Programs(NamedTuple):
+    """What runs share that differ in their pictures, seeds and initial parameters only.
+
+    Attributes:
+        trainer: the functions of a step.
+        steps: compiled, by how many there are in one call.
+        run_evaluation: see :func:`dg_jax.training.evaluate.make_evaluate_seeds`.
+    """
+
+    trainer: step.Trainer
+    steps: dict[int, jax.stages.Compiled]
+    run_evaluation: Callable[..., list[evaluate.Evaluation]]
+
+
 def train(
     configs: Sequence[RunConfig],
     data: Sequence[dataset.MultiDomainDataset],
     networks: Sequence[tuple[chex.ArrayTree, Callable]],
+    compiled: dict | None = None,
 ) -> list[dict]:
     """Trains S runs under ``vmap``, as :func:`dg_jax.training.loop.train` does one, and writes their results.
 
@@ -29,7 +47,9 @@ def train(
     Args:
         configs: the configurations, which differ in their seeds only.
         data: the dataset of each, as its seed splits it.
-        networks: initial parameters and ``apply_fn`` of each.
+        networks: initial parameters and ``apply_fn`` of each; that of the first serves all.
+        compiled: for several groups of runs: a dict, at first empty, in which their
+            :class:`Programs` stay, so that each is compiled once.
 
     Returns:
         What ``result.json`` of each holds.
@@ -42,26 +62,19 @@ def train(
     """
     config, (_, apply_fn) = configs[0], networks[0]
     start = time.monotonic()
-    batches = [
-        feed.domain_batches(
-            [own_data.domains[domain]["train"] for domain in config.sources],
-            keys.key_for(own.seed, keys.Purpose.SAMPLING),
-            config.batch_size,
-            single_domain=config.batches == "single_domain",
-        )
-        for own, own_data in zip(configs, data, strict=True)
-    ]
-    if not all(one.is_constant for one in batches):
-        raise errors.UserError("--vectorize-seeds needs images that fit into memory; leave it out")
-    values = _stacked([one.like for one in batches])
-    together = batches[0]._replace(like=values, values=lambda first: itertools.repeat(values))
-    trainer = step.make_trainer(config, apply_fn, networks[0][0], batches[0])
-    params = _stacked([of_seed for of_seed, _ in networks])
+    alone, together = feeds(configs, [[own.domains[domain]["train"] for domain in config.sources] for own in data])
+    params = stacked([of_seed for of_seed, _ in networks])
+    compiled = {} if compiled is None else compiled
+    program = _program(config, apply_fn, (params, together.like))
+    if program not in compiled:
+        trainer = step.make_trainer(config, apply_fn, networks[0][0], alone)
+        compiled[program] = Programs(trainer, {}, evaluate.make_evaluate_seeds(apply_fn))
+    trainer, steps_compiled, run_evaluation = compiled[program]
     state = jax.vmap(trainer.init)(params, jnp.array([own.seed for own in configs], jnp.uint32))
-    take_steps = advance.Advance(jax.vmap(trainer.step), together, 0)
-    run_evaluation = evaluate.make_evaluate_seeds(apply_fn)
-    validation = _stacked_passes([[own.domains[domain]["validation"] for domain in config.sources] for own in data])
-    test = _stacked_passes([[own.domains[config.target]["test"]] for own in data])
+    take_steps = advance.Advance(jax.vmap(trainer.step), together, 0, steps_compiled)
+    validation = stacked_passes([[own.domains[domain]["validation"] for domain in config.sources] for own in data])
+    test = stacked_passes([[own.domains[config.target]["test"]] for own in data])
+    watched = {name: stacked_passes([[own.watched[name]] for own in data]) for name in data[0].watched}
 
     folders = [record.folder_of(own) for own in configs]
     with contextlib.ExitStack() as locks:
@@ -89,9 +102,12 @@ def train(
                     (done, new.accuracy) if is_better else old
                     for new, old, is_better in zip(evaluations, best, better, strict=True)
                 ]
+                seen = {name: run_evaluation(state.params, watch) for name, watch in watched.items()}
                 for i, (folder, evaluation) in enumerate(zip(folders, evaluations, strict=True)):
                     figures = {name: float(value[i]) for name, value in metrics.combiner.items()}
-                    validated = {"step": done, "val_accuracy": evaluation.accuracy, "val_loss": evaluation.loss}
+                    validated: dict = {"step": done, "val_accuracy": evaluation.accuracy, "val_loss": evaluation.loss}
+                    if seen:
+                        validated["watched"] = {name: of_seeds[i].accuracy for name, of_seeds in seen.items()}
                     folder.append_metrics({**validated, "losses": losses[i].tolist(), **figures})
                 if stop.signal_number:
                     raise interrupt.Interrupted(stop.signal_number, f"stopped after step {done} of {config.iterations}")
@@ -117,7 +133,44 @@ def train(
         return results
 
 
-def _stacked(trees: Sequence[chex.ArrayTree]) -> chex.ArrayTree:
+def feeds(configs: Sequence[RunConfig], sources: Sequence[Sequence[dataset.AnyPart]]) -> tuple[feed.Feed, feed.Feed]:
+    """Makes the feed of the first of S runs, for its shapes, and one of all, whose values have a leading axis S.
+
+    Args:
+        configs: their configurations, which differ in their seeds only.
+        sources: for each the training parts of its N sources.
+
+    Raises:
+        UserError: images do not fit into memory, or parts are not equally large for all seeds.
+    """
+    each = [
+        feed.domain_batches(
+            parts,
+            keys.key_for(own.seed, keys.Purpose.SAMPLING),
+            own.batch_size,
+            single_domain=own.batches == "single_domain",
+        )
+        for own, parts in zip(configs, sources, strict=True)
+    ]
+    if not all(one.is_constant for one in each):
+        raise errors.UserError("--vectorize-seeds needs images that fit into memory; leave it out")
+    values = stacked([one.like for one in each])
+    return each[0], each[0]._replace(like=values, values=lambda first: itertools.repeat(values))
+
+
+def _program(config: RunConfig, apply_fn: Callable, arguments: chex.ArrayTree) -> tuple:
+    """What two groups of runs must have in common to share their programs.
+
+    Of the settings that is all but those that only say which pictures are given to the
+    program, and where the runs are written. An experiment's own settings are of this kind.
+    """
+    settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(RunConfig)}
+    leaves, structure = jax.tree.flatten(arguments)
+    others = {"seed": 0, "target": "", "results_dir": pathlib.Path()}
+    return RunConfig(**settings | others), apply_fn, structure, tuple(map(jax.typeof, leaves))
+
+
+def stacked(trees: Sequence[chex.ArrayTree]) -> chex.ArrayTree:
     """Stacks the arrays of S trees."""
     shapes = [jax.tree.map(jnp.shape, tree) for tree in trees]
     if any(other != shapes[0] for other in shapes):
@@ -125,10 +178,10 @@ def _stacked(trees: Sequence[chex.ArrayTree]) -> chex.ArrayTree:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def _stacked_passes(parts: Sequence[Sequence[dataset.AnyPart]]) -> list[tuple[dataset.Part, chex.Array]]:
+def stacked_passes(parts: Sequence[Sequence[dataset.AnyPart]]) -> list[tuple[dataset.Part, chex.Array]]:
     """One pass over the parts of each seed, as batches ``[S, B, …]`` with a mask for all."""
     passes = zip(*(feed.passes(of_seed, loop.EVALUATED_AT_ONCE)() for of_seed in parts), strict=True)
-    return [(_stacked([part for part, _ in batches]), batches[0][1]) for batches in passes]
+    return [(stacked([part for part, _ in batches]), batches[0][1]) for batches in passes]
 
 
 @jax.jit

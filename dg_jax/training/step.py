@@ -69,6 +69,7 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
     """
     methods = config.methods
     objective_settings = config.method_settings(methods.objective)
+    draw = batches.draw  # and not the feed, whose images would stay in memory as long as the step
     objective = strategies.make_objective(
         methods.objective,
         apply_fn,
@@ -81,7 +82,7 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
     )
 
     def losses_and_gradients(params, value, key, step):
-        domain_batch = batches.draw(value, step)
+        domain_batch = draw(value, step)
         return objective(params, domain_batch, key=jax.random.fold_in(key, step), step=step)
 
     losses, _ = jax.eval_shape(losses_and_gradients, params, batches.like, jax.random.key(0), 0)

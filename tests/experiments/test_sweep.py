@@ -323,6 +323,7 @@ def test_other_settings_under_one_name_are_refused_before_anything_is_done(made,
         (["--iterations=0"], "--iterations=0: give"),
         (["--strategy=irm"], "--strategy=irm"),
         (["--seed=3"], "--seed=3"),
+        (["--vectorize-seeds", "--model=resnet18", "--weights=w-{seed}"], "--vectorize-seeds takes the BatchNorm stat"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -387,6 +388,8 @@ def test_progress_is_shown_on_a_terminal_only(made, command, monkeypatch, tmp_pa
         ("table1", ["--compare-paper"], []),
         ("domain_control", [], ["--batches"]),
         ("grid_search", ["--learning-rates", "--weight-decays"], ["--learning-rate", "--weight-decay"]),
+        ("shortcut_control", ["--strengths"], []),
+        ("finetune", ["--learning-rates"], ["--learning-rate"]),
         ("gradient_similarity", ["--every", "--per-domain"], ["--strategies", "--vectorize-seeds", "--executor"]),
     ],
 )

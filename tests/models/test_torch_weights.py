@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from dg_jax.models import torch_weights
+from dg_jax.models import torch_weights, weights
 from tests.models import torch_networks
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'dg_jax[parity]'")
@@ -184,7 +184,7 @@ def test_a_target_that_cannot_be_written_leaves_what_was_there(state, tmp_path, 
 
 def test_arrays_are_written_in_their_own_order_whatever_their_strides(tmp_path):
     array = np.arange(6, dtype=np.float32).reshape(2, 3).T
-    torch_weights.write(tmp_path / "x", {"x": array}, {})
+    weights.write(tmp_path / "x", {"x": array}, {})
     content = (tmp_path / "x").read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     assert json.loads(content[8 : 8 + length])["x"]["shape"] == [3, 2]

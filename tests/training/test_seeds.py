@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -12,7 +13,8 @@ SEEDS = (0, 1, 5)
 
 
 def configs(tmp_path, **changes):
-    return [worlds.tiny_config(tmp_path, seed=seed, iterations=7, learning_rate=0.05, **changes) for seed in SEEDS]
+    settings = {"iterations": 7, "learning_rate": 0.05} | changes
+    return [worlds.tiny_config(tmp_path, seed=seed, **settings) for seed in SEEDS]
 
 
 def train_together(all_configs, data):
@@ -74,3 +76,50 @@ def test_a_loss_that_is_not_finite_names_the_seed(tmp_path):
     with pytest.raises(errors.UserError, match="the loss of seed 1 of apple, google is nan at step 1"):
         seeds.train(all_configs, broken, models)
     assert not any(record.folder_of(config).result_file.exists() for config in all_configs)
+
+
+def watching(data, name="windows at a glance"):
+    return dataclasses.replace(
+        data, watched={name: data.domains["windows"]["test"], "again": data.domains["apple"]["test"]}
+    )
+
+
+def test_watched_parts_are_noted_at_each_validation_and_choose_nothing(tmp_path):
+    plain = train_together(configs(tmp_path / "plain"), [worlds.tiny_dataset(seed=seed) for seed in SEEDS])
+    own = configs(tmp_path / "watching")
+    results = train_together(own, [watching(worlds.tiny_dataset(seed=seed)) for seed in SEEDS])
+    for config, seed, result, other in zip(own, SEEDS, results, plain, strict=True):
+        for name in ("selected_step", "val_accuracy", "test_accuracy", "test_accuracy_last", "test_loss"):
+            assert result[name] == other[name], name
+        noted = record.folder_of(config).watched()
+        single = worlds.tiny_config(tmp_path / "single", seed=seed, iterations=7, learning_rate=0.05)
+        worlds.train(single, data=watching(worlds.tiny_dataset(seed=seed)))
+        assert noted == record.folder_of(single).watched()
+        assert [line["step"] for line in noted] == [2, 4, 6, 7]
+        assert all(line["watched"].keys() == {"windows at a glance", "again"} for line in noted)
+        # The target's test part is among them, so that what is known of it is known here too.
+        by_step = {line["step"]: line["watched"]["windows at a glance"] for line in noted}
+        assert by_step[7] == result["test_accuracy_last"]
+        assert by_step[result["selected_step"]] == result["test_accuracy"]
+    with pytest.raises(record.DamagedError, match=r"metrics\.jsonl is damaged \(KeyError: 'watched'\); remove"):
+        record.folder_of(configs(tmp_path / "plain")[0]).watched()
+
+
+def test_groups_share_programs_unless_a_setting_differs(tmp_path, monkeypatch):
+    compiled, made = {}, []
+    make_trainer = seeds.step.make_trainer
+    monkeypatch.setattr(seeds.step, "make_trainer", lambda *args: made.append(args) or make_trainer(*args))
+    model = worlds.linear_model()
+
+    def train(name, compiled, shift=0, **changes):
+        own = configs(tmp_path / name, **changes)
+        data = [worlds.tiny_dataset(seed=seed + shift) for seed in SEEDS]
+        results = seeds.train(own, data, [model] * len(own), compiled)
+        return [(result["test_loss"], result["val_accuracy"]) for result in results]
+
+    first = train("first", compiled)
+    train("other rate", compiled, learning_rate=0.5)
+    assert len(made) == 2
+    shared = train("shared", compiled, shift=10, target="apple")
+    assert len(made) == 2
+    assert shared == train("alone", None, shift=10, target="apple") != first
