@@ -13,6 +13,8 @@ from dg_jax.surgery import reduce, stack
 # For rows as long as this the pairs take a fifteenth of the matrix product's time on a CPU; for shorter ones compiling
 # them is not worth it.
 _LONG = 2**15
+# So few rows take a third of the matrix product's time on an H100, too; eight take longer.
+_FEW = 4
 # Inner products in one pass: all of N = 4. More than a CPU has registers for take longer.
 _TOGETHER = 10
 
@@ -92,6 +94,8 @@ def _inner_products(rows: jax.Array) -> jax.Array:
     """Returns ``rows @ rows.T``, ``[N, N]``, for ``rows [N, n]``."""
     if rows.shape[1] < _LONG:
         return _matrix_product(rows)
+    if len(rows) <= _FEW:
+        return _pair_by_pair(rows)
     return jax.lax.platform_dependent(rows, cpu=_pair_by_pair, default=_matrix_product)
 
 
