@@ -1,5 +1,6 @@
 """The command line of a run, in a process of its own that tells what it is doing."""
 
+import collections
 import functools
 import multiprocessing
 import os
@@ -7,6 +8,7 @@ import pathlib
 import resource
 import signal
 import sys
+import threading
 from multiprocessing import connection
 from typing import NamedTuple
 
@@ -35,58 +37,59 @@ class Ended(NamedTuple):
     phase: str
 
 
-def to_its_end(flags: list[str], stderr: pathlib.Path, limit: int | None = None) -> Ended:
+class Fault(NamedTuple):
+    """A signal that a process is sent some seconds after a phase has begun for the n-th time, counted from 1."""
+
+    number: signal.Signals
+    phase: str
+    occurrence: int
+    delay: float
+
+
+def run_with(flags: list[str], stderr: pathlib.Path, fault: Fault | None = None, limit: int | None = None) -> Ended:
     """Does ``python -m dg_jax.run FLAGS``, with at most ``limit`` bytes in a file."""
-    process, told = _start(flags, stderr, limit)
-    return _ended(process, told, stderr, "")
-
-
-def stopped(
-    flags: list[str], stderr: pathlib.Path, number: signal.Signals, phase: str, occurrence: int, delay: float
-) -> Ended:
-    """Does the same, and sends a signal some seconds after a phase has begun for the n-th time, counted from 1."""
-    process, told = _start(flags, stderr)
-    count, last = 0, ""
-    while count < occurrence:
-        try:
-            last = told.recv()
-        except EOFError:
-            raise AssertionError(f"it ended before {phase} number {occurrence}: {stderr.read_text()}") from None
-        count += last == phase
-    process.join(delay)
-    os.kill(process.pid, number)
-    return _ended(process, told, stderr, last)
-
-
-def _start(flags: list[str], stderr: pathlib.Path, limit: int | None = None):
-    receiver, sender = _context.Pipe(duplex=False)
-    process = _context.Process(target=_run, args=(flags, stderr, sender, limit))
+    told, tell = _context.Pipe(duplex=False)
+    process = _context.Process(target=_run, args=(flags, stderr, tell, fault, limit))
     process.start()
-    sender.close()
-    return process, receiver
-
-
-def _ended(process, told: connection.Connection, stderr: pathlib.Path, last: str) -> Ended:
+    tell.close()
+    phase = ""
     try:
         while True:
-            last = told.recv()
+            phase = told.recv()
     except EOFError:
         process.join()
-    return Ended(process.exitcode, stderr.read_text(), last)
+    return Ended(process.exitcode, stderr.read_text(), phase)
 
 
-def _run(flags: list[str], stderr: pathlib.Path, tell: connection.Connection, limit: int | None) -> None:
+def _run(
+    flags: list[str], stderr: pathlib.Path, tell: connection.Connection, fault: Fault | None, limit: int | None
+) -> None:
     """Runs in the new process."""
     with stderr.open("w") as file, open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background shells have it ignored
+    # Its own, as one that is killed may leave half an entry.
+    jax.config.update("jax_compilation_cache_dir", str(stderr.parent.parent / "compiled"))
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    begun: collections.Counter[str] = collections.Counter()
+
+    def begin(phase):
+        tell.send(phase)
+        begun[phase] += 1
+        if fault and (phase, begun[phase]) == (fault.phase, fault.occurrence):
+            if fault.delay:
+                threading.Timer(fault.delay, os.kill, (os.getpid(), fault.number)).start()
+            else:
+                os.kill(os.getpid(), fault.number)
 
     def announce(owner, name, phase):
         function = getattr(owner, name)
 
         @functools.wraps(function)
         def call(*args, **keywords):
-            tell.send(phase)
+            begin(phase)
             return function(*args, **keywords)
 
         setattr(owner, name, call)
@@ -103,7 +106,7 @@ def _run(flags: list[str], stderr: pathlib.Path, tell: connection.Connection, li
 
     def make_announced(apply_fn):
         def evaluation(params, batches):
-            tell.send("validation")
+            begin("validation")
             return of_network(params, batches)
 
         of_network = make_evaluate(apply_fn)
