@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import io
 import pathlib
-import sys
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -63,6 +62,13 @@ def load(
     else:
         rows = split_files.read(splits_dir, name, index, parts)
 
+    for part in ("validation", "test"):
+        wanting = [domain for domain, wanted in parts.items() if part in wanted]
+        if wanting and not any(len(rows[domain][part]) for domain in wanting):
+            raise errors.UserError(
+                f"{name}: no picture is in the {part} part of {', '.join(wanting)}; "
+                "add pictures (six in a class have one for validation, three one for testing), or give --splits-dir"
+            )
     images = sum(len(rows[domain][part]) for domain, wanted in parts.items() for part in wanted)
     bytes_of_one = source.SIZE**2 * 3
     fits = images * bytes_of_one <= MOST_BYTES_IN_MEMORY
@@ -70,7 +76,7 @@ def load(
         kept = None
     domains: dict[str, dict[str, dataset.AnyPart]] = {}
     for domain, wanted in parts.items():
-        records = source.as_data_source(domain, decoders={"image": tfds.decode.SkipDecoding()})
+        records = source.as_data_source(builder.split_name(domain), decoders={"image": tfds.decode.SkipDecoding()})
         domains[domain] = {}
         if kept is not None and domain not in kept:
             everything = np.arange(len(labels[domain]))
@@ -106,7 +112,7 @@ def _prepare(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Pat
             source = open_builder()
             if not source.is_prepared():  # while this process waited for the lock, another may have done it
                 if ignored:
-                    _warn(f"{name}: passed over, having no ending of a picture: {errors.listed(ignored)}")
+                    errors.warn(f"{name}: passed over, having no ending of a picture: {errors.listed(ignored)}")
                 # TFDS says on stdout that it downloads, also where it does not.
                 with contextlib.redirect_stdout(io.StringIO()):
                     source.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=data_dir))
@@ -136,15 +142,11 @@ def _report(name: str, index: builder.Index, domains: tuple[str, ...], skip_dama
             "mend or remove them, or leave them out with --skip-damaged"
         )
     if damaged:
-        _warn(f"{name}: left out damaged files, {len(damaged)} in number: {errors.listed(damaged)}")
+        errors.warn(f"{name}: left out damaged files, {len(damaged)} in number: {errors.listed(damaged)}")
     for domain in domains:
         if not index.labels[domain]:
             raise errors.UserError(f"{name}: {domain} has no pictures left, all are damaged")
     for domain, published in registry.get(name).published.items():
         found = len(index.labels[domain])
         if found != published:
-            _warn(f"{name}: {domain} has {found} pictures, published are {published}")
-
-
-def _warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+            errors.warn(f"{name}: {domain} has {found} pictures, published are {published}")
