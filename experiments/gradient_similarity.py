@@ -21,7 +21,8 @@ import numpy as np
 import tyro
 from rich import console, progress
 
-from dg_jax import command_line, config, errors, run
+from dg_jax import command_line, config, errors, reading, run
+from dg_jax.analysis import markdown as names
 from dg_jax.config import RunConfig
 from experiments import sweep
 
@@ -103,22 +104,33 @@ def stored(path: pathlib.Path, settings: dict) -> dict | None:
     if not path.exists():
         return None
     try:
-        measured = json.loads(path.read_text())
-        theirs = measured["settings"]
-        lengths = {len(measured[name]) for name in ("steps", "intra", "inter", "domains", "agreement")}
-        if len(lengths) != 1 or not measured["layers"]:
-            raise ValueError("lists of different lengths")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"warning: {path} is damaged and measured again ({type(error).__name__}: {error})", file=sys.stderr)
+        measured = reading.parse_json(reading.text(path))
+        theirs = dict(measured["settings"])
+        _check_shapes(measured)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        errors.warn(f"{path} is damaged and measured again ({type(error).__name__}: {error})")
         return None
     different = [name for name in settings if settings[name] != theirs.get(name)]
     if different:
-        shown = "; ".join(f"{name} is {settings[name]} here, {theirs.get(name)} there" for name in different)
+        shown = "; ".join(f"{name} is {settings[name]} here, {theirs.get(name)!s:.200} there" for name in different)
         raise errors.UserError(
             f"{path} was measured with other settings: {shown}; "
             "give the same, another --results-dir, or --overwrite to measure again"
         )
     return measured
+
+
+def _check_shapes(measured: dict) -> None:
+    """Raises an error unless T measurements of D domains and L layers are there, all of them finite numbers."""
+    layers, steps = measured["layers"], np.array(measured["steps"], float)
+    if not layers or not all(isinstance(name, str) for name in layers):
+        raise ValueError("no layers")
+    for name, rank, last in (("intra", 1, ()), ("inter", 1, ()), ("domains", 3, ()), ("agreement", 2, (len(layers),))):
+        values = np.array(measured[name], float)
+        if values.ndim != rank or values.shape[:1] != steps.shape or values.shape[rank - len(last) :] != last:
+            raise ValueError(f"{name} is {values.shape}, {steps.shape} steps and {len(layers)} layers")
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} has values that are not finite")
 
 
 def measure_all(arguments: GradientSimilarity, configs: list[RunConfig]) -> dict[str, list[dict]]:
@@ -139,7 +151,7 @@ def measure_all(arguments: GradientSimilarity, configs: list[RunConfig]) -> dict
     probe = None
     terminal = console.Console(stderr=True)
     with progress.Progress(
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(bar_width=20),
         progress.MofNCompleteColumn(),
         progress.TimeRemainingColumn(),
@@ -149,7 +161,7 @@ def measure_all(arguments: GradientSimilarity, configs: list[RunConfig]) -> dict
         task = bar.add_task("", total=found.count(None) * configs[0].iterations)
         for one, earlier in zip(configs, found, strict=True):
             if earlier is None:
-                bar.update(task, description=f"target {one.target}, seed {one.seed}")
+                bar.update(task, description=errors.printable(f"target {one.target}, seed {one.seed}"))
                 data = prepared.load(
                     one.dataset,
                     dict.fromkeys(one.sources, ("train",)),
@@ -204,7 +216,7 @@ def markdown(results: dict[str, list[dict]]) -> str:
         intra, inter = (np.array([one[name] for one in runs]) for name in ("intra", "inter"))
         figures = [mean_and_deviation(values) for values in (intra, inter, intra[:, -1], inter[:, -1])]
         share = f"{(intra > inter).sum()} of {intra.size}"
-        lines.append(f"| {target} | {len(runs)} | {' | '.join(figures)} | {share} |")
+        lines.append(f"| {names.escape(target)} | {len(runs)} | {' | '.join(figures)} | {share} |")
     return "\n".join(lines)
 
 

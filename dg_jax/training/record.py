@@ -1,21 +1,27 @@
 """The run on disk: its folder, its configuration, its metrics and its result."""
 
 import dataclasses
+import functools
 import hashlib
 import json
+import math
+import operator
 import os
 import pathlib
 import platform
+import reprlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax
 import jax
+import jaxlib
+import numpy as np
 import optax
 
 import dg_jax
-from dg_jax import errors
+from dg_jax import errors, reading
 from dg_jax.config import RunConfig, flag
 from dg_jax.training import evaluate
 
@@ -31,17 +37,10 @@ _NOT_COMPARED = (
 )
 
 
-def _is_fraction(value: Any) -> bool:
-    return isinstance(value, float) and 0 <= value <= 1
-
-
-# What is read again of a result, and how it must be.
-_OF_A_RESULT = {
-    **dict.fromkeys(("dataset", "target", "strategy", "combiner"), lambda value: isinstance(value, str)),
-    **dict.fromkeys(("iterations", "selected_step"), lambda value: isinstance(value, int)),
-    **dict.fromkeys(("val_accuracy", "test_accuracy", "test_accuracy_last"), _is_fraction),
-    "sources": lambda value: isinstance(value, list),
-}
+_MOST_BYTES_OF_METRICS = 32 * 2**20  # a hundred thousand validations
+_SHORT = reprlib.Repr()
+_SHORT.maxlist = _SHORT.maxdict = 20
+_SHORT.maxstring = 200
 
 
 class DamagedError(errors.UserError):
@@ -77,7 +76,7 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def write_result(self, result: dict) -> None:
-        write_by_rename(self.result_file, json.dumps(result, indent=2) + "\n")
+        write_by_rename(self.result_file, json.dumps(result, indent=2, allow_nan=False) + "\n")
 
     def forget_progress(self) -> None:
         """Removes checkpoints and metrics, for a run that starts anew."""
@@ -86,14 +85,24 @@ class RunFolder:
 
     def append_metrics(self, metrics: dict) -> None:
         with self.metrics_file.open("a") as file:
-            file.write(json.dumps(metrics) + "\n")
+            file.write(json.dumps(metrics, allow_nan=False) + "\n")
 
     def keep_metrics(self, is_kept: Callable[[int], bool]) -> None:
-        """Forgets the lines of the steps that ``is_kept`` refuses."""
-        if self.metrics_file.exists():
-            lines = self.metrics_file.read_text().splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]
-            write_by_rename(self.metrics_file, "".join(line for line in whole if is_kept(json.loads(line)["step"])))
+        """Forgets the lines of the steps that ``is_kept`` refuses, and one that was cut off.
+
+        Raises:
+            DamagedError: a line is none of ours.
+        """
+        if not self.metrics_file.exists():
+            return
+        try:
+            *whole, _ = reading.text(self.metrics_file, _MOST_BYTES_OF_METRICS).split("\n")
+            kept = [line + "\n" for line in whole if is_kept(_step_of(line))]
+        except (OSError, ValueError) as error:
+            raise DamagedError(
+                f"{self.metrics_file} is damaged ({error}); remove it to go on without what it says"
+            ) from error
+        write_by_rename(self.metrics_file, "".join(kept))
 
 
 def folder_of(config: RunConfig) -> RunFolder:
@@ -120,7 +129,7 @@ def finished_result(config: RunConfig, folder: RunFolder) -> dict | None:
         if config.resume and folder.checkpoints.exists():
             _compare(config, folder)
         return None
-    result = _read_json(folder.result_file, _OF_A_RESULT)
+    result = _read_json(folder.result_file, _of_a_result(config))
     _compare(config, folder)
     done = f"--iterations={config.iterations}: the run in {folder.path} is done with {result['iterations']}"
     if result["iterations"] > config.iterations:
@@ -180,7 +189,16 @@ def result(
         tested_last: what the last parameters do on the target.
         seconds: the run's time.
         images_per_second: images trained on in a second of steps; ``None`` if there were no steps.
+
+    Raises:
+        RunError: a loss on the target is not finite, so that its accuracy says nothing.
     """
+    for which, evaluation in (("selected", tested), ("last", tested_last)):
+        if not math.isfinite(evaluation.loss):
+            raise errors.RunError(
+                f"the test loss of {config.target} with the {which} parameters is {evaluation.loss}: "
+                "logits beyond what float32 holds; no result is written; try a smaller --learning-rate"
+            )
     return {
         "dataset": config.dataset,
         "target": config.target,
@@ -203,12 +221,26 @@ def result(
         "versions": {
             "python": platform.python_version(),
             "jax": jax.__version__,
+            "jaxlib": jaxlib.__version__,
+            "numpy": np.__version__,
             "flax": flax.__version__,
             "optax": optax.__version__,
             "dg_jax": dg_jax.__version__,
         },
         "device": jax.devices()[0].device_kind,
+        "platform": jax.devices()[0].platform,
+        "host": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
     }
+
+
+def _processor() -> str:
+    """Returns the name of the CPU, on which the order of XLA's sums depends where it is what computes."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _digest(path: pathlib.Path | None) -> str | None:
@@ -229,15 +261,53 @@ def _compare(config: RunConfig, folder: RunFolder) -> None:
     for name, value in ours.items():
         if stored[name] != value:
             raise errors.UserError(
-                f"{flag(name)} is {value}, but the run in {folder.path} has {stored[name]}; "
+                f"{flag(name)} is {value}, but the run in {folder.path} has {_shown(stored[name])}; "
                 "give the same, another --results-dir, or --overwrite to start anew"
             )
+
+
+def _shown(value: Any) -> str:
+    """Returns a value out of a file for a message: what is ours as it is, of anything else not too much."""
+    return str(value) if isinstance(value, str | float) else _SHORT.repr(value)
+
+
+def _is_fraction(value: Any) -> bool:
+    return isinstance(value, float) and 0 <= value <= 1
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63  # true and false are integers to Python
+
+
+def _of_a_result(config: RunConfig) -> dict[str, Callable[[Any], bool]]:
+    """Returns what is read again of the result of a run, and how it must be."""
+    named = {
+        "dataset": config.dataset,
+        "target": config.target,
+        "sources": list(config.sources),
+        "strategy": config.strategy,
+        "combiner": config.methods.combiner,
+        "seed": config.seed,
+    }
+    return {
+        **{name: functools.partial(operator.eq, value) for name, value in named.items()},
+        **dict.fromkeys(("iterations", "selected_step"), _is_count),
+        **dict.fromkeys(("val_accuracy", "test_accuracy", "test_accuracy_last"), _is_fraction),
+    }
+
+
+def _step_of(line: str) -> int:
+    """Returns the step of a line of metrics; raises ``ValueError`` if there is none."""
+    metrics = reading.parse_json(line)
+    if not isinstance(metrics, dict) or not _is_count(metrics.get("step")):
+        raise ValueError(f"{line[:80]!r} is no metrics of a step")
+    return metrics["step"]
 
 
 def _read_json(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]]) -> dict:
     """Reads an object that has certain keys, whose values must please a predicate each."""
     try:
-        stored = json.loads(path.read_text())
+        stored = reading.parse_json(reading.text(path))
         if not isinstance(stored, dict):
             raise ValueError("no JSON object")
         wrong = [name for name, is_right in needed.items() if name not in stored or not is_right(stored[name])]
