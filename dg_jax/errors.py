@@ -1,18 +1,25 @@
-"""The errors that the command line shows as one line, and warnings."""
+"""The errors that the command line shows as one line, warnings, and what may stand in such a line."""
 
 import functools
 import sys
 from collections.abc import Mapping
 
+_LONGEST = 4000  # letters of a message: ten names of the longest kind that file systems take
+
 
 class UserError(Exception):
     """Something that the user can mend. Its message is one line: what, where, what to do.
+
+    Names of files and words out of them become part of it: it is made :func:`printable`.
 
     Attributes:
         exit_code: what the command line ends with.
     """
 
     exit_code = 2
+
+    def __init__(self, message: str):
+        super().__init__(printable(message))
 
 
 class RunError(UserError):
@@ -41,7 +48,28 @@ def listed(items: list[str]) -> str:
     return "; ".join(items[:10]) + more
 
 
+def printable(text: str) -> str:
+    """Returns a text that may hold foreign names such that a terminal or a table can show it.
+
+    Newlines, terminal escapes and whatever else is not to be seen (Unicode's separators but
+    the space, controls, marks of direction, lone surrogates) are written as Python writes
+    them; of what is longer than 4,000 letters the middle is left out.
+
+    Example:
+        >>> printable("cat\\x1b[2J\\n.jpg")
+        'cat\\\\x1b[2J\\\\n.jpg'
+    """
+    shown = (letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in _cut(text))
+    return _cut("".join(shown))
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST * 3 // 4]} ... {text[-_LONGEST // 5 :]}"
+
+
 @functools.cache
 def warn(message: str) -> None:
-    """Prints a warning on stderr, once in a process however often it is given."""
-    print(f"warning: {message}", file=sys.stderr)
+    """Says on stderr, in one line, what the user should know; once in a process however often it is given."""
+    print(f"warning: {printable(message)}", file=sys.stderr)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich import console, table
+from rich import console, markup, table
 
 from dg_jax import command_line, errors, strategies
 from dg_jax.config import RunConfig, check
@@ -52,7 +52,8 @@ def run(config: RunConfig, data: "dataset.MultiDomainDataset | None" = None, *, 
     finished = record.finished_result(config, folder)
     if finished is not None:
         if not quiet:
-            print(f"done already: {folder.result_file} (--overwrite does it again)", file=sys.stderr)
+            done = errors.printable(f"done already: {folder.result_file}")
+            print(f"{done} (--overwrite does it again)", file=sys.stderr)
         return finished
     data = data or load(config)
     network = create_network(config, data)
@@ -170,15 +171,19 @@ def show(result: dict) -> None:
     """Prints the end of a run as a small table on stdout."""
     other_combiner = result["combiner"] != strategies.get(result["strategy"]).combiner
     method = result["strategy"] + (f" with {result['combiner']}" if other_combiner else "")
-    rows = table.Table(title=f"{method} on {result['dataset']}, target {result['target']}")
+    sources, target = _plain(", ".join(result["sources"])), _plain(result["target"])
+    rows = table.Table(title=f"{method} on {result['dataset']}, target {target}")
     rows.add_column("")
     rows.add_column("accuracy", justify="right")
-    rows.add_row(
-        f"validation ({', '.join(result['sources'])}), step {result['selected_step']}", _percent(result["val_accuracy"])
-    )
-    rows.add_row(f"test ({result['target']}), selected parameters", _percent(result["test_accuracy"]))
-    rows.add_row(f"test ({result['target']}), last parameters", _percent(result["test_accuracy_last"]))
+    rows.add_row(f"validation ({sources}), step {result['selected_step']}", _percent(result["val_accuracy"]))
+    rows.add_row(f"test ({target}), selected parameters", _percent(result["test_accuracy"]))
+    rows.add_row(f"test ({target}), last parameters", _percent(result["test_accuracy_last"]))
     console.Console().print(rows)
+
+
+def _plain(name: str) -> str:
+    """Returns a name that rich shows as it is: a folder may be called ``[red]``."""
+    return markup.escape(errors.printable(name))
 
 
 def _percent(fraction: float) -> str:

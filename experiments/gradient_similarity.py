@@ -21,7 +21,8 @@ import numpy as np
 import tyro
 from rich import console, progress
 
-from dg_jax import command_line, config, errors, run
+from dg_jax import command_line, config, errors, reading, run
+from dg_jax.analysis import markdown as names
 from dg_jax.config import RunConfig
 from experiments import sweep
 
@@ -47,7 +48,7 @@ _SETTINGS = (
 
 
 # What reading a damaged file may raise.
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,16 +109,11 @@ def read(path: pathlib.Path) -> dict:
     Raises:
         OSError, ValueError, KeyError, TypeError, RecursionError: the file is damaged.
     """
-    measured = json.loads(path.read_text())
-    sources, layers = measured["settings"]["sources"], measured["layers"]
-    if not all(isinstance(name, str) for name in [*sources, *layers]):
-        raise TypeError("a name of a source or layer that is no text")
+    measured = reading.parse_json(reading.text(path))
+    if not all(isinstance(name, str) for name in measured["settings"]["sources"]):
+        raise TypeError("a name of a source that is no text")
     json.dumps(measured, ensure_ascii=False).encode()  # a lone surrogate is none either
-    num_steps = len(measured["steps"])
-    shapes = dict.fromkeys(("steps", "intra", "inter"), (num_steps,)) | {"agreement": (num_steps, len(layers))}
-    for name, shape in shapes.items():
-        if 0 in shape or np.asarray(measured[name], np.float64).shape != shape:
-            raise ValueError(f"{name} is not a list of numbers of shape {shape}")
+    _check_shapes(measured)
     return measured
 
 
@@ -132,17 +128,30 @@ def stored(path: pathlib.Path, settings: dict) -> dict | None:
     try:
         measured = read(path)
     except UNREADABLE as error:
-        print(f"warning: {path} is damaged and measured again ({type(error).__name__}: {error})", file=sys.stderr)
+        errors.warn(f"{path} is damaged and measured again ({type(error).__name__}: {error})")
         return None
     theirs = measured["settings"]
     different = [name for name in settings if settings[name] != theirs.get(name)]
     if different:
-        shown = "; ".join(f"{name} is {settings[name]} here, {theirs.get(name)} there" for name in different)
+        shown = "; ".join(f"{name} is {settings[name]} here, {theirs.get(name)!s:.200} there" for name in different)
         raise errors.UserError(
             f"{path} was measured with other settings: {shown}; "
             "give the same, another --results-dir, or --overwrite to measure again"
         )
     return measured
+
+
+def _check_shapes(measured: dict) -> None:
+    """Raises an error unless T measurements of D domains and L layers are there, all of them finite numbers."""
+    layers, steps = measured["layers"], np.array(measured["steps"], float)
+    if not layers or not all(isinstance(name, str) for name in layers):
+        raise ValueError("no layers")
+    for name, rank, last in (("intra", 1, ()), ("inter", 1, ()), ("domains", 3, ()), ("agreement", 2, (len(layers),))):
+        values = np.array(measured[name], float)
+        if values.ndim != rank or values.shape[:1] != steps.shape or values.shape[rank - len(last) :] != last:
+            raise ValueError(f"{name} is {values.shape}, {steps.shape} steps and {len(layers)} layers")
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} has values that are not finite")
 
 
 def measure_all(
@@ -169,7 +178,7 @@ def measure_all(
     probe = None
     terminal = console.Console(stderr=True)
     with progress.Progress(
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(bar_width=20),
         progress.MofNCompleteColumn(),
         progress.TimeRemainingColumn(),
@@ -179,7 +188,7 @@ def measure_all(
         task = bar.add_task("", total=found.count(None) * configs[0].iterations)
         for one, earlier in zip(configs, found, strict=True):
             if earlier is None:
-                bar.update(task, description=f"target {one.target}, seed {one.seed}")
+                bar.update(task, description=errors.printable(f"target {one.target}, seed {one.seed}"))
                 data = prepared.load(
                     one.dataset,
                     dict.fromkeys(one.sources, ("train",)),
@@ -235,7 +244,7 @@ def summary(results: dict[str, list[dict]]) -> list[list[str]]:
         intra, inter = (np.array([one[name] for one in runs]) for name in ("intra", "inter"))
         figures = [mean_and_deviation(values) for values in (intra, inter, intra[:, -1], inter[:, -1])]
         share = f"{(intra > inter).sum()} of {intra.size}"
-        rows.append([target, str(len(runs)), *figures, share])
+        rows.append([names.escape(target), str(len(runs)), *figures, share])
     return rows
 
 

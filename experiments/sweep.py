@@ -155,7 +155,7 @@ def results(
         try:
             finished = record.finished_result(one, record.folder_of(one))
         except record.DamagedError as error:
-            print(f"warning: left out: {error}", file=sys.stderr)
+            errors.warn(f"left out: {error}")
             continue
         if finished is None:
             missing.append(one)
@@ -304,7 +304,7 @@ class _Display(contextlib.AbstractContextManager):
     def __init__(self, total: int, missing: int):
         terminal = console.Console(stderr=True)
         self._bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(bar_width=20),
             progress.MofNCompleteColumn(),
             progress.TimeElapsedColumn(),
@@ -324,4 +324,5 @@ class _Display(contextlib.AbstractContextManager):
     def advance(self, done: list[config.RunConfig]) -> None:
         """Counts finished runs."""
         one = done[-1]
-        self._bar.update(self._task, advance=len(done), description=f"{one.target}, {one.strategy}, seed {one.seed}")
+        description = errors.printable(f"{one.target}, {one.strategy}, seed {one.seed}")
+        self._bar.update(self._task, advance=len(done), description=description)

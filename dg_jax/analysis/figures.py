@@ -11,7 +11,12 @@ try:
 except ModuleNotFoundError as error:
     raise errors.UserError('figures need matplotlib; run: pip install -e ".[analysis]"') from error
 
-__all__ = ["Figure", "save"]
+__all__ = ["Figure", "label", "save"]
+
+
+def label(name: str) -> str:
+    """Returns a name such that matplotlib writes it as it is, and takes nothing between dollars for a formula."""
+    return errors.printable(name).replace("$", r"\$")
 
 
 def save(figure: Figure, path: pathlib.Path) -> None:

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from dg_jax import errors
+
 MISSING = "-"
+_MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", **{letter: f"\\{letter}" for letter in "\\|*`[]"}})
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], num_names: int = 1) -> str:
@@ -12,5 +15,5 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], num_names: int =
 
 
 def escape(name: str) -> str:
-    """Returns a name such that it ends no cell and is not set in italics."""
-    return name.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*")
+    """Returns a name such that it ends no cell and stands there as it is: no markup, no HTML, no link."""
+    return errors.printable(name).translate(_MARKUP)

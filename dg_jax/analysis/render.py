@@ -3,6 +3,7 @@
 import csv
 import io
 
+from dg_jax import errors
 from dg_jax.analysis import markdown, notes
 from dg_jax.analysis import table as tables
 
@@ -100,16 +101,20 @@ def _effects(table: tables.Table) -> str:
 def to_latex(table: tables.Table) -> str:
     """Returns the table as a LaTeX ``tabular`` that needs no package, with what the tests rest on as comments."""
     rows = [
-        [target.translate(_LATEX), *(_latex_cell(table.cells[target].get(method)) for method in table.methods)]
+        [_latex_name(target), *(_latex_cell(table.cells[target].get(method)) for method in table.methods)]
         for target in table.targets
     ]
-    lines = [f"% {line}" for line in notes.of(table)]
+    lines = [f"% {errors.printable(line)}" for line in notes.of(table)]
     lines += [rf"\begin{{tabular}}{{l{'r' * len(table.methods)}}}", r"\hline"]
-    lines += [_latex_line(["target", *(method.translate(_LATEX) for method in table.methods)]), r"\hline"]
+    lines += [_latex_line(["target", *map(_latex_name, table.methods)]), r"\hline"]
     lines += [*map(_latex_line, rows), r"\hline"]
     if table.averages:
         lines += [_latex_line(["average", *(percent(table.averages[method]) for method in table.methods)]), r"\hline"]
     return "\n".join([*lines, r"\end{tabular}"]) + "\n"
+
+
+def _latex_name(name: str) -> str:
+    return errors.printable(name).translate(_LATEX)
 
 
 def _latex_cell(cell: tables.Cell | None) -> str:
@@ -132,8 +137,8 @@ def to_csv(table: tables.Table) -> str:
     for target in table.targets:
         for method, cell in table.cells[target].items():
             row = {
-                "target": target,
-                "method": method,
+                "target": errors.printable(target),
+                "method": errors.printable(method),
                 "seeds": len(cell.accuracies),
                 "mean": cell.mean,
                 "standard_deviation": cell.deviation,

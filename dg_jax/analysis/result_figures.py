@@ -55,10 +55,11 @@ def box_plots(table: tables.Table) -> figures.Figure:
     for j in range(1, len(table.targets)):
         axes.axvline(slots * j - 1.25, color="0.85", linewidth=0.8)
     middle = (len(table.methods) - 1) / 2
-    axes.set_xticks([slots * j + middle for j in range(len(table.targets))], table.targets)
+    axes.set_xticks([slots * j + middle for j in range(len(table.targets))], map(figures.label, table.targets))
     axes.set_xlim(-1.25, slots * len(table.targets) - 1.25)
     axes.tick_params(axis="x", length=0)
-    axes.set_xlabel("\n".join(["target domain", *textwrap.wrap(" ".join(notes.no_star(table)), _LETTERS_IN_A_LINE)]))
+    no_star = figures.label(" ".join(notes.no_star(table)))
+    axes.set_xlabel("\n".join(["target domain", *textwrap.wrap(no_star, _LETTERS_IN_A_LINE)]))
     axes.set_ylabel("accuracy in %")
     axes.margins(y=0.08)
     axes.grid(axis="y", color="0.9", linewidth=0.8)
@@ -121,7 +122,7 @@ def bars(
             for j, method in enumerate(methods):
                 if method in cells:
                     _bar(axes, j + 0.4 * (i - 0.5), cells[method], style)
-        axes.set_title(target, fontsize=10)
+        axes.set_title(figures.label(target), fontsize=10)
         axes.set_xticks(range(len(methods)), methods, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_xlim(-0.6, len(methods) - 0.4)
         axes.grid(axis="y", color="0.9", linewidth=0.8)

@@ -24,7 +24,7 @@ def draw(images: Sequence[Sequence[np.ndarray | None]], domains: Sequence[str], 
         A matplotlib ``Figure``.
     """
     titles = [textwrap.fill(_spaced(name), _LETTERS_IN_A_CELL) for name in classes]
-    left = 0.2 + 0.085 * max(len(name) for name in domains)
+    left = 0.2 + 0.085 * max(len(figures.label(name)) for name in domains)
     top = 0.1 + 0.17 * max(title.count("\n") + 1 for title in titles)
     gap = 0.06
     width = left + len(classes) * (_CELL + gap) + gap
@@ -48,4 +48,4 @@ def draw(images: Sequence[Sequence[np.ndarray | None]], domains: Sequence[str], 
 
 
 def _spaced(name: str) -> str:
-    return name.replace("_", " ")
+    return figures.label(name.replace("_", " "))

@@ -52,7 +52,7 @@ def curves(panels: Mapping[str, Curves], panels_in_a_row: int = 4):
             if len(values) > 1:
                 deviation = values.std(axis=0, ddof=1)
                 axes.fill_between(panel.steps, mean - deviation, mean + deviation, color=colour, alpha=0.2, lw=0)
-        axes.set_title(textwrap.fill(title, _LETTERS_ABOVE_A_PANEL), fontsize=10)
+        axes.set_title(textwrap.fill(figures.label(title), _LETTERS_ABOVE_A_PANEL), fontsize=10)
         axes.tick_params(labelbottom=True)
         axes.set_xlabel("step")
     for axes in all_axes[:, 0]:
@@ -78,9 +78,9 @@ def heat_map(steps: np.ndarray, layers: Sequence[str], agreement: np.ndarray, ti
     figure = figures.Figure(figsize=(7, 1.4 + 0.22 * len(layers)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(np.transpose(agreement), aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
-    axes.set_yticks(range(len(layers)), layers, fontsize=8)
+    axes.set_yticks(range(len(layers)), map(figures.label, layers), fontsize=8)
     labelled = range(0, len(steps), -(-len(steps) // 10))
     axes.set_xticks(labelled, [str(steps[i]) for i in labelled])
-    axes.set(xlabel="step", title=textwrap.fill(title, _LETTERS_ABOVE_A_HEAT_MAP))
+    axes.set(xlabel="step", title=textwrap.fill(figures.label(title), _LETTERS_ABOVE_A_HEAT_MAP))
     figure.colorbar(image, ax=axes, label="agreeing components")
     return figure

@@ -3,10 +3,13 @@
 import abc
 import concurrent.futures
 import errno
+import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +20,16 @@ from dg_jax.data import image_tree, picture
 
 PICTURES_PER_SHARD = 512
 INDEX = "index.json"
+
+
+def split_name(domain: str) -> str:
+    """Returns what TFDS calls a domain.
+
+    It is the domain's name, but where that has a meaning to TFDS (``all``, ``a+b``, ``a[:9]``)
+    or is refused by it, as are spaces, a digest.
+    """
+    is_plain = re.fullmatch(r"[\w-]*[^\W_][\w-]*", domain) and domain != "all"
+    return domain if is_plain else f"domain_{hashlib.sha256(domain.encode()).hexdigest()[:16]}"
 
 
 class Contents(NamedTuple):
@@ -99,9 +112,11 @@ class PictureBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registrat
         partial = pathlib.Path(self.data_path).parent / f"{self.version}.partial"
         partial.mkdir(exist_ok=True)
         index, infos = Index(list(contents.classes), {}, {}, []), []
-        with _Encoder(self, sum(map(len, contents.pictures.values()))) as encoder:
+        with warnings.catch_warnings(), _Encoder(self, sum(map(len, contents.pictures.values()))) as encoder:
+            # What Pillow warns of is either read all the same or named in the index.
+            warnings.filterwarnings("ignore", module=r"PIL\.")
             for domain, pictures in contents.pictures.items():
-                template = self._get_filename_template(domain)
+                template = self._get_filename_template(split_name(domain))
                 chunks = [pictures[i : i + PICTURES_PER_SHARD] for i in range(0, len(pictures), PICTURES_PER_SHARD)]
                 names = [template.relative_filepath(shard_index=i, num_shards=len(chunks)) for i in range(len(chunks))]
                 files = [partial / name for name in names]
@@ -111,7 +126,7 @@ class PictureBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registrat
                 index.damaged.extend(pair for shard in shards for pair in shard.damaged)
                 infos.append(
                     tfds.core.SplitInfo(
-                        name=domain,
+                        name=split_name(domain),
                         shard_lengths=[len(shard.labels) for shard in shards],
                         num_bytes=sum(file.stat().st_size for file in files),
                         filename_template=template,

@@ -1,6 +1,7 @@
 """One picture file on its way into a prepared dataset, and out of it."""
 
 import io
+import itertools
 import pathlib
 
 import numpy as np
@@ -10,6 +11,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 MOST_PIXELS = 89_478_485
 MOST_BYTES = 256 * 2**20
 _ORIENTATION = 0x0112
+# Those that `image_tree.ENDINGS` stands for. Pillow knows others: PostScript, for one, it would have Ghostscript run.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_TILE = 1024
 
 
 class DamagedError(Exception):
@@ -24,7 +28,7 @@ def encode(path: pathlib.Path, size: int) -> bytes:
     of 16-bit values the upper 8 bits stay. Of several frames the first is taken.
 
     Raises:
-        DamagedError: the file is not a picture, is cut off, is larger than 256 MiB, or has
+        DamagedError: the file is not a picture of a kind known here, is cut off, is larger than 256 MiB, or has
             more than 89 million pixels or values of 32 bits.
     """
     try:
@@ -33,14 +37,15 @@ def encode(path: pathlib.Path, size: int) -> bytes:
         if path.stat().st_size > MOST_BYTES:
             raise DamagedError(f"larger than {MOST_BYTES // 2**20} MiB")
         data = path.read_bytes()
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise DamagedError(f"{image.width} x {image.height} pixels, more than {MOST_PIXELS}")
             image.load()
             upright = image.getexif().get(_ORIENTATION, 1) == 1
             if image.format == "JPEG" and image.mode == "RGB" and image.size == (size, size) and upright:
                 return data
-            return to_png(_to_rgb(ImageOps.exif_transpose(image)), size)
+            ImageOps.exif_transpose(image, in_place=True)
+            return to_png(_to_rgb(image), size)
     except DamagedError:
         raise
     except UnidentifiedImageError as error:
@@ -63,9 +68,17 @@ def resized(image: Image.Image, size: int) -> Image.Image:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """Returns a picture with transparency as RGB on a white ground."""
-    image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    """Returns a picture with transparency as RGB on a white ground.
+
+    It is done tile by tile: the largest pictures there may be would otherwise lie in memory
+    five times.
+    """
+    result = Image.new("RGB", image.size)
+    for left, top in itertools.product(range(0, image.width, _TILE), range(0, image.height, _TILE)):
+        box = (left, top, min(left + _TILE, image.width), min(top + _TILE, image.height))
+        tile = image.crop(box).convert("RGBA")
+        result.paste(Image.alpha_composite(Image.new("RGBA", tile.size, "white"), tile).convert("RGB"), box)
+    return result
 
 
 def decode(encoded: bytes) -> np.ndarray:

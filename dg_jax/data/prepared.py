@@ -58,6 +58,13 @@ def load(
     else:
         rows = split_files.read(splits_dir, name, index, parts)
 
+    for part in ("validation", "test"):
+        wanting = [domain for domain, wanted in parts.items() if part in wanted]
+        if wanting and not any(len(rows[domain][part]) for domain in wanting):
+            raise errors.UserError(
+                f"{name}: no picture is in the {part} part of {', '.join(wanting)}; "
+                "add pictures (six in a class have one for validation, three one for testing), or give --splits-dir"
+            )
     bytes_of_one = source.SIZE**2 * 3
     images = sum(len(rows[domain][part]) for domain, wanted in parts.items() for part in wanted)
     fits = images * bytes_of_one <= MOST_BYTES_IN_MEMORY
@@ -111,11 +118,13 @@ def _whole(source: builder.PictureBuilder, index: builder.Index, domain: str, im
     label = np.array(index.labels[domain], np.int32)
     stored = dataset.StoredPart(_records(source, domain), np.arange(len(label)), label, image_size)
     # Beside the records, so that other records never meet these pictures.
-    return decoded.open_or_decode(source.data_path / f"{source.name}-{domain}-{image_size}px.npy", stored)
+    return decoded.open_or_decode(
+        source.data_path / f"{source.name}-{builder.split_name(domain)}-{image_size}px.npy", stored
+    )
 
 
 def _records(source: builder.PictureBuilder, domain: str) -> Sequence:
-    return source.as_data_source(domain, decoders={"image": tfds.decode.SkipDecoding()})
+    return source.as_data_source(builder.split_name(domain), decoders={"image": tfds.decode.SkipDecoding()})
 
 
 def _prepare(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Path | None) -> builder.PictureBuilder:

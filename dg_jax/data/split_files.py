@@ -1,12 +1,13 @@
 """Splits that others have published, as text files with one picture a line."""
 
+import collections
 import pathlib
 import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
 
-from dg_jax import errors
+from dg_jax import errors, reading
 from dg_jax.data import builder
 
 # What stands between picture and label, and the files of each part: those of the paper's released code, and PACS's own.
@@ -65,8 +66,8 @@ def read(
                 found.append(row)
             if not found:
                 raise errors.UserError(f"--splits-dir: {path} names no picture")
-            if len(set(found)) != len(found):
-                twice = next(row for row in found if found.count(row) > 1)
+            [(twice, count)] = collections.Counter(found).most_common(1)
+            if count > 1:
                 raise errors.UserError(f"--splits-dir: {path} names {index.concepts[domain][twice]!r} twice")
             rows[domain][part] = np.array(found)
         both = set(rows[domain].get("train", [])) & set(rows[domain].get("validation", []))
@@ -89,14 +90,15 @@ def _find(folder: pathlib.Path, part: str, names: list[str]) -> tuple[pathlib.Pa
 def _lines(path: pathlib.Path, separator: str) -> Iterator[tuple[int, str, int]]:
     """Yields number of the line, picture and label."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = reading.text(path).split("\n")
+    except (OSError, ValueError) as error:
         raise errors.UserError(f"--splits-dir: cannot read {path}: {error}") from error
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         picture, _, label = line.rpartition(separator)
-        if line.strip() and not (picture and label.strip().isdecimal()):
+        if not (picture and label.strip().isdecimal() and len(label) < 10):
             raise errors.UserError(
                 f"--splits-dir: {path}, line {number}: {line!r} is not domain/class/picture{separator}LABEL"
             )
-        if line.strip():
-            yield number, unicodedata.normalize("NFC", picture.strip()), int(label)
+        yield number, unicodedata.normalize("NFC", picture.strip()), int(label)

@@ -1,12 +1,16 @@
 """Conversion of torchvision's published weights, for the programs ``third_party/torchvision_*/convert.py``."""
 
 import argparse
+import contextlib
 import hashlib
 import pathlib
 import pickle
 import re
+import resource
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from flax import nnx
@@ -60,7 +64,14 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     except ImportError as error:
         raise errors.UserError(f'{path}: a .pth file needs PyTorch; pip install -e ".[convert]"') from error
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                size = sum(entry.file_size for entry in archive.infolist())
+            if size > weights.MOST_BYTES:
+                raise ValueError("unpacked, it would be larger than any network here")
+        with _little_memory(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it warns of is refused here
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise errors.UserError(
             f"{path}: no PyTorch file of tensors alone; nothing in it was run; download it again"
@@ -73,12 +84,31 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise errors.UserError(f"{path}: {name!r} is a {type(value).__name__}; a dict of tensors alone is needed")
+        if value.is_meta:
+            raise errors.UserError(f"{path}: tensor {name!r} has a shape, but no numbers")
         try:
             tensors[name] = value.detach().numpy()
         except (TypeError, RuntimeError) as error:  # bfloat16, quantized, sparse, ...
             kind = f"{value.dtype}, {value.layout}".replace("torch.", "")
             raise errors.UserError(f"{path}: tensor {name!r} is {kind}, not float32, strided") from error
     return tensors
+
+
+@contextlib.contextmanager
+def _little_memory() -> Iterator[None]:
+    """Lets this process take no more than 1 GiB beyond what it has, as far as Linux can say how much that is.
+
+    A pickle of a few bytes can ask for any amount.
+    """
+    before, hard = resource.getrlimit(resource.RLIMIT_AS)
+    taken = pathlib.Path("/proc/self/statm")
+    if taken.exists() and before == resource.RLIM_INFINITY:
+        pages = int(taken.read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**30, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (before, hard))
 
 
 def rename(
@@ -117,6 +147,7 @@ def main(convert: Convert, arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("target", type=pathlib.Path, help="the .safetensors file to write")
     options = parser.parse_args(arguments)
     try:
+        weights.check_size(options.source)
         digest = checked_digest(options.source)
         model, tensors = convert(options.source, read(options.source))
         weights.write(options.target, tensors, {"model": model, "source": options.source.name, "sha256": digest})

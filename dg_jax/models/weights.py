@@ -14,6 +14,9 @@ from flax import nnx
 
 from dg_jax import errors
 
+MOST_BYTES = 512 * 2**20  # AlexNet, the largest network here, has 244 MB
+_LONGEST_HEADER = 2**20  # that of a ResNet-50 has 25 kB
+
 CONVERTERS = {
     "alexnet": "third_party/torchvision_alexnet/convert.py",
     "resnet18": "third_party/torchvision_resnet/convert.py",
@@ -34,6 +37,18 @@ def named_arrays(module: nnx.Module) -> dict[str, nnx.Variable]:
     return {".".join(map(str, path)): variable for path, variable in nnx.to_flat_state(state)}
 
 
+def check_size(path: pathlib.Path) -> None:
+    """Raises a ``UserError`` for what cannot be read, and what is too large to be the weights of a network here."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise errors.UserError(f"{path} cannot be read: {error.strerror}") from error
+    if not path.is_file():
+        raise errors.UserError(f"{path} cannot be read: it is no regular file")
+    if size > MOST_BYTES:
+        raise errors.UserError(f"{path}: {size} bytes, but no network here has more than {MOST_BYTES} of weights")
+
+
 def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Reads a safetensors file.
 
@@ -41,13 +56,18 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         Its tensors by name, and its metadata.
 
     Raises:
-        UserError: it cannot be read, is no safetensors file, is cut short, or holds a
-            tensor of a type that NumPy lacks.
+        UserError: it cannot be read, is no safetensors file, is cut short, is larger than
+            512 MiB or its header than 1 MiB, or holds a tensor of a type that NumPy lacks.
     """
     if not path.is_file():
         raise errors.UserError(f"{path}: there is no such file")
+    check_size(path)
     tensors = {}
     try:
+        with path.open("rb") as whole:
+            header = int.from_bytes(whole.read(8), "little")
+        if header > _LONGEST_HEADER:  # a million tensors without a number in them take minutes and gigabytes
+            raise errors.UserError(f"{path} is not a whole safetensors file: its header would have {header} bytes")
         with safetensors.safe_open(path, framework="np") as file:
             for name in file.keys():  # noqa: SIM118 (it is no dict)
                 try:

@@ -128,7 +128,8 @@ def _cosines_and_norms(stacked: optax.Updates) -> tuple[jax.Array, jax.Array]:
     def rescaled():
         largest = [jnp.max(jnp.abs(leaf), axis=1, initial=0) for leaf in leaves]
         scales = functools.reduce(jnp.maximum, largest)
-        scales = jnp.where(scales == 0, 1, scales)
+        # XLA divides by multiplying with the reciprocal, which is subnormal, and so zero, beyond 2^126.
+        scales = jnp.minimum(jnp.where(scales == 0, 1, scales), 2.0**126)
         return sum(_inner_products(leaf / scales[:, None]) for leaf in leaves), scales
 
     ones = jnp.ones(n, jnp.float32)
@@ -149,6 +150,7 @@ def _projected_weights(key: jax.Array, cosines: jax.Array, norms: jax.Array) -> 
     norm, as a combination of the N unit gradients; all i take their steps side by side.
     """
     n = norms.shape[0]
+    norms = jnp.where(jnp.max(norms) > 2.0**125, norms * 2.0**-64, norms)  # only ratios count; as in `rescaled`
     row = jnp.arange(n)
     orders = jax.random.permutation(key, jnp.tile(row, (n, 1)), axis=1, independent=True)
 

@@ -40,7 +40,8 @@ def train(
         What ``result.json`` holds.
 
     Raises:
-        RunError: a loss is not finite; the last good checkpoint stays.
+        RunError: a loss, a parameter or what Adam has gathered is not finite; the last good
+            checkpoint stays.
         UserError: the folder cannot be written; the last checkpoint stays.
         Interrupted: SIGINT or SIGTERM came; a checkpoint was left.
     """
@@ -96,6 +97,7 @@ def train(
 
         def stop_if_asked() -> None:
             if stop.signal_number:
+                check_state(state, done)
                 store.save(state, best, seconds())
                 raise interrupt.Interrupted(stop.signal_number, f"stopped after step {done} of {config.iterations}")
 
@@ -112,6 +114,7 @@ def train(
                 if done % config.val_every and done == int(state.step):
                     stop_if_asked()
             step_seconds += time.monotonic() - chunk_start
+            check_state(state, done)
             figures = {
                 "losses": losses.tolist(),
                 **{name: float(value) for name, value in metrics.combiner.items()},
@@ -158,3 +161,22 @@ def check_finite(values: np.ndarray, number: int, config: RunConfig, what: str) 
         f"the {what} of {', '.join(domains)} is {values[broken[0]]} at step {number}; "
         "the last good checkpoint is kept; try a smaller --learning-rate"
     )
+
+
+def check_state(state: step.TrainState, number: int, of_seed: str = "") -> None:
+    """Raises a ``RunError`` that names the step if a parameter or a number of the optimizer's state is not finite.
+
+    A loss tells of it one step later, and of squares beyond float32 in Adam's state, which
+    hold the parameters where they are, never.
+    """
+    if not _is_finite(state):
+        raise errors.RunError(
+            f"the parameters{of_seed} or the optimizer's state are not finite after step {number}, as its gradients "
+            "were NaN, infinite or too large; the last good checkpoint is kept; try a smaller --learning-rate"
+        )
+
+
+@jax.jit
+def _is_finite(tree: chex.ArrayTree) -> chex.Array:
+    numbers = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in numbers]))

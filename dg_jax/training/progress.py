@@ -3,6 +3,7 @@
 import numpy as np
 from rich import console, progress
 
+from dg_jax import errors
 from dg_jax.config import RunConfig
 from dg_jax.training import step
 
@@ -11,7 +12,7 @@ class Display:
     """A progress bar with the losses of the domains, the combiner's figures and the accuracy."""
 
     def __init__(self, config: RunConfig, is_shown: bool):
-        self._sources = config.sources
+        self._sources = [errors.printable(name) for name in config.sources]
         self._images_per_step = len(config.sources) * config.batch_size
         terminal = console.Console(stderr=True)
         self._bar = progress.Progress(
@@ -19,7 +20,7 @@ class Display:
             progress.BarColumn(bar_width=20),
             progress.MofNCompleteColumn(),
             progress.TimeRemainingColumn(),
-            progress.TextColumn("{task.fields[figures]}"),
+            progress.TextColumn("{task.fields[figures]}", markup=False),
             console=terminal,
             disable=not (is_shown and terminal.is_terminal),
         )
@@ -38,7 +39,7 @@ class Display:
         if self._bar.disable:
             return
         losses = np.asarray(metrics.losses)
-        names = self._sources if len(losses) == len(self._sources) else ("loss",) * len(losses)
+        names = self._sources if len(losses) == len(self._sources) else ["loss"] * len(losses)
         figures = [f"{name} {loss:.3f}" for name, loss in zip(names, losses, strict=True)]
         figures += [f"{name} {float(value):.3g}" for name, value in metrics.combiner.items()]
         speed = self._bar.tasks[self._task].speed

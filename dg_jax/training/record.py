@@ -3,25 +3,30 @@
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import json
 import math
+import operator
 import os
 import pathlib
 import platform
+import reprlib
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flax
 import jax
+import jaxlib
+import numpy as np
 import optax
 
 import dg_jax
-from dg_jax import errors
+from dg_jax import errors, reading
 from dg_jax.config import RunConfig, flag
 from dg_jax.training import evaluate
+from dg_jax.training.files import DamagedError, read_object, write_by_rename, writing
 
 # Settings that may differ between a run and its continuation.
 _NOT_COMPARED = (
@@ -35,17 +40,10 @@ _NOT_COMPARED = (
 )
 
 
-def _is_fraction(value: Any) -> bool:
-    return isinstance(value, float) and 0 <= value <= 1
-
-
-# What is read again of a result, and how it must be.
-_OF_A_RESULT = {
-    **dict.fromkeys(("dataset", "target", "strategy", "combiner"), lambda value: isinstance(value, str)),
-    **dict.fromkeys(("iterations", "selected_step"), lambda value: isinstance(value, int)),
-    **dict.fromkeys(("val_accuracy", "test_accuracy", "test_accuracy_last"), _is_fraction),
-    "sources": lambda value: isinstance(value, list),
-}
+_MOST_BYTES_OF_METRICS = 32 * 2**20  # a hundred thousand validations
+_SHORT = reprlib.Repr()
+_SHORT.maxlist = _SHORT.maxdict = 20
+_SHORT.maxstring = 200
 
 
 # The same of a configuration that may be another version's.
@@ -56,10 +54,6 @@ _OF_A_CONFIG = {
     "combiner": lambda value: value is None or isinstance(value, str),
     "domains": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
 }
-
-
-class DamagedError(errors.UserError):
-    """Files of a run on disk that cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +85,7 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def write_result(self, result: dict) -> None:
-        write_by_rename(self.result_file, json.dumps(result, indent=2) + "\n")
+        write_by_rename(self.result_file, json.dumps(result, indent=2, allow_nan=False) + "\n")
 
     def forget_progress(self) -> None:
         """Removes checkpoints and metrics, for a run that starts anew."""
@@ -100,7 +94,7 @@ class RunFolder:
 
     def append_metrics(self, metrics: dict) -> None:
         with writing(self.metrics_file), self.metrics_file.open("a") as file:
-            file.write(json.dumps(metrics) + "\n")
+            file.write(json.dumps(metrics, allow_nan=False) + "\n")
 
     def watched(self) -> list[dict]:
         """Returns what was noted at each validation of a run whose dataset has parts to watch.
@@ -113,7 +107,7 @@ class RunFolder:
             DamagedError: the file cannot be read, or the run watched nothing.
         """
         try:
-            lines = [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
+            lines = [reading.parse_json(line) for line in self.metrics_file.read_text().splitlines()]
             if not lines:
                 raise ValueError("no validation")
             return [{name: line[name] for name in ("step", "val_accuracy", "watched")} for line in lines]
@@ -124,19 +118,28 @@ class RunFolder:
             ) from error
 
     def keep_metrics(self, is_kept: Callable[[int], bool]) -> None:
-        """Forgets the lines of the steps that ``is_kept`` refuses, and those that cannot be read."""
+        """Forgets the lines of the steps that ``is_kept`` refuses, one that was cut off, and what is none of ours.
+
+        Raises:
+            DamagedError: the file cannot be read.
+        """
         if not self.metrics_file.exists():
             return
-        *lines, _ = self.metrics_file.read_bytes().split(b"\n")  # what comes after the last was cut off
+        try:
+            *whole, _ = reading.text(self.metrics_file, _MOST_BYTES_OF_METRICS).split("\n")
+        except (OSError, ValueError) as error:
+            raise DamagedError(
+                f"{self.metrics_file} is damaged ({error}); remove it to go on without what it says"
+            ) from error
         kept, damaged = [], 0
-        for line in lines:
+        for line in whole:
             try:
-                if is_kept(json.loads(line)["step"]):
-                    kept.append(line.decode() + "\n")
-            except (ValueError, TypeError, KeyError):
+                if is_kept(_step_of(line)):
+                    kept.append(line + "\n")
+            except ValueError:
                 damaged += 1
         if damaged:
-            print(f"warning: {self.metrics_file}: {damaged} damaged lines are left out", file=sys.stderr)
+            errors.warn(f"{self.metrics_file}: {damaged} damaged lines are left out")
         write_by_rename(self.metrics_file, "".join(kept))
 
 
@@ -164,7 +167,7 @@ def finished_result(config: RunConfig, folder: RunFolder) -> dict | None:
         if config.resume and folder.checkpoints.exists():
             _compare(config, folder)
         return None
-    result = _read_json(folder.result_file, _OF_A_RESULT)
+    result = read_object(folder.result_file, _of_a_result(config))
     _compare(config, folder)
     done = f"--iterations={config.iterations}: the run in {folder.path} is done with {result['iterations']}"
     if result["iterations"] > config.iterations:
@@ -182,7 +185,7 @@ def read_finished(folder: RunFolder) -> tuple[dict, dict]:
     Raises:
         DamagedError: its files cannot be read, or are those of another run.
     """
-    stored, result = _read_json(folder.config_file, _OF_A_CONFIG), _read_json(folder.result_file, _OF_A_RESULT)
+    stored, result = read_object(folder.config_file, _OF_A_CONFIG), read_object(folder.result_file, _OF_A_RESULT)
     name = {key: stored[key] for key in ("dataset", "target", "strategy", "combiner", "batches", "seed")}
     its_own = folder_of(RunConfig(**name, results_dir=folder.path.parents[3]))
     if its_own != folder or any(result[key] != stored[key] for key in ("dataset", "target", "strategy")):
@@ -272,7 +275,16 @@ def result(
         tested_last: what the last parameters do on the target.
         seconds: the run's time.
         images_per_second: images trained on in a second of steps; ``None`` if there were no steps.
+
+    Raises:
+        RunError: a loss on the target is not finite, so that its accuracy says nothing.
     """
+    for which, evaluation in (("selected", tested), ("last", tested_last)):
+        if not math.isfinite(evaluation.loss):
+            raise errors.RunError(
+                f"the test loss of {config.target} with the {which} parameters is {evaluation.loss}: "
+                "logits beyond what float32 holds; no result is written; try a smaller --learning-rate"
+            )
     return {
         "dataset": config.dataset,
         "target": config.target,
@@ -295,12 +307,26 @@ def result(
         "versions": {
             "python": platform.python_version(),
             "jax": jax.__version__,
+            "jaxlib": jaxlib.__version__,
+            "numpy": np.__version__,
             "flax": flax.__version__,
             "optax": optax.__version__,
             "dg_jax": dg_jax.__version__,
         },
         "device": jax.devices()[0].device_kind,
+        "platform": jax.devices()[0].platform,
+        "host": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
     }
+
+
+def _processor() -> str:
+    """Returns the name of the CPU, on which the order of XLA's sums depends where it is what computes."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _digest(path: pathlib.Path | None) -> str | None:
@@ -317,55 +343,58 @@ def to_json(config: RunConfig) -> dict:
 
 def _compare(config: RunConfig, folder: RunFolder) -> None:
     ours = {name: value for name, value in to_json(config).items() if name not in _NOT_COMPARED}
-    stored = _read_json(folder.config_file, dict.fromkeys(ours, lambda value: True))
+    stored = read_object(folder.config_file, dict.fromkeys(ours, lambda value: True))
     for name, value in ours.items():
         if stored[name] != value:
             raise errors.UserError(
-                f"{flag(name)} is {value}, but the run in {folder.path} has {stored[name]}; "
+                f"{flag(name)} is {value}, but the run in {folder.path} has {_shown(stored[name])}; "
                 "give the same, another --results-dir, or --overwrite to start anew"
             )
 
 
-def _read_json(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]]) -> dict:
-    """Reads an object that has certain keys, whose values must please a predicate each."""
-    try:
-        stored = json.loads(path.read_text())
-        if not isinstance(stored, dict):
-            raise ValueError("no JSON object")
-        wrong = [name for name, is_right in needed.items() if name not in stored or not is_right(stored[name])]
-        if wrong:
-            raise ValueError(f"missing or wrong: {errors.listed(wrong)}")
-        json.dumps(
-            stored, ensure_ascii=False
-        ).encode()  # a lone surrogate is no text: a UnicodeError, hence a ValueError
-    except (OSError, ValueError, RecursionError) as error:
-        raise DamagedError(f"{path} is damaged ({error}); remove {path.parent} to do the run again") from error
-    return stored
+def _shown(value: Any) -> str:
+    """Returns a value out of a file for a message: what is ours as it is, of anything else not too much."""
+    return str(value) if isinstance(value, str | float) else _SHORT.repr(value)
 
 
-def write_by_rename(path: pathlib.Path, text: str) -> None:
-    """Writes a file so that it is there whole or not at all; raises a ``UserError`` if it cannot be written."""
-    temporary = path.with_name(path.name + ".tmp")
-    with writing(path):
-        try:
-            with temporary.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+def _is_fraction(value: Any) -> bool:
+    return isinstance(value, float) and 0 <= value <= 1
 
 
-@contextlib.contextmanager
-def writing(path: pathlib.Path) -> Iterator[None]:
-    """Makes a ``UserError`` of what keeps a file from being written, such as a full disk."""
-    try:
-        yield
-    except OSError as error:
-        raise errors.UserError(
-            f"cannot write {error.filename or path}: {error.strerror}; "
-            "make room, or give another --results-dir (what is there stays)"
-        ) from error
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63  # true and false are integers to Python
+
+
+_FIGURES_OF_A_RESULT: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("iterations", "selected_step"), _is_count),
+    **dict.fromkeys(("val_accuracy", "test_accuracy", "test_accuracy_last"), _is_fraction),
+}
+# Of a result whose configuration is not known.
+_OF_A_RESULT = _FIGURES_OF_A_RESULT | {
+    **dict.fromkeys(("dataset", "target", "strategy", "combiner"), lambda value: isinstance(value, str)),
+    "sources": lambda value: isinstance(value, list),
+}
+
+
+def _of_a_result(config: RunConfig) -> dict[str, Callable[[Any], bool]]:
+    """Returns what is read again of the result of a run, and how it must be."""
+    named = {
+        "dataset": config.dataset,
+        "target": config.target,
+        "sources": list(config.sources),
+        "strategy": config.strategy,
+        "combiner": config.methods.combiner,
+        "seed": config.seed,
+    }
+    return {
+        **{name: functools.partial(operator.eq, value) for name, value in named.items()},
+        **_FIGURES_OF_A_RESULT,
+    }
+
+
+def _step_of(line: str) -> int:
+    """Returns the step of a line of metrics; raises ``ValueError`` if there is none."""
+    metrics = reading.parse_json(line)
+    if not isinstance(metrics, dict) or not _is_count(metrics.get("step")):
+        raise ValueError(f"{line[:80]!r} is no metrics of a step")
+    return metrics["step"]

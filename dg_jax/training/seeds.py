@@ -57,7 +57,8 @@ def train(
     Raises:
         UserError: images do not fit into memory, parts are not equally large for all
             seeds, or a folder cannot be written.
-        RunError: a loss is not finite, or another process is writing one of the runs.
+        RunError: a loss, a parameter or what Adam has gathered is not finite, or another process is
+            writing one of the runs.
         Interrupted: SIGINT or SIGTERM came.
     """
     config, (_, apply_fn) = configs[0], networks[0]
@@ -95,7 +96,10 @@ def train(
                     for own, of_seed in zip(configs, losses, strict=True):
                         loop.check_finite(of_seed, done, own, f"loss of seed {own.seed}")
                 step_seconds += time.monotonic() - chunk_start
+                loop.check_state(state, done, " of a seed")
                 evaluations = run_evaluation(state.params, validation)
+                for own, evaluation in zip(configs, evaluations, strict=True):
+                    loop.check_finite(np.array([evaluation.loss]), done, own, f"validation loss of seed {own.seed}")
                 better = np.array([new.accuracy > old for new, (_, old) in zip(evaluations, best, strict=True)])
                 best_params = _chosen(better, state.params, best_params)
                 best = [

@@ -37,7 +37,8 @@ def test_result_and_metrics_hold_what_is_promised(tmp_path):
     folder = tmp_path / "emoji" / "windows" / "agr_sum" / "seed-0"
     assert json.loads((folder / "result.json").read_text()) == result
     assert result["sources"] == ["apple", "google"]
-    assert set(result["versions"]) == {"python", "jax", "flax", "optax", "dg_jax"}
+    assert set(result["versions"]) == {"python", "jax", "jaxlib", "numpy", "flax", "optax", "dg_jax"}
+    assert result["platform"] == jax.devices()[0].platform and set(result["host"]) == {"system", "processor", "cores"}
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 5]
     assert len(lines[0]["losses"]) == 2

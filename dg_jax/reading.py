@@ -1,0 +1,39 @@
+"""Text that others may have written: read up to a limit, and parsed without surprise."""
+
+import json
+import pathlib
+from typing import Any
+
+MOST_BYTES = 16 * 2**20  # parsed, the worst JSON takes some twenty times as much memory
+
+
+def text(path: pathlib.Path, most_bytes: int = MOST_BYTES) -> str:
+    """Reads a text file in UTF-8.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no regular file (a named pipe would be waited for for ever), has
+            more than ``most_bytes``, or is not UTF-8.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("no regular file")
+    size = path.stat().st_size
+    if size > most_bytes:
+        raise ValueError(f"{size} bytes, more than {most_bytes}")
+    return path.read_text(encoding="utf-8")
+
+
+def parse_json(content: str) -> Any:
+    """Parses JSON, in which there is no NaN and no infinity.
+
+    Raises:
+        ValueError: it is none, or nested too deeply.
+    """
+    try:
+        return json.loads(content, parse_constant=_refuse)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")

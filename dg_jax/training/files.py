@@ -1,0 +1,61 @@
+"""Files of a run: written whole or not at all, and read with a check of what is in them."""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from dg_jax import errors, reading
+
+
+class DamagedError(errors.UserError):
+    """Files of a run on disk that cannot be read."""
+
+
+def read_object(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]]) -> dict:
+    """Reads a JSON object that has certain keys, whose values must please a predicate each.
+
+    Raises:
+        DamagedError: it cannot be read, or is another.
+    """
+    try:
+        stored = reading.parse_json(reading.text(path))
+        if not isinstance(stored, dict):
+            raise ValueError("no JSON object")
+        wrong = [name for name, is_right in needed.items() if name not in stored or not is_right(stored[name])]
+        if wrong:
+            raise ValueError(f"missing or wrong: {errors.listed(wrong)}")
+        json.dumps(stored, ensure_ascii=False).encode()  # refuses a lone surrogate, which is no text
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is damaged ({error}); remove {path.parent} to do the run again") from error
+    return stored
+
+
+def write_by_rename(path: pathlib.Path, text: str) -> None:
+    """Writes a file so that it is there whole or not at all; raises a ``UserError`` if it cannot be written."""
+    temporary = path.with_name(path.name + ".tmp")
+    with writing(path):
+        try:
+            with temporary.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+    """Makes a ``UserError`` of what keeps a file from being written, such as a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise errors.UserError(
+            f"cannot write {error.filename or path}: {error.strerror}; "
+            "make room, or give another --results-dir (what is there stays)"
+        ) from error

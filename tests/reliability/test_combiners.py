@@ -1,0 +1,175 @@
+"""Every combiner on whatever numbers there are, against plain NumPy in float64.
+
+XLA:CPU takes subnormal numbers for zeros, and returns zeros for them, as many GPUs do. What is
+promised is so: the result is that of the numbers as they are, or as they are with their subnormals
+at zero. A sum beyond float32 is an infinity.
+"""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dg_jax import surgery
+from tests.surgery import reference
+from tests.surgery.test_pcgrad import drawn_orders
+
+LARGEST, TINY = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
+PRODUCTS = 16 * TINY  # a product of a number and a weight that is subnormal counts as zero too, once for each row
+COMPONENTS = 5
+NUM_ROWS = (1, 2, 3, 4, 5, 8, 11, 16)  # each is compiled once for each combiner
+EXAMPLES = 450  # for each of the five combiners
+ORDINARY = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3e-4, -7e-5, 1e4]
+PALETTES = {
+    "ordinary": ORDINARY,
+    "any scale": [1e-30, -1e-30, 1e-12, 3.0, -3.0, -1e12, 1e30, -1e30, 0.0],
+    "subnormal": [*ORDINARY, 1e-40, -1e-40, 1e-45, TINY, -TINY],
+    "huge": [*ORDINARY, LARGEST, -LARGEST, LARGEST / 3, 1e37, -1e38],
+    "broken": [*ORDINARY * 3, np.nan, np.inf, -np.inf, LARGEST],
+    "one sign": [1.0, 0.5, 3e-4, 1e4, 1e-40, LARGEST / 100],
+}
+
+
+@st.composite
+def stacks(draw):
+    """Rows [N, 5], float32: from one palette or of any bits, some zero, some alike."""
+    shape = draw(st.sampled_from(NUM_ROWS)), COMPONENTS
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    palette = draw(st.sampled_from([*PALETTES, "normal", "any bits"]))
+    if palette == "any bits":
+        rows = rng.integers(0, 2**32, shape, np.uint32).view(np.float32)
+    else:
+        rows = rng.normal(size=shape) if palette == "normal" else rng.choice(PALETTES[palette], shape)
+        rows = rows.astype(np.float32)
+    special = draw(st.sampled_from(["as drawn", "a zero row", "identical rows", "opposite rows", "all zero"]))
+    if special == "a zero row":
+        rows[-1] = 0
+    elif special == "identical rows":
+        rows[:] = rows[0]
+    elif special == "opposite rows":
+        rows[1:2] = -rows[0]
+    elif special == "all zero":
+        rows[:] = 0
+    return rows
+
+
+@functools.cache
+def update(name, **options):
+    return jax.jit(getattr(surgery, name)(**options).update)
+
+
+def combined(name, rows, state, options=(), **extra):
+    """Calls a combiner on a tree of two leaves; returns the result as [5] in float64, and the new state."""
+    stacked = {"a": rows[:, :4].reshape(-1, 2, 2), "b": rows[:, 4]}
+    result, state = update(name, **dict(options))(stacked, state, **extra)
+    return reference.flat_result(result), state
+
+
+def readings(rows):
+    """The rows in float64, as they are and with subnormals at zero; broken components as zeros, and which these are."""
+    broken = ~np.isfinite(rows).all(axis=0)
+    whole = np.where(broken, 0, rows).astype(np.float64)
+    return [whole, np.where(np.abs(whole) < TINY, 0, whole)], broken
+
+
+def close(result, expected, atol):
+    """Component by component: equal to rounding; what is beyond float32 is infinite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        near = np.abs(result - expected) <= 1e-5 * np.abs(expected) + atol + TINY
+        overflown = np.isinf(result) & (np.abs(expected) + atol >= LARGEST * (1 - 1e-5))
+    return near | overflown | (result == expected)
+
+
+def check(result, candidates, broken, atol):
+    """Broken components are not finite in the result, and the others are those of one of the candidates."""
+    assert not np.isfinite(result[broken]).any()
+    fits = np.any([close(result, expected, atol) for expected in candidates], axis=0)
+    assert fits[~broken].all(), (result, candidates)
+
+
+@settings(max_examples=EXAMPLES)
+@given(rows=stacks())
+def test_deep_all(rows):
+    result, _ = combined("deep_all", rows, ())
+    whole, broken = readings(rows)
+    # XLA takes the weight, which is the same for all rows, out of the sum: where that leaves float32, so does the mean.
+    broken |= ~np.isfinite(result) & (np.abs(whole[0]).sum(axis=0) >= LARGEST * (1 - 1e-5))
+    check(result, [of.mean(axis=0) for of in whole], broken, 1e-6 * np.abs(whole[0]).max(axis=0) + PRODUCTS)
+
+
+@settings(max_examples=EXAMPLES)
+@given(rows=stacks(), zeros_agree=st.booleans())
+def test_agr_sum(rows, zeros_agree):
+    result, state = combined("agr_sum", rows, (), [("zeros_agree", zeros_agree)])
+    whole, broken = readings(rows)
+    check(result, [reference.agr_sum(of, zeros_agree) for of in whole], broken, 0)
+    rates = [(reference.agree(of, zeros_agree) | broken).mean() for of in whole]
+    assert any(abs(state.agreement - rate) < 1e-6 for rate in rates)
+
+
+@settings(max_examples=EXAMPLES)
+@given(rows=stacks(), zeros_agree=st.booleans(), seed=st.integers(0, 2**31))
+def test_agr_rand(rows, zeros_agree, seed):
+    result, state = combined("agr_rand", rows, surgery.agr_rand(seed).init(None), [("zeros_agree", zeros_agree)])
+    whole, broken = readings(rows)
+    agreements = [reference.agree(of, zeros_agree) | broken for of in whole]
+    surely = np.logical_and.reduce(agreements)
+    check(result[surely], [of.sum(axis=0)[surely] for of in whole], broken[surely], 0)
+    noise, sigma = result[~np.logical_or.reduce(agreements)], float(state.sigma)
+    if broken.any():
+        assert not np.isfinite(sigma) and not np.isfinite(noise).any()
+        return
+    sums = [np.abs(of.sum(axis=0)[agrees]) for of, agrees in zip(whole, agreements, strict=True)]
+    sigmas = np.array([of.mean() if of.size else 0.0 for of in sums])
+    beyond = max(of.sum() for of in sums) >= LARGEST * (1 - 1e-4)  # float32 holds σ, but not the sum it is taken from
+    assert (beyond and np.isinf(sigma)) or np.any(np.abs(sigma - sigmas) <= 1e-4 * sigmas + TINY)
+    assert np.isfinite(noise).all() == (np.isfinite(sigma) or not noise.size) or sigma > LARGEST / 8
+    assert np.all(np.abs(noise) <= 8 * sigma)
+
+
+@settings(max_examples=EXAMPLES)
+@given(rows=stacks(), seed=st.integers(0, 2**31))
+def test_pcgrad(rows, seed):
+    state = surgery.pcgrad(seed).init(None)
+    result, after = combined("pcgrad", rows, state)
+    whole, broken = readings(rows)
+    if broken.any():
+        assert not np.isfinite(result[broken]).any()
+        return
+    orders = np.asarray(drawn_orders(state.key, len(rows)))
+    norms = np.linalg.norm(whole[0], axis=1)
+    least = norms[norms > 0].min(initial=1)
+    beyond = ~np.isfinite(result) & (norms.max() * len(rows) * max(1, 1 / least) >= LARGEST / 16)  # as are the weights
+    check(result, [reference.pcgrad(of, orders) for of in whole], beyond, 1e-4 * norms.sum() + PRODUCTS)
+    assert np.isfinite([after.cosine_mean, after.cosine_min, after.conflicting]).all()
+
+
+LOSSES = [0.0, 1.0, 2.5, -1.0, 30.0, 1e30, -1e30, 3e38]
+BROKEN_LOSSES = [0.0, 1.0, np.nan, np.inf]
+
+
+@settings(max_examples=EXAMPLES)
+@given(rows=stacks(), losses=st.sampled_from([LOSSES, LOSSES, BROKEN_LOSSES]), seed=st.integers(0, 2**32 - 1))
+def test_group_dro(rows, losses, seed):
+    n = len(rows)
+    losses = np.random.default_rng(seed).choice(losses, n).astype(np.float32)
+    state = surgery.group_dro(num_rows=n).init(None)
+    result, after = combined("group_dro", rows, state, losses=losses)
+    if not np.isfinite(losses).all():
+        assert np.isnan(result).all() and np.isnan(after.weights).all()
+        return
+    exponents = 0.01 * (losses.astype(np.float64) - losses.max())
+    weights = np.exp(exponents) / np.exp(exponents).sum()
+    np.testing.assert_allclose(after.weights, weights, rtol=1e-4, atol=1e-30)
+    whole, broken = readings(rows)
+    check(result, [weights @ of for of in whole], broken, 1e-4 * np.abs(whole[0]).max(axis=0) + PRODUCTS)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="says what XLA does on a CPU")
+def test_what_is_said_of_subnormals_is_so_on_this_machine():
+    result, state = combined("agr_sum", np.array([[1e-40] * 5, [1.0] * 5], np.float32), ())
+    np.testing.assert_array_equal(result, 0)
+    assert state.agreement == 0
