@@ -88,20 +88,28 @@ class RunFolder:
             file.write(json.dumps(metrics, allow_nan=False) + "\n")
 
     def keep_metrics(self, is_kept: Callable[[int], bool]) -> None:
-        """Forgets the lines of the steps that ``is_kept`` refuses, and one that was cut off.
+        """Forgets the lines of the steps that ``is_kept`` refuses, and those that cannot be read.
 
         Raises:
-            DamagedError: a line is none of ours.
+            DamagedError: the file cannot be read, or is none that a run writes.
         """
         if not self.metrics_file.exists():
             return
         try:
-            *whole, _ = reading.text(self.metrics_file, _MOST_BYTES_OF_METRICS).split("\n")
-            kept = [line + "\n" for line in whole if is_kept(_step_of(line))]
+            *lines, _ = reading.text(self.metrics_file, _MOST_BYTES_OF_METRICS).split("\n")  # the last was cut off
         except (OSError, ValueError) as error:
             raise DamagedError(
                 f"{self.metrics_file} is damaged ({error}); remove it to go on without what it says"
             ) from error
+        kept, damaged = [], 0
+        for line in lines:
+            try:
+                if is_kept(_step_of(line)):
+                    kept.append(line + "\n")
+            except ValueError:
+                damaged += 1
+        if damaged:
+            errors.warn(f"{self.metrics_file}: {damaged} damaged lines are left out")
         write_by_rename(self.metrics_file, "".join(kept))
 
 
@@ -300,7 +308,7 @@ def _step_of(line: str) -> int:
     """Returns the step of a line of metrics; raises ``ValueError`` if there is none."""
     metrics = reading.parse_json(line)
     if not isinstance(metrics, dict) or not _is_count(metrics.get("step")):
-        raise ValueError(f"{line[:80]!r} is no metrics of a step")
+        raise ValueError("no metrics of a step")
     return metrics["step"]
 
 
