@@ -396,5 +396,5 @@ def _step_of(line: str) -> int:
     """Returns the step of a line of metrics; raises ``ValueError`` if there is none."""
     metrics = reading.parse_json(line)
     if not isinstance(metrics, dict) or not _is_count(metrics.get("step")):
-        raise ValueError(f"{line[:80]!r} is no metrics of a step")
+        raise ValueError("no metrics of a step")
     return metrics["step"]

@@ -178,7 +178,8 @@ def finished(tmp_path):
     """A run with its files, as :func:`record.finished_result` finds them."""
     config = worlds.tiny_config(tmp_path)
     folder = record.folder_of(config)
-    record.open_folder(config, folder)
+    folder.path.mkdir(parents=True)
+    record.write_by_rename(folder.config_file, json.dumps(record.to_json(config)))
     folder.write_result(made_runs.made_result(config, 0.5, 0.5))
     folder.append_metrics({"step": 2, "val_accuracy": 0.5})
     assert record.finished_result(config, folder)
@@ -187,16 +188,20 @@ def finished(tmp_path):
 
 @pytest.mark.parametrize("file", ["result.json", "config.json", "metrics.jsonl"])
 @pytest.mark.parametrize("content", TEXTS)
-def test_what_is_in_the_place_of_a_runs_files(content, file, finished):
+def test_what_is_in_the_place_of_a_runs_files(content, file, finished, capsys):
     config, folder = finished
     path = folder.path / file
     path.write_bytes(TEXTS[content])
     if file != "metrics.jsonl":
         refused(path, lambda: record.finished_result(config, folder))
-    elif content == "empty":
-        folder.keep_metrics(lambda step: True)
-    else:
+    elif content in ("binary", "utf-16"):
         refused(path, lambda: folder.keep_metrics(lambda step: True))
+    else:
+        with within_limits():
+            folder.keep_metrics(lambda step: True)
+        assert path.read_text() == ""
+        warning = capsys.readouterr().err
+        assert content == "empty" or warning == f"warning: {path}: 1 damaged lines are left out\n"
 
 
 @pytest.mark.parametrize(
