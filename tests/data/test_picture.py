@@ -1,5 +1,6 @@
 """Every kind of file that a download may hold, through Pillow's own reader and back."""
 
+import functools
 import io
 import os
 
@@ -88,6 +89,7 @@ def test_the_first_of_several_frames_is_taken(tmp_path):
     np.testing.assert_array_equal(decoded(picture.encode(path, 227))[5, 5], [255, 0, 0])
 
 
+@functools.cache
 def broken_files():
     jpeg, png = io.BytesIO(), io.BytesIO()
     photo(6).save(jpeg, "JPEG")

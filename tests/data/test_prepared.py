@@ -197,16 +197,21 @@ def test_a_domain_whose_files_are_all_damaged(tmp_path):
 PREPARE = """
 import pathlib, sys
 from dg_jax.data import builder, prepared
-builder.PICTURES_PER_SHARD = 20
+builder.PICTURES_PER_SHARD = 10
 raw, kept = map(pathlib.Path, sys.argv[1:])
 parts = {"photo": ("train",), "sketch": ("test",)}
 prepared.load("pacs", parts, image_size=8, split_seed=0, data_dir=raw, prepared_dir=kept)
 """
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    return made_trees.pacs(tmp_path_factory.mktemp("many"), per_class=15)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_preparation_goes_on_and_is_not_taken_for_whole(tmp_path, number):
-    raw, kept = made_trees.pacs(tmp_path / "raw", per_class=30), tmp_path / "kept"
+def test_a_stopped_preparation_goes_on_and_is_not_taken_for_whole(many, tmp_path, number):
+    raw, kept = many, tmp_path / "kept"
     process = subprocess.Popen([sys.executable, "-c", PREPARE, str(raw), str(kept)], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and len(list(kept.glob("pacs/*/*.partial/*-of-*.json"))) < 5:
@@ -221,7 +226,7 @@ def test_a_stopped_preparation_goes_on_and_is_not_taken_for_whole(tmp_path, numb
     for name, time_written in finished.items():
         assert (whole / name).stat().st_mtime_ns == time_written
     assert not list(kept.glob("pacs/*/*.partial"))
-    assert sum(map(len, json.loads((whole / "index.json").read_text())["labels"].values())) == 4 * 7 * 30
+    assert sum(map(len, json.loads((whole / "index.json").read_text())["labels"].values())) == 4 * 7 * 15
 
 
 def test_two_processes_prepare_it_once(tmp_path):

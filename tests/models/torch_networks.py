@@ -147,7 +147,9 @@ def converted(name, converter, folder):
     source, target = folder / f"{name}.pth", folder / f"{name}.safetensors"
     torch.save(network.state_dict(), source)
     assert converter.torch_weights.main(converter.convert, [str(source), str(target)]) == 0
-    module = models.MODELS[name](1000, rngs=nnx.Rngs(0))
+    # All its arrays come from the file: to draw fresh ones would take long.
+    module = nnx.eval_shape(lambda: models.MODELS[name](1000, rngs=nnx.Rngs(0)))
+    nnx.update(module, jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), nnx.state(module)))
     weights.load(target, name, module, module.last_layer)
     with safetensors.safe_open(target, framework="np") as file:
         for leaf in ("kernel", "bias"):

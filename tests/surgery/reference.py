@@ -40,11 +40,19 @@ def pcgrad(rows, orders):
     return sum(project(rows, i, orders[i]) for i in range(len(rows)))
 
 
+# Each N with its leaves is a program to compile, hence some pairs and not all.
+SHAPES = [
+    *((n, [(3, 5), (2, 3, 4), ()]) for n in (1, 2, 3, 5, 16)),
+    *((n, [(7,), (0,)]) for n in (1, 4, 9)),
+    *((n, [(1,)]) for n in (2, 7)),
+    *((n, [()]) for n in (1, 3)),
+]
+
+
 @st.composite
-def stacks(draw, max_rows=16, scales=(1e-12, 1e-3, 1.0, 1e4, 1e12)):
+def stacks(draw, scales=(1e-12, 1e-3, 1.0, 1e4, 1e12)):
     """Dicts of float32 stacks [N, *shape] with conflicts, zeros, shared and opposite rows."""
-    n = draw(st.integers(1, max_rows))
-    shapes = draw(st.sampled_from([[()], [(1,)], [(7,), (0,)], [(3, 5), (2, 3, 4), ()]]))
+    n, shapes = draw(st.sampled_from(SHAPES))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     scale = draw(st.sampled_from(scales))
     common = draw(st.sampled_from([0.0, 1.0, -3.0]))

@@ -9,10 +9,11 @@ from tests.surgery import reference
 
 @pytest.mark.parametrize("jit", [False, True])
 def test_is_the_mean(jit):
+    combiner = surgery.deep_all()
+    update = jax.jit(combiner.update) if jit else combiner.update
+
     @given(stacked=reference.stacks())
     def check(stacked):
-        combiner = surgery.deep_all()
-        update = jax.jit(combiner.update) if jit else combiner.update
         result, _ = update(stacked, combiner.init(None))
         rows = reference.flat(stacked)
         np.testing.assert_allclose(
