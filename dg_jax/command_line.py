@@ -57,7 +57,8 @@ def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Seq
 
     # TFDS and Orbax warn of what is none of the user's concern, and log errors, with tracebacks, that they also raise.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    before, sys.unraisablehook = signal.signal(signal.SIGTERM, _stop), _show_unraisable
+    handler, hook = signal.signal(signal.SIGTERM, _stop), sys.unraisablehook
+    sys.unraisablehook = _show_unraisable
     try:
         program(sys.argv[1:] if arguments is None else arguments)
     except errors.UserError as error:
@@ -70,8 +71,8 @@ def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Seq
         print(f"stopped; {to_go_on}", file=sys.stderr)
         return 128 + next(iter(stopped.args), signal.SIGINT)
     finally:
-        signal.signal(signal.SIGTERM, before)
-        sys.unraisablehook = sys.__unraisablehook__
+        signal.signal(signal.SIGTERM, handler)
+        sys.unraisablehook = hook
     return 0
 
 

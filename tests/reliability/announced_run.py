@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import jax
 
-from dg_jax import run
+from dg_jax import models, run
 from dg_jax.data import builder, prepared  # noqa: F401 (imported once, for all processes)
 from dg_jax.training import advance, checkpoints, evaluate, loop  # noqa: F401
+from tests.training import worlds
 
 # Processes are forks of one that has imported all this, and has started neither threads nor JAX's backend.
 _context = multiprocessing.get_context("forkserver")
@@ -47,7 +48,7 @@ class Fault(NamedTuple):
 
 
 def run_with(flags: list[str], stderr: pathlib.Path, fault: Fault | None = None, limit: int | None = None) -> Ended:
-    """Does ``python -m dg_jax.run FLAGS``, with at most ``limit`` bytes in a file."""
+    """Does ``python -m dg_jax.run FLAGS`` with a small network, and with at most ``limit`` bytes in a file."""
     told, tell = _context.Pipe(duplex=False)
     process = _context.Process(target=_run, args=(flags, stderr, tell, fault, limit))
     process.start()
@@ -73,6 +74,7 @@ def _run(
     jax.config.update("jax_compilation_cache_dir", str(stderr.parent.parent / "compiled"))
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    models.create = lambda *args: worlds.large_model()
     begun: collections.Counter[str] = collections.Counter()
 
     def begin(phase):

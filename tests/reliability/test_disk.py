@@ -17,7 +17,6 @@ import types
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -30,19 +29,8 @@ from tests.training import worlds
 TIMES = ("wall_seconds", "images_per_second")
 
 
-def large_model():
-    """A network whose state, some 500 KB of noise, is much larger than a run's other files."""
-
-    def apply_fn(params, images, *, key=None, train=False):
-        return jnp.tanh(images.reshape(len(images), -1) @ params["first"]) @ params["last"]
-
-    keys = jax.random.split(jax.random.key(0))
-    first, last = jax.random.normal(keys[0], (192, 200)) / 14, jax.random.normal(keys[1], (200, 3)) / 14
-    return {"first": first, "last": last}, apply_fn
-
-
 def train(config):
-    result = worlds.train(config, large_model())
+    result = worlds.train(config, worlds.large_model())
     return {name: value for name, value in result.items() if name not in TIMES}
 
 
@@ -242,7 +230,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(stopped, damage,
 
 def test_no_flipped_byte_of_a_checkpoint_gets_into_a_run(stopped, tmp_path, capsys):
     config, _ = stopped
-    params, apply_fn = large_model()
+    params, apply_fn = worlds.large_model()
     data = worlds.tiny_dataset()
     sources = [data.domains[domain]["train"] for domain in config.sources]
     batches = feed.domain_batches(sources, keys.key_for(0, keys.Purpose.SAMPLING), config.batch_size)
@@ -279,7 +267,7 @@ def test_of_two_processes_that_write_one_run_the_second_refuses(tmp_path, monkey
     folder = record.folder_of(config)
     flags = ["--domains", *config.domains, "--batch-size=4", "--val-every=2", "--image-size=8", "--iterations=4"]
     monkeypatch.setattr(run, "load", lambda config: worlds.tiny_dataset())
-    monkeypatch.setattr(run, "create_network", lambda config, data: large_model())
+    monkeypatch.setattr(run, "create_network", lambda config, data: worlds.large_model())
     with record.open_folder(dataclasses.replace(config, resume=True), folder):
         before = names_and_bytes(folder.path)
         for how in ("--resume", "--overwrite"):

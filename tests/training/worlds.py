@@ -50,6 +50,17 @@ def linear_model():
     return {"kernel": jnp.zeros((3, 3)), "bias": jnp.zeros(3)}, apply_fn
 
 
+def large_model():
+    """A network whose state, some 500 KB of noise, is much larger than a run's other files."""
+
+    def apply_fn(params, images, *, key=None, train=False):
+        return jnp.tanh(images.reshape(len(images), -1) @ params["first"]) @ params["last"]
+
+    keys = jax.random.split(jax.random.key(0))
+    first, last = jax.random.normal(keys[0], (192, 200)) / 14, jax.random.normal(keys[1], (200, 3)) / 14
+    return {"first": first, "last": last}, apply_fn
+
+
 def train(run_config, model=None, data=None):
     """Does the run from an opened folder to its result, as the command line would."""
     data = data or tiny_dataset()
