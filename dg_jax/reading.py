@@ -8,19 +8,24 @@ MOST_BYTES = 16 * 2**20  # parsed, the worst JSON takes some twenty times as muc
 
 
 def text(path: pathlib.Path, most_bytes: int = MOST_BYTES) -> str:
-    """Reads a text file in UTF-8.
+    """Reads a text file in UTF-8; errors are those of :func:`content`, and a ``ValueError`` if it is not UTF-8."""
+    return content(path, most_bytes).decode()
+
+
+def content(path: pathlib.Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """Reads a file.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no regular file (a named pipe would be waited for for ever), has
-            more than ``most_bytes``, or is not UTF-8.
+        ValueError: it is no regular file (a named pipe would be waited for for ever), or has
+            more than ``most_bytes``.
     """
     if path.exists() and not path.is_file():
         raise ValueError("no regular file")
     size = path.stat().st_size
     if size > most_bytes:
         raise ValueError(f"{size} bytes, more than {most_bytes}")
-    return path.read_text(encoding="utf-8")
+    return path.read_bytes()
 
 
 def parse_json(content: str) -> Any:

@@ -110,7 +110,7 @@ def read(path: pathlib.Path) -> dict:
         OSError, ValueError, KeyError, TypeError, RecursionError: the file is damaged.
     """
     measured = reading.parse_json(reading.text(path))
-    if not all(isinstance(name, str) for name in measured["settings"]["sources"]):
+    if not all(isinstance(name, str) for name in dict(measured["settings"]).get("sources", ())):
         raise TypeError("a name of a source that is no text")
     json.dumps(measured, ensure_ascii=False).encode()  # a lone surrogate is none either
     _check_shapes(measured)
@@ -244,14 +244,15 @@ def summary(results: dict[str, list[dict]]) -> list[list[str]]:
         intra, inter = (np.array([one[name] for one in runs]) for name in ("intra", "inter"))
         figures = [mean_and_deviation(values) for values in (intra, inter, intra[:, -1], inter[:, -1])]
         share = f"{(intra > inter).sum()} of {intra.size}"
-        rows.append([names.escape(target), str(len(runs)), *figures, share])
+        rows.append([target, str(len(runs)), *figures, share])
     return rows
 
 
 def markdown(results: dict[str, list[dict]]) -> str:
     """Formats the summary as a table."""
     rule = ["---"] * len(HEADER)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (HEADER, rule, *summary(results)))
+    rows = [[names.escape(target), *cells] for target, *cells in summary(results)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (HEADER, rule, *rows))
 
 
 def draw_similarity(results: dict[str, list[dict]], panels_in_a_row: int = 4) -> "figures.Figure":

@@ -7,6 +7,7 @@ from PIL import Image
 from dg_jax import errors
 
 try:
+    import matplotlib
     from matplotlib.figure import Figure
 except ModuleNotFoundError as error:
     raise errors.UserError('figures need matplotlib; run: pip install -e ".[analysis]"') from error
@@ -16,7 +17,8 @@ __all__ = ["Figure", "label", "save"]
 
 def label(name: str) -> str:
     """Returns a name such that matplotlib writes it as it is, and takes nothing between dollars for a formula."""
-    return errors.printable(name).replace("$", r"\$")
+    shown = errors.printable(name)
+    return shown.replace("$", r"\$") if matplotlib.rcParams["text.parse_math"] else shown
 
 
 def save(figure: Figure, path: pathlib.Path) -> None:

@@ -33,20 +33,25 @@ def read_object(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]])
     return stored
 
 
-def write_by_rename(path: pathlib.Path, text: str) -> None:
-    """Writes a file so that it is there whole or not at all; raises a ``UserError`` if it cannot be written."""
+def write_whole(path: pathlib.Path, text: str) -> None:
+    """Writes a file so that it is there whole or not at all; raises an ``OSError`` if it cannot be written."""
     temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write_by_rename(path: pathlib.Path, text: str) -> None:
+    """Writes a file of a run as :func:`write_whole` does; raises a ``UserError`` if it cannot be written."""
     with writing(path):
-        try:
-            with temporary.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+        write_whole(path, text)
 
 
 @contextlib.contextmanager

@@ -126,7 +126,7 @@ class RunFolder:
         if not self.metrics_file.exists():
             return
         try:
-            *whole, _ = reading.text(self.metrics_file, _MOST_BYTES_OF_METRICS).split("\n")
+            *whole, _ = reading.content(self.metrics_file, _MOST_BYTES_OF_METRICS).split(b"\n")
         except (OSError, ValueError) as error:
             raise DamagedError(
                 f"{self.metrics_file} is damaged ({error}); remove it to go on without what it says"
@@ -134,8 +134,8 @@ class RunFolder:
         kept, damaged = [], 0
         for line in whole:
             try:
-                if is_kept(_step_of(line)):
-                    kept.append(line + "\n")
+                if is_kept(_step_of(line.decode())):
+                    kept.append(line.decode() + "\n")
             except ValueError:
                 damaged += 1
         if damaged:

@@ -106,7 +106,7 @@ def rival_combiner(combiner: str, rows: int, device: torch.device) -> Callable[[
         return getattr(rival, combiner)
     weights = torch.full((rows,), 1 / rows, device=device)
     losses = torch.from_numpy(losses_of(rows)).to(device)
-    return lambda stack: rival.group_dro(stack, weights, losses, STEP_SIZE)
+    return lambda stack: rival.group_dro(stack, weights.to(stack.dtype), losses.to(stack.dtype), STEP_SIZE)
 
 
 def torchjd(combiner: str, stack: torch.Tensor) -> Callable[[], torch.Tensor]:

@@ -39,7 +39,7 @@ def make(arguments: Sequence[str]) -> None:
     if output.suffix != ".html":
         raise errors.UserError(f"--output={output}: give a name that ends in .html")
     # These imports take seconds, which --help and a mistyped flag need not wait for.
-    from dg_jax.training import record
+    from dg_jax.training import files
     from experiments.report import contents, parts, stored
 
     with console.Console(stderr=True).status("reading and drawing"):
@@ -48,7 +48,7 @@ def make(arguments: Sequence[str]) -> None:
         page = parts.page(f"Results in {results_dir}", contents.summary(found), sections)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        record.write_by_rename(output, page)
+        files.write_whole(output, page)
     except OSError as error:
         raise errors.UserError(f"--output={output}: cannot write it: {error.strerror}; give another place") from error
     print(output)

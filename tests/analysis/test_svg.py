@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from dg_jax import errors
 from dg_jax.analysis import result_figures, svg, table
 from tests.analysis import made_accuracies
 
@@ -30,7 +31,7 @@ def test_names_are_text_as_they_are_and_the_label_is_read_out(text):
     assert root.tag == "svg" and root.get("role") == "img"
     assert root.get("aria-label") == 'a label with "quotes" & <tags>'
     written = {element.text for element in root.iter("text")}
-    assert {name.replace("\x07", "\ufffd") for name in NAMES} <= written
+    assert {errors.printable(name) for name in NAMES} <= written
     assert not list(root.iter("script"))
 
 

@@ -60,6 +60,7 @@ def write_similarity(path: pathlib.Path, **changes) -> None:
         "steps": [0, 150, 300],
         "intra": rng.random(3).tolist(),
         "inter": rng.random(3).tolist(),
+        "domains": rng.random((3, 3, 3)).tolist(),
         "agreement": rng.random((3, 2)).tolist(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -96,6 +96,7 @@ def numbers(results_dir: pathlib.Path) -> dict[str, dict]:
     return found
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_the_table_is_the_same(two_workers, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr("dg_jax.analysis.figures.save", lambda figure, path: path.touch())  # drawing takes long
     made_trees.fill(tmp_path / "tree", DOMAINS, ("circle", "square"), per_class=10, size=16)
@@ -136,6 +137,7 @@ def one_of_many(batch):
     yield batch, [worlds.train(one) if one.seed == ENDLESS else {"seed": one.seed}]
 
 
+@pytest.mark.slow
 def test_what_fails_three_times_is_reported_and_ctrl_c_leaves_checkpoints(two_workers, tmp_path, capfd):
     configs = [worlds.tiny_config(tmp_path, seed=seed, iterations=10**7) for seed in range(4)]
     folder = record.folder_of(configs[ENDLESS])

@@ -7,6 +7,7 @@ import sys
 
 import jaxlib
 import numpy as np
+import pytest
 
 from tests.training import worlds
 
@@ -22,6 +23,7 @@ np.savez(sys.argv[1] + "/state.npz", **worlds.last_state(config))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_the_same_bits(tmp_path):
     processes = []
     for name, hash_seed in (("one", "1"), ("two", "2")):

@@ -228,6 +228,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(stopped, damage,
     assert not list(last.parent.glob("damaged-*"))
 
 
+@pytest.mark.slow
 def test_no_flipped_byte_of_a_checkpoint_gets_into_a_run(stopped, tmp_path, capsys):
     config, _ = stopped
     params, apply_fn = worlds.large_model()

@@ -67,6 +67,7 @@ def assert_ends_like(undisturbed, flags, tmp_path):
     assert not [path for pattern in unfinished for path in tmp_path.rglob(pattern)]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_of_the_command_line(pictures, undisturbed, tmp_path):
     flags = flags_of(pictures, tmp_path)
     prepared_first = announced_run.run_with(flags, tmp_path / "stderr", limit=2**17)
@@ -80,6 +81,7 @@ def test_a_full_disk_is_one_line_of_the_command_line(pictures, undisturbed, tmp_
 
 
 # Four runs, each killed five times, and so twenty times in all.
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(4))
 def test_killed_anywhere_and_resumed_a_run_ends_the_same(number, pictures, undisturbed, tmp_path):
     rng = random.Random(number)
@@ -100,6 +102,7 @@ def test_killed_anywhere_and_resumed_a_run_ends_the_same(number, pictures, undis
     assert_ends_like(undisturbed, flags, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_anywhere_a_run_leaves_a_checkpoint_at_once_and_ends_the_same(number, pictures, undisturbed, tmp_path):
     flags = flags_of(pictures, tmp_path)

@@ -5,6 +5,8 @@ import os
 import pathlib
 import threading
 
+import pytest
+
 from dg_jax import run
 from experiments import sweep
 from tests.experiments import made_runs
@@ -14,6 +16,7 @@ def resident_bytes() -> int:
     return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
+@pytest.mark.slow
 def test_two_hundred_runs_in_one_process_take_no_more_memory_than_twenty(monkeypatch, tmp_path):
     made_runs.small(monkeypatch)
     measured = {}

@@ -80,6 +80,7 @@ def test_zero_identical_subnormal_and_large_gradients_end_in_finite_numbers(rows
     assert all(np.isfinite(leaf).all() for leaf in worlds.last_state(config).values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 16])
 @pytest.mark.parametrize("strategy", ["agr_sum", "agr_rand", "pcgrad", "group_dro", "mixup"])
 def test_one_source_and_sixteen_with_batches_of_one(n, strategy, tmp_path):

@@ -96,6 +96,7 @@ def test_fewer_steps_resumed_to_more_equal_all_at_once(strategy, stopped_at, tmp
     ("number", "stopped_at"), [(signal.SIGINT, 3), (signal.SIGTERM, 3), (signal.SIGTERM, 4), (signal.SIGTERM, 6)]
 )
 def test_a_signal_leaves_a_checkpoint_from_which_the_run_ends_the_same(number, stopped_at, tmp_path, monkeypatch):
+    handler = signal.getsignal(signal.SIGTERM)
     config = worlds.tiny_config(tmp_path / "stopped")
     expected = worlds.train(worlds.tiny_config(tmp_path / "whole"))
 
@@ -117,7 +118,7 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_run_ends_the_same(number, s
     ]
     steps = [[json.loads(line)["step"] for line in lines] for lines in metrics]
     assert steps == [[2, 4, 6], [2, 4, 6]]
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 def test_a_loss_that_is_not_finite_names_step_and_domain_and_keeps_the_checkpoint(tmp_path, monkeypatch):
