@@ -171,10 +171,13 @@ class Checkpoints:
 
     def _remove_unfinished(self) -> None:
         for unfinished in self._folder.glob("*/*.orbax-checkpoint-tmp*"):
-            if unfinished.is_dir():
+            for _ in range(50):  # threads of Orbax may still be writing into it
+                if unfinished.is_file():
+                    unfinished.unlink()
                 shutil.rmtree(unfinished, ignore_errors=True)
-            else:
-                unfinished.unlink()
+                if not unfinished.exists():
+                    break
+                time.sleep(0.1)
 
 
 def _is_key(leaf: chex.Array) -> bool:

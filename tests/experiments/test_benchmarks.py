@@ -54,6 +54,7 @@ def test_combiners(tmp_path, memory_in_this_process):
     assert all(row["bandwidth"]["median"] > 0 for row in tables["copy"])
 
 
+@pytest.mark.slow
 def test_step(tmp_path):
     pytest.importorskip("torch", reason=REASON)
     flags = ("--strategies", "deep_all", "mixup", "--batch-size=2", "--steps=1", "--repetitions=1")

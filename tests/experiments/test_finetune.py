@@ -12,6 +12,9 @@ from experiments import finetune
 from tests.analysis.made_accuracies import parse_markdown
 from tests.experiments import made_runs
 
+pytestmark = pytest.mark.slow
+
+
 FLAGS = (
     *("--domains", *made_runs.DOMAINS, "--strategies", "deep_all", "agr_sum", "--targets", "windows"),
     *("--weights=w-{seed}.safetensors", "--learning-rates", "0.05", "1e-3"),

@@ -11,6 +11,9 @@ from dg_jax.data import emoji_subgroups
 from dg_jax.models import weights
 from experiments import pretrain
 
+pytestmark = pytest.mark.slow
+
+
 TINY = ("--iterations=3", "--batch-size=4", "--image-size=8", "--seeds=2")
 
 

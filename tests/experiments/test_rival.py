@@ -15,6 +15,8 @@ from experiments.benchmark import combiners, stacks, step  # noqa: E402
 from experiments.benchmark.rival import combiners as rival  # noqa: E402
 from experiments.benchmark.rival import device, networks  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def stack():

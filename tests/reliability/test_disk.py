@@ -26,6 +26,9 @@ from dg_jax.training import checkpoints, interrupt, keys, progress, record, step
 from tests.data import made_trees
 from tests.training import worlds
 
+pytestmark = pytest.mark.slow
+
+
 TIMES = ("wall_seconds", "images_per_second")
 
 
