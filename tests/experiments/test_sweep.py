@@ -19,9 +19,7 @@ from tests.experiments import made_runs
 from tests.training import worlds
 
 FLAGS = ("--domains", *made_runs.DOMAINS, "--strategies", "deep_all", "agr_sum", "--seeds=2")
-ALL = [
-    (target, method, seed) for target in made_runs.DOMAINS for seed in range(2) for method in ("deep_all", "agr_sum")
-]
+ALL = [(target, method, i) for target in made_runs.DOMAINS for i in range(2) for method in ("deep_all", "agr_sum")]
 
 
 def parse(tmp_path, *flags):
@@ -33,7 +31,7 @@ def configs(tmp_path, *flags):
 
 
 def names(all_configs):
-    return [(one.target, record.folder_of(one).path.parent.name, one.seed) for one in all_configs]
+    return [(one.target, sweep.method_of(one), one.seed) for one in all_configs]
 
 
 def test_missing_runs_are_done_and_none_twice(made, tmp_path):
@@ -392,9 +390,8 @@ def test_progress_is_shown_on_a_terminal_only(made, command, monkeypatch, tmp_pa
 )
 def test_help_names_all_flags_of_its_own_and_of_a_run(module, own, not_there):
     program = [sys.executable, "-m", f"experiments.{module}", "--help"]
-    shown = subprocess.run(program, capture_output=True, text=True, check=False)
-    assert shown.returncode == 0 and shown.stderr == ""
-    assert f"usage: python -m experiments.{module} " in shown.stdout
+    shown = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert shown.stderr == "" and f"usage: python -m experiments.{module} " in shown.stdout
     suppressed = {"--strategy", "--target", "--seed", "--resume", *not_there}
     for name in config.RunConfig.__dataclass_fields__:
         flag = config.flag(name)
