@@ -11,11 +11,12 @@ figures go to RESULTS/gradient_similarity/DATASET. Needs the extra ``analysis``.
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import tyro
@@ -57,7 +58,6 @@ class GradientSimilarity(sweep.Sweep):
 
     strategies: Annotated[tuple[str, ...], tyro.conf.Suppress] = ("deep_all",)
     vectorize_seeds: Annotated[bool, tyro.conf.Suppress] = False
-    executor: Annotated[Literal["local", "ray"], tyro.conf.Suppress] = "local"
     seeds: int = 1
     """How many runs for each target, with seeds from 0."""
     every: int = 20
@@ -165,17 +165,11 @@ def measure_all(
     Raises:
         UserError: something that the user can mend; files written before stay.
     """
-    # These imports take seconds, which --help and a mistyped flag need not wait for.
-    from dg_jax import backend
-    from dg_jax.data import prepared
-    from dg_jax.training import record
-    from experiments import measured_training
-
-    backend.keep_compiled_programs()
     found = [None if one.overwrite else stored(file_of(one), settings_of(arguments, one)) for one in configs]
     results: dict[str, list[dict]] = {}
     failed: dict[str, str] = {}
-    probe = None
+    missing = [one for one, earlier in zip(configs, found, strict=True) if earlier is None]
+    do = functools.partial(_measure, arguments=arguments)
     terminal = console.Console(stderr=True)
     with progress.Progress(
         progress.TextColumn("{task.description}", markup=False),
@@ -185,45 +179,86 @@ def measure_all(
         console=terminal,
         disable=not terminal.is_terminal,
     ) as bar:
-        task = bar.add_task("", total=found.count(None) * configs[0].iterations)
-        for one, earlier in zip(configs, found, strict=True):
-            if earlier is None:
-                bar.update(task, description=errors.printable(f"target {one.target}, seed {one.seed}"))
-                data = prepared.load(
-                    one.dataset,
-                    dict.fromkeys(one.sources, ("train",)),
-                    image_size=one.image_size,
-                    split_seed=one.seed,
-                    data_dir=one.data_dir,
-                    prepared_dir=one.prepared_dir,
-                    splits_dir=one.splits_dir,
-                    skip_damaged=one.skip_damaged,
-                )
-                run.check_batch_size(one, data)
-                measured_training.check_classes(data)
-                params, apply_fn = run.create_network(one, data)
-                probe = probe or measured_training.Probe(apply_fn)
-                path = file_of(one)
-                try:
-                    measured = measured_training.train(
-                        one,
-                        data,
-                        params,
-                        apply_fn,
-                        probe,
-                        every=arguments.every,
-                        per_domain=arguments.per_domain,
-                        report=lambda done: bar.advance(task),
-                    )
-                except errors.RunError as error:
-                    failed[str(path)] = str(error)
-                    continue
-                earlier = {"settings": settings_of(arguments, one)} | measured
-                with record.writing(path):
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    record.write_by_rename(path, json.dumps(earlier) + "\n")
+        task = bar.add_task("", total=len(missing) * configs[0].iterations)
+
+        def report(one: RunConfig, steps: int = 1) -> None:
+            bar.update(task, advance=steps, description=errors.printable(f"target {one.target}, seed {one.seed}"))
+
+        outcomes: Iterable[sweep.Outcome]
+        if arguments.executor == "ray":
+            from experiments import ray_executor
+
+            # Not to overwrite: of the folders of runs, which Ray would empty, measurements have none.
+            batches = [[dataclasses.replace(one, overwrite=False)] for one in missing]
+            outcomes = ray_executor.outcomes(do, batches)
+        else:
+            outcomes = do(missing, report=report)
+        measured: dict[pathlib.Path, dict] = {}
+        for [one], outcome in outcomes:
+            if arguments.executor == "ray":
+                report(one, one.iterations)
+            if isinstance(outcome, str):
+                failed[str(file_of(one))] = outcome
+            else:
+                [measured[file_of(one)]] = outcome
+    for one, earlier in zip(configs, found, strict=True):
+        if earlier is None:
+            earlier = measured.get(file_of(one))
+        if earlier is not None:
             results.setdefault(one.target, []).append(earlier)
     return results, failed
+
+
+def _measure(
+    missing: list[RunConfig],
+    *,
+    arguments: GradientSimilarity,
+    report: Callable[[RunConfig], None] = lambda one: None,
+) -> Iterator[sweep.Outcome]:
+    """Does measurements one after the other, writes each and yields it; ``report`` is called after each step."""
+    # These imports take seconds, which --help and a mistyped flag need not wait for.
+    from dg_jax import backend
+    from dg_jax.data import prepared
+    from dg_jax.training import record
+    from experiments import measured_training
+
+    backend.keep_compiled_programs()
+    probe = None
+    for one in missing:
+        data = prepared.load(
+            one.dataset,
+            dict.fromkeys(one.sources, ("train",)),
+            image_size=one.image_size,
+            split_seed=one.seed,
+            data_dir=one.data_dir,
+            prepared_dir=one.prepared_dir,
+            splits_dir=one.splits_dir,
+            skip_damaged=one.skip_damaged,
+        )
+        run.check_batch_size(one, data)
+        measured_training.check_classes(data)
+        params, apply_fn = run.create_network(one, data)
+        probe = probe or measured_training.Probe(apply_fn)
+        try:
+            measured = measured_training.train(
+                one,
+                data,
+                params,
+                apply_fn,
+                probe,
+                every=arguments.every,
+                per_domain=arguments.per_domain,
+                report=lambda done: report(one),  # noqa: B023
+            )
+        except errors.RunError as error:
+            yield [one], str(error)
+            continue
+        measured = {"settings": settings_of(arguments, one)} | measured
+        path = file_of(one)
+        with record.writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            record.write_by_rename(path, json.dumps(measured) + "\n")
+        yield [one], [measured]
 
 
 HEADER = ("target", "seeds", "intra, all steps", "inter, all steps", "intra, last", "inter, last", "intra > inter")

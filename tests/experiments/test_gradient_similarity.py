@@ -1,12 +1,16 @@
 """The command line of the gradient similarity experiment."""
 
+import itertools
 import json
+import pickle
+import types
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dg_jax import models
+import experiments
+from dg_jax import errors, models
 from experiments import gradient_similarity, measured_training
 
 TINY = ["--iterations=4", "--every=2", "--per-domain=2", "--batch-size=4", "--image-size=8"]
@@ -75,6 +79,40 @@ def test_measures_draws_and_does_nothing_twice(command, tmp_path, monkeypatch):
     assert err.startswith(f"warning: {folder / 'apple/seed-0.json'} is damaged and measured again (JSONDecodeError")
     remade = json.loads((folder / "apple/seed-0.json").read_text())
     assert remade["intra"] == measured["intra"] and remade["wall_seconds"] != measured["wall_seconds"]
+
+
+def test_a_run_that_fails_is_named_and_the_rest_is_shown(command, tmp_path, monkeypatch):
+    train = measured_training.train
+
+    def fail_on_apple(config, *others, **options):
+        if config.target == "apple":
+            raise errors.RunError("step 3: a gradient is not finite")
+        return train(config, *others, **options)
+
+    monkeypatch.setattr(measured_training, "train", fail_on_apple)
+    code, out, err = command("--targets", "apple", "windows")
+    path = tmp_path / "results/gradient_similarity/emoji/apple/seed-0.json"
+    assert code == 1
+    assert "| windows | 1 |" in out and "| apple |" not in out
+    assert f"{path}: step 3: a gradient is not finite" in err
+    assert not path.exists() and (path.parents[1] / "similarity.png").exists()
+
+
+def test_tasks_of_ray_give_the_same_table(command, tmp_path, monkeypatch):
+    local = command("--targets", "windows", "apple")[1]
+    seen = []
+
+    def outcomes(do, batches):
+        """As Ray does: the function and the runs are sent, and come back in any order."""
+        seen.extend(batches)
+        sent = [pickle.loads(pickle.dumps((do, batch))) for batch in reversed(batches)]
+        return itertools.chain.from_iterable(function(batch) for function, batch in sent)
+
+    monkeypatch.setattr(experiments, "ray_executor", types.SimpleNamespace(outcomes=outcomes), raising=False)
+    code, out, _ = command("--targets", "windows", "apple", "--executor=ray", "--overwrite")
+    assert (code, out) == (0, local)
+    # Ray empties the folder of a run that is to be overwritten; that of a Deep-All run is another experiment's.
+    assert [one.overwrite for [one] in seen] == [False, False]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 import experiments
 from dg_jax.training import interrupt, record
-from experiments import table1
+from experiments import gradient_similarity, table1
 from tests.data import made_trees
 from tests.training import worlds
 
@@ -115,6 +115,20 @@ def test_a_killed_worker_is_replaced_and_the_table_is_the_same(two_workers, tmp_
     assert killer.killed is not None and killer.metrics
     lines = killer.killed.metrics_file.read_text().splitlines(keepends=True)
     assert lines[: len(killer.metrics)] == killer.metrics and len(lines) == 60
+
+
+@pytest.mark.slow
+def test_measurements_are_those_of_one_process(two_workers, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("dg_jax.analysis.figures.save", lambda figure, path: path.touch())
+    made_trees.fill(tmp_path / "tree", DOMAINS, ("circle", "square"), per_class=10, size=16)
+    flags = [f"--data-dir={tmp_path / 'tree'}", f"--prepared-dir={tmp_path / 'prepared'}"]
+    flags += [flag for flag in FLAGS if flag not in ("--strategies", "deep_all")]
+    tables = {}
+    for executor in ("local", "ray"):
+        where = [f"--executor={executor}", f"--results-dir={tmp_path / executor}"]
+        assert gradient_similarity.main([*flags, *where]) == 0
+        tables[executor] = capfd.readouterr().out
+    assert tables["ray"] == tables["local"] and "| sketch | 2 |" in tables["ray"]
 
 
 BROKEN, DYING, WARNING, ENDLESS = range(4)  # seeds, which stand for what a run does
