@@ -20,7 +20,7 @@ from dg_jax.training import advance, evaluate, interrupt, keys, loop, record, st
 
 
 class Programs(NamedTuple):
-    """What runs share that differ in their pictures, seeds and initial parameters only.
+    """What runs share that differ in their pictures, seeds, rates and initial parameters only.
 
     Attributes:
         trainer: the functions of a step.
@@ -71,7 +71,8 @@ def train(
         trainer = step.make_trainer(config, apply_fn, networks[0][0], alone)
         compiled[program] = Programs(trainer, {}, evaluate.make_evaluate_seeds(apply_fn))
     trainer, steps_compiled, run_evaluation = compiled[program]
-    state = jax.vmap(trainer.init)(params, jnp.array([own.seed for own in configs], jnp.uint32))
+    rates = stacked([step.Rates.of(own) for own in configs])
+    state = jax.vmap(trainer.init)(params, jnp.array([own.seed for own in configs], jnp.uint32), rates)
     take_steps = advance.Advance(jax.vmap(trainer.step), together, 0, steps_compiled)
     validation = stacked_passes([[own.domains[domain]["validation"] for domain in config.sources] for own in data])
     test = stacked_passes([[own.domains[config.target]["test"]] for own in data])
@@ -165,12 +166,12 @@ def feeds(configs: Sequence[RunConfig], sources: Sequence[Sequence[dataset.AnyPa
 def _program(config: RunConfig, apply_fn: Callable, arguments: chex.ArrayTree) -> tuple:
     """What two groups of runs must have in common to share their programs.
 
-    Of the settings that is all but those that only say which pictures are given to the
-    program, and where the runs are written. An experiment's own settings are of this kind.
+    Of the settings that is all but those that only say which numbers and pictures are given to
+    the program, and where the runs are written. An experiment's own settings are of this kind.
     """
     settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(RunConfig)}
     leaves, structure = jax.tree.flatten(arguments)
-    others = {"seed": 0, "target": "", "results_dir": pathlib.Path()}
+    others = {"seed": 0, "target": "", "results_dir": pathlib.Path()} | dict.fromkeys(step.Rates._fields, 0.0)
     return RunConfig(**settings | others), apply_fn, structure, tuple(map(jax.typeof, leaves))
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from dg_jax import strategies
@@ -15,20 +16,39 @@ from dg_jax.data import feed
 from dg_jax.training import keys, reset
 
 
+class Rates(NamedTuple):
+    """The two numbers of a run that only scale its updates, and so may differ between runs of one compiled program.
+
+    Attributes:
+        learning_rate: step size of Adam, float32 scalar.
+        weight_decay: λ of the L2 term, float32 scalar.
+    """
+
+    learning_rate: chex.Numeric
+    weight_decay: chex.Numeric
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "Rates":
+        """Returns those of a configuration."""
+        return cls(np.float32(config.learning_rate), np.float32(config.weight_decay))
+
+
 class TrainState(NamedTuple):
-    """What a step changes.
+    """What a step is taken from, and what it makes.
 
     Attributes:
         params: the network's parameters.
         opt_state: state of the whole optax chain; its first entry is the combiner's.
         step: number of steps taken, int32 scalar.
         key: PRNG key of what the objective draws; the same at every step.
+        rates: the run's, the same at every step.
     """
 
     params: chex.ArrayTree
     opt_state: optax.OptState
     step: chex.Array
     key: chex.PRNGKey
+    rates: Rates
 
 
 class StepMetrics(NamedTuple):
@@ -51,8 +71,8 @@ class Trainer:
     """The two pure functions of a run's configuration.
 
     Attributes:
-        init: ``init(params, seed) -> TrainState``; the seed is by default the run's, and may
-            be traced under ``jax.vmap`` over seeds.
+        init: ``init(params, seed, rates) -> TrainState``; seed and :class:`Rates` are by default the
+            run's, and may be traced under ``jax.vmap`` over runs.
         step: ``step(state, value) -> (state, metrics)``, with a value of the run's feed.
     """
 
@@ -70,24 +90,20 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
     methods = config.methods
     objective_settings = config.method_settings(methods.objective)
     draw = batches.draw  # and not the feed, whose images would stay in memory as long as the step
-    objective = strategies.make_objective(
-        methods.objective,
-        apply_fn,
-        {
-            "learning_rate": config.learning_rate,
-            "weight_decay": config.weight_decay,
-            "accumulate_domains": config.accumulate_domains,
-        }
-        | objective_settings,
-    )
+    own_rates = Rates.of(config)
 
-    def losses_and_gradients(params, value, key, step):
+    def losses_and_gradients(params, value, key, step, rates):
+        objective = strategies.make_objective(
+            methods.objective,
+            apply_fn,
+            {**rates._asdict(), "accumulate_domains": config.accumulate_domains, **objective_settings},
+        )
         domain_batch = draw(value, step)
         return objective(params, domain_batch, key=jax.random.fold_in(key, step), step=step)
 
-    losses, _ = jax.eval_shape(losses_and_gradients, params, batches.like, jax.random.key(0), 0)
+    losses, _ = jax.eval_shape(losses_and_gradients, params, batches.like, jax.random.key(0), 0, own_rates)
 
-    def make_optimizer(seed):
+    def make_optimizer(seed, rates):
         combiner = strategies.make_combiner(
             methods.combiner,
             {"seed": jax.random.bits(keys.key_for(seed, keys.Purpose.COMBINER)), "num_rows": len(losses)}
@@ -98,22 +114,23 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
             adam = reset.reset_at(adam, objective_settings[strategies.OPTIMIZER_RESETS[methods.objective]])
         return optax.chain(
             combiner,
-            optax.add_decayed_weights(config.weight_decay),
+            optax.add_decayed_weights(rates.weight_decay),
             adam,
-            optax.scale_by_learning_rate(config.learning_rate),
+            optax.scale_by_learning_rate(rates.learning_rate),
         )
 
-    def init(params, seed=config.seed):
+    def init(params, seed=config.seed, rates=own_rates):
         key = keys.key_for(seed, keys.Purpose.OBJECTIVE)
-        return TrainState(params, make_optimizer(seed).init(params), jnp.zeros([], jnp.int32), key)
-
-    optimizer = make_optimizer(config.seed)  # of its seed, updates know nothing: it has gone into the state
+        opt_state = make_optimizer(seed, rates).init(params)
+        return TrainState(params, opt_state, jnp.zeros([], jnp.int32), key, jax.tree.map(jnp.asarray, rates))
 
     def step(state, value):
-        losses, gradients = losses_and_gradients(state.params, value, state.key, state.step)
+        losses, gradients = losses_and_gradients(state.params, value, state.key, state.step, state.rates)
+        optimizer = make_optimizer(config.seed, state.rates)  # of its seed, updates know nothing: it is in the state
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, losses=losses)
         params = optax.apply_updates(state.params, updates)
-        return TrainState(params, opt_state, state.step + 1, state.key), StepMetrics(losses, _logged(opt_state[0]))
+        state = state._replace(params=params, opt_state=opt_state, step=state.step + 1)
+        return state, StepMetrics(losses, _logged(opt_state[0]))
 
     return Trainer(init, step)
 

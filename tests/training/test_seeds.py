@@ -118,8 +118,12 @@ def test_groups_share_programs_unless_a_setting_differs(tmp_path, monkeypatch):
         return [(result["test_loss"], result["val_accuracy"]) for result in results]
 
     first = train("first", compiled)
-    train("other rate", compiled, learning_rate=0.5)
+    train("other batches", compiled, batch_size=3)
     assert len(made) == 2
+    faster = train("faster", compiled, learning_rate=0.5, weight_decay=0.1)
+    assert len(made) == 2
+    assert faster == train("faster alone", None, learning_rate=0.5, weight_decay=0.1) != first
+    del made[2:]
     shared = train("shared", compiled, shift=10, target="apple")
     assert len(made) == 2
     assert shared == train("alone", None, shift=10, target="apple") != first
