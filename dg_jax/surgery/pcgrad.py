@@ -150,7 +150,6 @@ def _projected_weights(key: jax.Array, cosines: jax.Array, norms: jax.Array) -> 
     norm, as a combination of the N unit gradients; all i take their steps side by side.
     """
     n = norms.shape[0]
-    norms = jnp.where(jnp.max(norms) > 2.0**125, norms * 2.0**-64, norms)  # only ratios count; as in `rescaled`
     row = jnp.arange(n)
     orders = jax.random.permutation(key, jnp.tile(row, (n, 1)), axis=1, independent=True)
 
@@ -161,7 +160,10 @@ def _projected_weights(key: jax.Array, cosines: jax.Array, norms: jax.Array) -> 
         return coefficients.at[row, other].add(-against)
 
     coefficients = jax.lax.fori_loop(0, n, project, jnp.eye(n))
-    in_units_of_rows = coefficients * norms[:, None] / jnp.where(norms == 0, 1, norms)
+    # A ratio of norms may leave float32 where the weight does not, so their exponents are kept apart.
+    mantissas, exponents = jnp.frexp(jnp.where(norms == 0, 1, norms))
+    scaled = coefficients * jnp.where(norms == 0, 0, mantissas)[:, None] / mantissas
+    in_units_of_rows = jnp.ldexp(scaled, exponents[:, None] - exponents)
     # A gradient is never projected on itself, so its own coefficient is exactly 1.
     return 1 + jnp.sum(jnp.where(row[:, None] == row, 0, in_units_of_rows), axis=0)
 
