@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from dg_jax import surgery
 from tests.surgery import reference
-from tests.surgery.test_pcgrad import drawn_orders
+from tests.surgery.test_pcgrad import update_and_orders
 
 LARGEST, TINY = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 PRODUCTS = 16 * TINY  # a product of a number and a weight that is subnormal counts as zero too, once for each row
 COMPONENTS = 5
-NUM_ROWS = (1, 2, 3, 4, 5, 8, 11, 16)  # each is compiled once for each combiner
-EXAMPLES = 450  # for each of the five combiners
+NUM_ROWS = (1, 2, 3, 5, 16)  # each is compiled once for each combiner
+EXAMPLES = 500  # for each of the five combiners
 ORDINARY = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3e-4, -7e-5, 1e4]
 PALETTES = {
     "ordinary": ORDINARY,
@@ -56,15 +56,23 @@ def stacks(draw):
     return rows
 
 
-@functools.cache
-def update(name, **options):
-    return jax.jit(getattr(surgery, name)(**options).update)
+@functools.partial(jax.jit, static_argnums=0)
+def updated(name, stacked, state, extra):
+    """The results and new states by reading of zeros, of which one program computes both."""
+    if name.startswith("agr"):
+        combiners = {reading: getattr(surgery, name)(zeros_agree=reading) for reading in (False, True)}
+    else:
+        combiners = {True: getattr(surgery, name)()}
+    return {reading: combiner.update(stacked, state, **extra) for reading, combiner in combiners.items()}
 
 
-def combined(name, rows, state, options=(), **extra):
+def tree(rows):
+    return {"a": rows[:, :4].reshape(-1, 2, 2), "b": rows[:, 4]}
+
+
+def combined(name, rows, state, zeros_agree=True, **extra):
     """Calls a combiner on a tree of two leaves; returns the result as [5] in float64, and the new state."""
-    stacked = {"a": rows[:, :4].reshape(-1, 2, 2), "b": rows[:, 4]}
-    result, state = update(name, **dict(options))(stacked, state, **extra)
+    result, state = updated(name, tree(rows), state, extra)[zeros_agree]
     return reference.flat_result(result), state
 
 
@@ -103,7 +111,7 @@ def test_deep_all(rows):
 @settings(max_examples=EXAMPLES)
 @given(rows=stacks(), zeros_agree=st.booleans())
 def test_agr_sum(rows, zeros_agree):
-    result, state = combined("agr_sum", rows, (), [("zeros_agree", zeros_agree)])
+    result, state = combined("agr_sum", rows, (), zeros_agree)
     whole, broken = readings(rows)
     check(result, [reference.agr_sum(of, zeros_agree) for of in whole], broken, 0)
     rates = [(reference.agree(of, zeros_agree) | broken).mean() for of in whole]
@@ -113,7 +121,7 @@ def test_agr_sum(rows, zeros_agree):
 @settings(max_examples=EXAMPLES)
 @given(rows=stacks(), zeros_agree=st.booleans(), seed=st.integers(0, 2**31))
 def test_agr_rand(rows, zeros_agree, seed):
-    result, state = combined("agr_rand", rows, surgery.agr_rand(seed).init(None), [("zeros_agree", zeros_agree)])
+    result, state = combined("agr_rand", rows, surgery.agr_rand(seed).init(None), zeros_agree)
     whole, broken = readings(rows)
     agreements = [reference.agree(of, zeros_agree) | broken for of in whole]
     surely = np.logical_and.reduce(agreements)
@@ -127,19 +135,18 @@ def test_agr_rand(rows, zeros_agree, seed):
     beyond = max(of.sum() for of in sums) >= LARGEST * (1 - 1e-4)  # float32 holds σ, but not the sum it is taken from
     assert (beyond and np.isinf(sigma)) or np.any(np.abs(sigma - sigmas) <= 1e-4 * sigmas + TINY)
     assert np.isfinite(noise).all() == (np.isfinite(sigma) or not noise.size) or sigma > LARGEST / 8
-    assert np.all(np.abs(noise) <= 8 * sigma)
+    assert np.all((np.abs(noise) <= 8 * sigma) | (np.isinf(noise) & (sigma > LARGEST / 8)))
 
 
 @settings(max_examples=EXAMPLES)
 @given(rows=stacks(), seed=st.integers(0, 2**31))
 def test_pcgrad(rows, seed):
-    state = surgery.pcgrad(seed).init(None)
-    result, after = combined("pcgrad", rows, state)
+    result, after, orders = update_and_orders(tree(rows), surgery.pcgrad(seed).init(None))
+    result, orders = reference.flat_result(result), np.asarray(orders)
     whole, broken = readings(rows)
     if broken.any():
         assert not np.isfinite(result[broken]).any()
         return
-    orders = np.asarray(drawn_orders(state.key, len(rows)))
     norms = np.linalg.norm(whole[0], axis=1)
     least = norms[norms > 0].min(initial=1)
     beyond = ~np.isfinite(result) & (norms.max() * len(rows) * max(1, 1 / least) >= LARGEST / 16)  # as are the weights

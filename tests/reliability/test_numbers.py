@@ -18,12 +18,17 @@ COMBINERS = ("deep_all", "agr_sum", "agr_rand", "pcgrad", "group_dro")
 
 @pytest.fixture
 def gradients(monkeypatch):
-    """Lets ``erm`` have made-up gradients: ``gradients(f)``, with ``f(leaf, step)`` of shape ``[2, *shape]``."""
+    """Lets ``erm`` have made-up gradients: ``gradients(f)``, with ``f(leaf, step, labels)`` of shape ``[2, *shape]``.
+
+    ``labels`` are those of the two sources, each of which has one label only. With them the data say what the
+    gradients are, and runs on other numbers are the same program, which is compiled once.
+    """
 
     def use(rows):
         def erm(apply_fn):
             def objective(params, domain_batch, *, key, step):
-                return jnp.ones(2), jax.tree.map(lambda leaf: rows(leaf, step), params)
+                labels = domain_batch["label"][:, 0]
+                return jnp.ones(2), jax.tree.map(lambda leaf: rows(leaf, step, labels), params)
 
             return objective
 
@@ -32,18 +37,28 @@ def gradients(monkeypatch):
     return use
 
 
-def pair(first, second):
-    return lambda leaf, step: jnp.stack([jnp.full(leaf.shape, first), jnp.full(leaf.shape, second)])
+def labelled(first, second):
+    """A dataset whose two sources have these labels to train on."""
+    data = worlds.tiny_dataset()
+    for name, label in (("apple", first), ("google", second)):
+        part = data.domains[name]["train"]
+        data.domains[name]["train"] = part._replace(label=np.full_like(part.label, label))
+    return data
 
 
-def only_at(number, value):
-    """Ones, but in one component of one domain at one step something else."""
+VALUES = (0.0, 1.0, 1e-42, -1e-42, 1e15, -1e15)
+BREAKING = (np.nan, np.inf, -np.inf, 1e30)
 
-    def rows(leaf, step):
-        ones = jnp.ones((2, *leaf.shape))
-        return jnp.where(step == number, ones.at[1, 0].set(value), ones)
 
-    return rows
+def pair(leaf, step, labels):
+    """Each domain has one of the values, that of its label, in all components."""
+    return jnp.stack([jnp.full(leaf.shape, jnp.array(VALUES)[label]) for label in labels])
+
+
+def only_at(leaf, step, labels):
+    """Ones, but in one component of one domain at one step something else: the labels say when and what."""
+    ones = jnp.ones((2, *leaf.shape))
+    return jnp.where(step == labels[0], ones.at[1, 0].set(jnp.array(BREAKING)[labels[1]]), ones)
 
 
 def is_strict_json(path):
@@ -57,10 +72,10 @@ def is_strict_json(path):
 # 5 is the last of the steps, after which no loss follows; at 3 a validation follows, but no loss.
 @pytest.mark.parametrize(("value", "step"), [(np.nan, 5), (np.inf, 3), (-np.inf, 5), (1e30, 5)])
 def test_a_gradient_that_breaks_the_state_is_an_error_and_the_checkpoint_stays_good(value, step, gradients, tmp_path):
-    gradients(only_at(step, value))
+    gradients(only_at)
     config = worlds.tiny_config(tmp_path, combiner="deep_all", iterations=6, val_every=4)
     with pytest.raises(errors.UserError, match=f"not finite after step {step + 1}, as its gradients"):
-        worlds.train(config)
+        worlds.train(config, data=labelled(step, BREAKING.index(value)))
     folder = record.folder_of(config)
     assert not folder.result_file.exists()
     kept = [path.name for path in (folder.checkpoints / "last").glob("*")]
@@ -73,9 +88,9 @@ def test_a_gradient_that_breaks_the_state_is_an_error_and_the_checkpoint_stays_g
 @pytest.mark.parametrize("combiner", COMBINERS)
 @pytest.mark.parametrize("rows", [(1.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1e-42, -1e-42), (1e15, -1e15)], ids=str)
 def test_zero_identical_subnormal_and_large_gradients_end_in_finite_numbers(rows, combiner, gradients, tmp_path):
-    gradients(pair(*rows))
+    gradients(pair)
     config = worlds.tiny_config(tmp_path, strategy="agr_sum", combiner=combiner, iterations=2)
-    result = worlds.train(config)
+    result = worlds.train(config, data=labelled(*map(VALUES.index, rows)))
     assert np.isfinite(result["test_loss"]) and is_strict_json(record.folder_of(config).result_file)
     assert all(np.isfinite(leaf).all() for leaf in worlds.last_state(config).values())
 
@@ -120,10 +135,10 @@ def test_a_test_loss_that_is_not_finite_is_no_result(tmp_path):
 
 @pytest.mark.parametrize("step", [1, 5])
 def test_seeds_side_by_side_are_watched_as_well(step, gradients, tmp_path):
-    gradients(only_at(step, np.nan))
+    gradients(only_at)
     configs = [worlds.tiny_config(tmp_path, combiner="deep_all", seed=seed) for seed in (0, 1)]
     with pytest.raises(errors.UserError, match=f"not finite after step {step + 1}"):
-        seeds.train(configs, [worlds.tiny_dataset()] * 2, [worlds.linear_model()] * 2)
+        seeds.train(configs, [labelled(step, BREAKING.index(np.nan))] * 2, [worlds.linear_model()] * 2)
     assert not list(tmp_path.glob("**/result.json"))
 
 

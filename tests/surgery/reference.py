@@ -44,19 +44,19 @@ def pcgrad(rows, orders):
 SHAPES = [
     (1, [()]),
     (2, [(1,)]),
-    (2, [(3, 5), (2, 3, 4), ()]),
-    (3, [()]),
     (3, [(3, 5), (2, 3, 4), ()]),
     (4, [(7,), (0,)]),
-    (5, [(3, 5), (2, 3, 4), ()]),
+    (5, [()]),
     (16, [(7,), (0,)]),
 ]
+# Without jit each operation of each shape is a program.
+EAGER_SHAPES = [(1, [()]), (3, [(2, 3, 4), ()]), (4, [(7,), (0,)])]
 
 
 @st.composite
-def stacks(draw, scales=(1e-12, 1e-3, 1.0, 1e4, 1e12)):
+def stacks(draw, scales=(1e-12, 1e-3, 1.0, 1e4, 1e12), of_shapes=SHAPES):
     """Dicts of float32 stacks [N, *shape] with conflicts, zeros, shared and opposite rows."""
-    n, shapes = draw(st.sampled_from(SHAPES))
+    n, shapes = draw(st.sampled_from(of_shapes))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     scale = draw(st.sampled_from(scales))
     common = draw(st.sampled_from([0.0, 1.0, -3.0]))
