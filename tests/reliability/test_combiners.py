@@ -10,7 +10,7 @@ import functools
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dg_jax import surgery
@@ -20,7 +20,7 @@ from tests.surgery.test_pcgrad import update_and_orders
 LARGEST, TINY = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 PRODUCTS = 16 * TINY  # a product of a number and a weight that is subnormal counts as zero too, once for each row
 COMPONENTS = 5
-NUM_ROWS = (1, 2, 3, 5, 16)  # each is compiled once for each combiner
+NUM_ROWS = (1, 2, 3, 5, 8, 16)  # each is compiled once for each combiner
 EXAMPLES = 500  # for each of the five combiners
 ORDINARY = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3e-4, -7e-5, 1e4]
 PALETTES = {
@@ -139,6 +139,7 @@ def test_agr_rand(rows, zeros_agree, seed):
 
 
 @settings(max_examples=EXAMPLES)
+@example(rows=np.array([[1e-19, 0, 0, 0, 0], [-1e38, 1e38, 0, 0, 0]], np.float32), seed=0)  # a weight of 1e57
 @given(rows=stacks(), seed=st.integers(0, 2**31))
 def test_pcgrad(rows, seed):
     result, after, orders = update_and_orders(tree(rows), surgery.pcgrad(seed).init(None))
