@@ -10,6 +10,8 @@ from flax import nnx
 from jax import lax
 
 from dg_jax.models import convolution, layers
+from tests import quick
+from tests.models import networks
 
 SHAPES = [
     # images, kernel, stride, padding
@@ -39,14 +41,18 @@ def loss_of(convolve, stride, pad):
     return lambda x, kernel: jnp.sum(jnp.sin(convolve(x, kernel, stride, ((pad, pad), (pad, pad)))))
 
 
+def assert_close(ours, expected, rtol):
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(jax.device_get(expected)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=1e-5 * np.abs(other).max())
+
+
 @pytest.mark.parametrize("form", [convolution.convolve, convolution.as_matrix_product, convolution.over_blocks])
 @pytest.mark.parametrize(("images", "kernel", "stride", "pad"), SHAPES)
 def test_result_and_gradients_equal_xlas(form, images, kernel, stride, pad):
     arguments = case(images, kernel)
-    ours = jax.jit(jax.value_and_grad(loss_of(form, stride, pad), argnums=(0, 1)))(*arguments)
-    expected = jax.jit(jax.value_and_grad(loss_of(plain, stride, pad), argnums=(0, 1)))(*arguments)
-    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * float(jnp.abs(other).max()))
+    ours = quick.jit(jax.value_and_grad(loss_of(form, stride, pad), argnums=(0, 1)))(*arguments)
+    expected = quick.jit(jax.value_and_grad(loss_of(plain, stride, pad), argnums=(0, 1)))(*arguments)
+    assert_close(ours, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("is_cpu", [True, False])
@@ -63,9 +69,8 @@ def test_gradients_and_second_gradients_under_vmap_equal_xlas(monkeypatch, is_cp
         second = jax.grad(lambda x, kernel: jnp.sum(first(x, kernel)[1] ** 2), argnums=(0, 1))
         return jax.vmap(lambda x, kernel: (first(x, kernel), second(x, kernel)), in_axes=(0, kernel_axis))
 
-    ours, expected = (jax.jit(gradients(convolve))(x, kernels) for convolve in (convolution.convolve, plain))
-    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5 * float(jnp.abs(other).max()))
+    ours, expected = (quick.jit(gradients(convolve))(x, kernels) for convolve in (convolution.convolve, plain))
+    assert_close(ours, expected, rtol=1e-3)
 
 
 def test_under_vmap_over_seeds_and_domains_gradients_equal_xlas():
@@ -76,9 +81,8 @@ def test_under_vmap_over_seeds_and_domains_gradients_equal_xlas():
         of_one = jax.grad(loss_of(convolve, stride, pad), argnums=(0, 1))
         return jax.vmap(jax.vmap(of_one, in_axes=(0, None)))
 
-    ours, expected = (jax.jit(gradients(convolve))(x, kernels) for convolve in (convolution.convolve, plain))
-    for one, other in zip(ours, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5 * float(jnp.abs(other).max()))
+    ours, expected = (quick.jit(gradients(convolve))(x, kernels) for convolve in (convolution.convolve, plain))
+    assert_close(ours, expected, rtol=1e-3)
 
 
 def groups(function, *arguments):
@@ -101,10 +105,10 @@ def test_under_vmap_with_one_kernel_no_convolution_is_grouped(monkeypatch, is_cp
 
 
 def test_the_device_and_the_size_choose_the_form(monkeypatch):
-    layer = layers.Conv(3, 64, 11, stride=4, padding=2, rngs=nnx.Rngs(0))
+    layer = networks.random_module(lambda: layers.Conv(3, 64, 11, stride=4, padding=2, rngs=nnx.Rngs(0)))
 
     def primitives(images):
-        return str(jax.make_jaxpr(lambda x: layer(x))(jnp.zeros(images)))
+        return str(jax.make_jaxpr(lambda x: layer(x))(jax.ShapeDtypeStruct(images, jnp.float32)))
 
     large, small = (32, 224, 224, 3), (1, 64, 64, 3)
     blocks = "f32[32,57,57,48]"  # 4 × 4 pixels of three channels
@@ -118,9 +122,9 @@ def test_the_device_and_the_size_choose_the_form(monkeypatch):
 @pytest.mark.parametrize("is_cpu", [True, False])
 @pytest.mark.parametrize("large", [0, 1e9])
 def test_a_layer_gives_the_same_in_every_form(monkeypatch, is_cpu, large):
-    layer = layers.Conv(3, 4, 3, stride=2, padding=1, rngs=nnx.Rngs(0))
-    x = jax.random.normal(jax.random.key(0), (1, 9, 8, 3))
-    expected = layer(x)
+    layer = networks.random_module(lambda: layers.Conv(3, 4, 3, stride=2, padding=1, rngs=nnx.Rngs(0)))
+    x = np.random.default_rng(0).normal(size=(1, 9, 8, 3)).astype(np.float32)
+    expected = quick.jit(lambda x: layer(x))(x)
     monkeypatch.setattr(convolution, "_LARGE", large)
     monkeypatch.setattr(convolution.backend, "is_cpu", lambda: is_cpu)
-    np.testing.assert_allclose(layer(x), expected, atol=1e-6)
+    np.testing.assert_allclose(quick.jit(lambda x: layer(x))(x), expected, atol=1e-6)

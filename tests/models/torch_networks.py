@@ -13,6 +13,7 @@ from flax import nnx
 
 from dg_jax import models
 from dg_jax.models import weights
+from tests import quick
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'dg_jax[parity]'")
 
@@ -167,7 +168,7 @@ def logits_difference(network, module, images):
         expected = network.float()(torch.from_numpy(images.transpose(0, 3, 1, 2))).numpy()
     assert 0.3 < expected.std() < 3
     params, apply_fn = models.split(module)
-    return np.abs(jax.jit(apply_fn)(params, images) - expected).max()
+    return np.abs(quick.jit(apply_fn)(params, images) - expected).max()
 
 
 def gradient_differences(network, module, images, converter):
@@ -186,14 +187,14 @@ def gradient_differences(network, module, images, converter):
     _, expected = converter.convert(pathlib.Path("gradients"), gradients | statistics)
 
     with jax.enable_x64(True):
-        state = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), nnx.state(module))
+        state = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf, np.float64)), nnx.state(module))
         params, apply_fn = models.split(nnx.merge(nnx.graphdef(module), state))
 
         def loss(params):
             logits = apply_fn(params, images.astype(np.float64))
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
-        ours = jax.tree.map(np.asarray, jax.jit(jax.grad(loss))(params))
+        ours = jax.tree.map(np.asarray, quick.jit(jax.grad(loss))(params))
     differences = {}
     for path, gradient in jax.tree.leaves_with_path(ours):
         name = jax.tree_util.keystr(path, simple=True, separator=".")

@@ -1,11 +1,11 @@
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dg_jax.objectives.erm import erm
 from dg_jax.objectives.irm import irm
+from tests import quick
 from tests.objectives.worlds import (
     KEY,
     apply_fn,
@@ -13,9 +13,12 @@ from tests.objectives.worlds import (
     changed_rows,
     domain_batch,
     evaluate,
+    jitted,
     parameters,
     with_other_images,
 )
+
+ERM = erm(apply_fn)
 
 
 def scale_slope(logits, labels):
@@ -26,8 +29,8 @@ def scale_slope(logits, labels):
 
 def penalties(params, batch):
     result = []
-    for images, labels in zip(batch["image"], np.asarray(batch["label"]), strict=True):
-        logits = np.asarray(apply_fn(params, images, key=None, train=True), np.float64)
+    for images, labels in zip(batch["image"], batch["label"], strict=True):
+        logits = np.asarray(jitted(apply_fn)(params, images, key=None, train=True), np.float64)
         result.append(scale_slope(logits[0::2], labels[0::2]) * scale_slope(logits[1::2], labels[1::2]))
     return np.array(result)
 
@@ -36,12 +39,12 @@ def penalties(params, batch):
 def test_the_weight_changes_exactly_at_anneal_steps(anneal_steps):
     params, batch = parameters(), domain_batch()
     objective = irm(apply_fn, penalty_weight=7.0, anneal_steps=anneal_steps)
-    objective = jax.jit(chex.assert_max_traces(objective, n=1))
-    risks, _ = evaluate(erm(apply_fn), batch)
+    objective = quick.jit(chex.assert_max_traces(objective, n=1))
+    risks, _ = evaluate(ERM, batch)
     expected = penalties(params, batch)
     assert (np.abs(expected) > 1e-3).all()
     for step in range(5):
-        losses, _ = objective(params, batch, key=KEY, step=jnp.int32(step))
+        losses, _ = objective(params, batch, key=KEY, step=np.int32(step))
         weight = 1 if step < anneal_steps else 7
         np.testing.assert_allclose(losses - risks, weight * expected, rtol=1e-4, atol=1e-6)
 
@@ -54,9 +57,9 @@ def test_weight_zero_is_erm():
 
 
 def test_rows_are_the_domains():
-    batch = domain_batch()
+    batch, objective = domain_batch(), irm(apply_fn)
     for domain in range(3):
-        changed = changed_rows(irm(apply_fn), batch, with_other_images(batch, domain))
+        changed = changed_rows(objective, batch, with_other_images(batch, domain))
         assert changed == [row == domain for row in range(3)]
 
 

@@ -17,9 +17,11 @@ from dg_jax.objectives.mldg import mldg  # noqa: E402
 from dg_jax.surgery.agr_sum import agr_sum  # noqa: E402
 from dg_jax.surgery.deep_all import deep_all  # noqa: E402
 from dg_jax.surgery.group_dro import group_dro  # noqa: E402
+from tests import quick  # noqa: E402
 from tests.objectives import torch_reference as reference  # noqa: E402
-from tests.objectives.worlds import apply_fn, domain_batch, parameters  # noqa: E402
+from tests.objectives.worlds import apply_fn, domain_batch, jitted, parameters  # noqa: E402
 
+ERM = erm(apply_fn)
 TOLERANCE = 1e-5
 
 
@@ -32,17 +34,17 @@ def assert_close(ours, theirs):
 
 
 def deep_all_update(objective):
-    """The mean of the losses and of the rows, jitted."""
+    """The mean of the losses and of the rows."""
 
     def update(params, batch, key, step=0):
         losses, rows = objective(params, batch, key=key, step=step)
         return jnp.mean(losses), deep_all().update(rows, deep_all().init(params))[0]
 
-    return jax.jit(update)
+    return update
 
 
 def test_irm():
-    update = deep_all_update(irm(apply_fn))
+    update = quick.jit(deep_all_update(irm(apply_fn)))
     for seed in range(3):
         for step, weight in [(499, 1.0), (500, 100.0)]:
             params, batch = parameters(seed), domain_batch(seed=seed)
@@ -55,7 +57,7 @@ def test_irm():
 def test_mixup():
     update = deep_all_update(mixup(apply_fn))
     # in one jit: Beta draws are quick to take and slow to compile
-    update_and_draw = jax.jit(lambda params, batch, key: (update(params, batch, key), draw_mixup(key, 3, 0.2)))
+    update_and_draw = quick.jit(lambda params, batch, key: (update(params, batch, key), draw_mixup(key, 3, 0.2)))
     for seed in range(3):
         params, batch, key = parameters(seed), domain_batch(seed=seed), jax.random.key(seed)
         (total, gradient), (second, lams, _) = update_and_draw(params, batch, key)
@@ -66,7 +68,7 @@ def test_mixup():
 
 
 def mldg_pairs(key, n):
-    meta_train, meta_test, _ = draw_mldg(key, n)
+    meta_train, meta_test, _ = quick.jit(draw_mldg, static_argnums=1)(key, n)
     return [(int(i), int(meta_test)) for i in meta_train]
 
 
@@ -74,7 +76,7 @@ def mldg_pairs(key, n):
 def test_mldg_first_order(n):
     settings = {"learning_rate": 1e-2, "weight_decay": 5e-2, "beta": 0.7}
     params, batch, key = parameters(), domain_batch(n), jax.random.key(n)
-    _, gradient = deep_all_update(mldg(apply_fn, **settings))(params, batch, key)
+    _, gradient = quick.jit(deep_all_update(mldg(apply_fn, **settings)))(params, batch, key)
     pairs = mldg_pairs(key, n)
     assert_close(gradient, reference.mldg_first_order(reference.variables(params), batch, pairs, **settings))
 
@@ -86,7 +88,7 @@ def test_mldg_second_order(n):
     settings = {"learning_rate": 1e-2, "weight_decay": 1e-6, "beta": 0.7}
     params, batch, key = parameters(), domain_batch(n), jax.random.key(n)
     batch["image"] = batch["image"] * 1e-5
-    _, gradient = deep_all_update(mldg(apply_fn, **settings, second_order=True))(params, batch, key)
+    _, gradient = quick.jit(deep_all_update(mldg(apply_fn, **settings, second_order=True)))(params, batch, key)
     pairs = mldg_pairs(key, n)
     assert_close(gradient, reference.mldg_second_order(reference.variables(params), batch, pairs, **settings))
     first_order = reference.mldg_first_order(reference.variables(params), batch, pairs, **settings)
@@ -97,13 +99,14 @@ def test_mldg_second_order(n):
 def test_three_updates_of_group_dro():
     params, learning_rate, step_size = parameters(), 0.1, 0.5
     theirs, weights = reference.variables(params), torch.ones(3, dtype=torch.float64)
-    objective = jax.jit(erm(apply_fn))
+    objective = jitted(ERM)
     optimizer = optax.chain(group_dro(step_size), optax.sgd(learning_rate))
+    update = quick.jit(optimizer.update)
     state = optimizer.init(params)
     for seed in range(3):
         batch = domain_batch(seed=seed)
         losses, rows = objective(params, batch, key=jax.random.key(0), step=seed)
-        updates, state = optimizer.update(rows, state, params, losses=losses)
+        updates, state = update(rows, state, params, losses=losses)
         expected, weights = reference.group_dro(theirs, batch, weights, step_size)
         assert_close(updates, {name: -learning_rate * value for name, value in expected.items()})
         np.testing.assert_allclose(state[0].weights, weights, rtol=TOLERANCE)
@@ -117,16 +120,18 @@ def test_three_updates_of_group_dro():
 def test_three_adam_steps_with_l2(name):
     # A pixel that is always black has no gradient, so that the L2 term alone moves its weights.
     batches = [domain_batch(seed=seed) for seed in range(3)]
-    batches = [batch | {"image": batch["image"].at[..., 0, 0, 0].set(0)} for batch in batches]
+    for batch in batches:
+        batch["image"][..., 0, 0, 0] = 0
     combiner = {"deep_all": deep_all, "agr_sum": agr_sum}[name]()
-    objective = jax.jit(erm(apply_fn))
+    objective = jitted(ERM)
     optimizer = optax.chain(combiner, optax.add_decayed_weights(5e-5), optax.adam(1e-3))
+    update = quick.jit(optimizer.update)
     params = parameters()
     state = optimizer.init(params)
     for batch in batches:
         _, rows = objective(params, batch, key=jax.random.key(0), step=0)
-        updates, state = jax.jit(optimizer.update)(rows, state, params)
+        updates, state = update(rows, state, params)
         params = optax.apply_updates(params, updates)
     theirs = reference.variables(parameters())
     assert_close(params, reference.train_adam(theirs, batches, getattr(reference, name), 1e-3, 5e-5))
-    assert jnp.all(jnp.abs(params["w1"][0] - parameters()["w1"][0]) > 1e-3)
+    assert np.all(np.abs(params["w1"][0] - parameters()["w1"][0]) > 1e-3)

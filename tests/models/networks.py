@@ -1,0 +1,28 @@
+"""Networks and layers with arrays from NumPy: to draw them from a key, each shape is a program to compile."""
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from dg_jax import models
+
+
+def random_module(build):
+    """The module that ``build()`` makes; its vectors, also variances, lie between 0.5 and 1."""
+    module = nnx.eval_shape(build)
+    rng = np.random.default_rng(0)
+    state = nnx.state(module)
+    for _, variable in nnx.to_flat_state(state):
+        shape = variable.shape
+        if len(shape) == 1:
+            values = rng.uniform(0.5, 1, shape)
+        else:
+            values = (rng.random(shape, np.float32) * 2 - 1) / np.float32(np.sqrt(np.prod(shape[:-1])))
+        variable.set_value(jnp.asarray(values, jnp.float32))
+    nnx.update(module, state)
+    return module
+
+
+def random(name, num_classes):
+    """``(params, apply_fn)``, as of :func:`dg_jax.models.create`."""
+    return models.split(random_module(lambda: models.MODELS[name](num_classes, rngs=nnx.Rngs(0))))

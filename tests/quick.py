@@ -1,0 +1,8 @@
+"""Programs that run once on a few numbers: LLVM's optimisation of them takes longer than all else."""
+
+import jax
+
+
+def jit(function, **options):
+    """:func:`jax.jit` with the same passes over the computation, but machine code that is not optimised."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **options)
