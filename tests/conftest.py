@@ -1,4 +1,6 @@
+import atexit
 import os
+import shutil
 import tempfile
 
 import chex
@@ -14,8 +16,10 @@ hypothesis.settings.load_profile("jax")
 
 # Many tests compile the same tiny programs; the workers of pytest-xdist and the processes that tests start share them,
 # since they inherit JAX's own variable.
-_compiled = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="dg_jax-compiled-"))
-jax.config.update("jax_compilation_cache_dir", _compiled)
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="dg_jax-compiled-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
