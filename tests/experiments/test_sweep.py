@@ -385,7 +385,7 @@ def test_progress_is_shown_on_a_terminal_only(made, command, monkeypatch, tmp_pa
         ("grid_search", ["--learning-rates", "--weight-decays"], ["--learning-rate", "--weight-decay"]),
         ("shortcut_control", ["--strengths"], []),
         ("finetune", ["--learning-rates"], ["--learning-rate"]),
-        ("gradient_similarity", ["--every", "--per-domain"], ["--strategies", "--vectorize-seeds", "--executor"]),
+        ("gradient_similarity", ["--every", "--per-domain"], ["--strategies", "--vectorize-seeds"]),
     ],
 )
 def test_help_names_all_flags_of_its_own_and_of_a_run(module, own, not_there):
