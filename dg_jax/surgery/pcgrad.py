@@ -130,7 +130,9 @@ def _cosines_and_norms(stacked: optax.Updates) -> tuple[jax.Array, jax.Array]:
         scales = functools.reduce(jnp.maximum, largest)
         # XLA divides by multiplying with the reciprocal, which is subnormal, and so zero, beyond 2^126.
         scales = jnp.minimum(jnp.where(scales == 0, 1, scales), 2.0**126)
-        return sum(_inner_products(leaf / scales[:, None]) for leaf in leaves), scales
+        # All the pairs of many rows a second time would take as long to compile as the first.
+        inner_products = _inner_products if n <= _FEW else _matrix_product
+        return sum(inner_products(leaf / scales[:, None]) for leaf in leaves), scales
 
     ones = jnp.ones(n, jnp.float32)
     products = sum(_inner_products(leaf) for leaf in leaves)
