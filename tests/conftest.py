@@ -8,7 +8,8 @@ import hypothesis
 import jax
 import pytest
 
-from dg_jax import errors
+from dg_jax import backend, errors
+from tests import quick
 
 # The first example of a property compiles; its time says nothing.
 hypothesis.settings.register_profile("jax", deadline=None, max_examples=60)
@@ -32,6 +33,12 @@ def _count_traces_of_this_test_only():
 @pytest.fixture(autouse=True)
 def _warn_anew_in_this_test():
     errors.warn.cache_clear()
+
+
+@pytest.fixture
+def quick_steps(monkeypatch):
+    """Training steps are compiled as by :func:`tests.quick.jit`: most of the time goes into the draw of the batch."""
+    monkeypatch.setattr(backend, "compiler_options", lambda: quick.OPTIONS)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,9 @@
 
 import jax
 
+OPTIONS = {"xla_backend_optimization_level": 0}
+
 
 def jit(function, **options):
     """:func:`jax.jit` with the same passes over the computation, but machine code that is not optimised."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **options)
+    return jax.jit(function, compiler_options=OPTIONS, **options)

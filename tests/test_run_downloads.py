@@ -5,11 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from dg_jax import run
+from dg_jax import models, run
 from dg_jax.data import prepared
 from tests.data import made_trees
+from tests.models import networks
 
-TINY = ["--iterations=4", "--val-every=2", "--batch-size=4", "--image-size=8", "--model=small_cnn"]
+pytestmark = pytest.mark.usefixtures("quick_steps")
+
+TINY = ["--iterations=4", "--val-every=2", "--batch-size=4", "--image-size=8", "--model=linear"]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,10 @@ def kept(tmp_path_factory):
 
 
 @pytest.fixture
-def command(pacs, kept, tmp_path, capsys):
+def command(pacs, kept, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(models.MODELS, "linear", networks.Linear)
+    monkeypatch.setitem(models.SMALLEST_IMAGE, "linear", 8)
+
     def call(*flags, data_dir=pacs, dataset="pacs"):
         shared = [f"--dataset={dataset}", f"--prepared-dir={kept}", f"--results-dir={tmp_path / 'results'}", *TINY]
         code = run.main([*shared, *([f"--data-dir={data_dir}"] if data_dir else []), *flags])
@@ -93,7 +99,7 @@ def test_splits_of_others(command, pacs, tmp_path):
 
 
 def test_damaged_pictures_are_an_error_or_are_left_out_and_recorded(command, tmp_path):
-    raw = made_trees.pacs(tmp_path / "raw", per_class=10)
+    raw = made_trees.pacs(tmp_path / "raw", per_class=6)
     (raw / "kfold" / "photo" / "dog" / "pic_001.jpg").write_bytes(b"\xff\xd8\xff")
     code, out, err = command(data_dir=raw)
     assert (code, out) == (2, "")

@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
+import runpy
 import signal
-import subprocess
 import sys
 
 import jax
@@ -17,6 +17,8 @@ from dg_jax.training import interrupt, record
 from experiments import sweep, table1
 from tests.experiments import made_runs
 from tests.training import worlds
+
+pytestmark = pytest.mark.usefixtures("quick_steps")
 
 FLAGS = ("--domains", *made_runs.DOMAINS, "--strategies", "deep_all", "agr_sum", "--seeds=2")
 ALL = [(target, method, i) for target in made_runs.DOMAINS for i in range(2) for method in ("deep_all", "agr_sum")]
@@ -388,13 +390,17 @@ def test_progress_is_shown_on_a_terminal_only(made, command, monkeypatch, tmp_pa
         ("gradient_similarity", ["--every", "--per-domain"], ["--strategies", "--vectorize-seeds"]),
     ],
 )
-def test_help_names_all_flags_of_its_own_and_of_a_run(module, own, not_there):
-    program = [sys.executable, "-m", f"experiments.{module}", "--help"]
-    shown = subprocess.run(program, capture_output=True, text=True, check=True)
-    assert shown.stderr == "" and f"usage: python -m experiments.{module} " in shown.stdout
+def test_help_names_all_flags_of_its_own_and_of_a_run(module, own, not_there, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [module, "--help"])
+    monkeypatch.delitem(sys.modules, f"experiments.{module}", raising=False)  # as ``python -m``, which imports it anew
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"experiments.{module}", run_name="__main__", alter_sys=True)
+    assert not ended.value.code
+    shown, err = capsys.readouterr()
+    assert err == "" and f"usage: python -m experiments.{module} " in shown
     suppressed = {"--strategy", "--target", "--seed", "--resume", *not_there}
     for name in config.RunConfig.__dataclass_fields__:
         flag = config.flag(name)
-        assert (f" {flag} " in shown.stdout or f" {flag}." in shown.stdout) == (flag not in suppressed), flag
+        assert (f" {flag} " in shown or f" {flag}." in shown) == (flag not in suppressed), flag
     for flag in ["--strategies", "--targets", "--seeds", "--vectorize-seeds", "--executor", *own]:
-        assert (f" {flag} " in shown.stdout) == (flag not in suppressed), flag
+        assert (f" {flag} " in shown) == (flag not in suppressed), flag

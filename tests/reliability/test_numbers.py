@@ -13,6 +13,8 @@ from dg_jax.training import record, seeds
 from tests.data import made_trees
 from tests.training import worlds
 
+pytestmark = pytest.mark.usefixtures("quick_steps")
+
 COMBINERS = ("deep_all", "agr_sum", "agr_rand", "pcgrad", "group_dro")
 
 

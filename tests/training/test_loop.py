@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -16,11 +17,25 @@ from dg_jax.data import dataset, feed, sampling
 from dg_jax.training import evaluate, interrupt, progress, record, step
 from tests.training import worlds
 
+pytestmark = pytest.mark.usefixtures("quick_steps")
+
 TIMES = ("wall_seconds", "images_per_second")
 
 
 def without_times(result):
     return {name: value for name, value in result.items() if name not in TIMES}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Runs from the first to the last step, each done once: ``whole(strategy, iterations) -> (config, result)``."""
+
+    @functools.cache
+    def train(strategy, iterations):
+        config = worlds.tiny_config(tmp_path_factory.mktemp("whole"), strategy=strategy, iterations=iterations)
+        return config, worlds.train(config)
+
+    return train
 
 
 @pytest.mark.parametrize("strategy", strategies.STRATEGIES)
@@ -51,10 +66,10 @@ def test_result_and_metrics_hold_what_is_promised(tmp_path):
     assert [path.name for path in (folder / "checkpoints" / "best").iterdir()] == [str(result["selected_step"])]
 
 
-def test_the_same_run_twice_gives_the_same(tmp_path):
-    one = worlds.train(worlds.tiny_config(tmp_path / "one", strategy="agr_rand"))
-    two = worlds.train(worlds.tiny_config(tmp_path / "two", strategy="agr_rand"))
-    other = worlds.train(worlds.tiny_config(tmp_path / "three", strategy="agr_rand", seed=1))
+def test_the_same_run_twice_gives_the_same(whole, tmp_path):
+    _, one = whole("agr_rand", 9)
+    two = worlds.train(worlds.tiny_config(tmp_path / "two", strategy="agr_rand", iterations=9))
+    other = worlds.train(worlds.tiny_config(tmp_path / "three", strategy="agr_rand", iterations=9, seed=1))
     assert without_times(one) == without_times(two)
     assert one["test_loss"] != other["test_loss"]
 
@@ -76,18 +91,17 @@ def test_accumulated_domains_give_the_numbers_of_stacked_gradients(methods, tmp_
 
 @pytest.mark.parametrize("strategy", ["agr_sum", "agr_rand", "pcgrad"])
 @pytest.mark.parametrize("stopped_at", [4, 5])
-def test_fewer_steps_resumed_to_more_equal_all_at_once(strategy, stopped_at, tmp_path):
-    whole = worlds.tiny_config(tmp_path / "whole", strategy=strategy, iterations=9)
-    half = worlds.tiny_config(tmp_path / "half", strategy=strategy, iterations=stopped_at)
-    expected = worlds.train(whole)
+def test_fewer_steps_resumed_to_more_equal_all_at_once(strategy, stopped_at, whole, tmp_path):
+    whole_config, expected = whole(strategy, 9)
+    half = worlds.tiny_config(tmp_path, strategy=strategy, iterations=stopped_at)
     worlds.train(half)
     rest = dataclasses.replace(half, iterations=9, resume=True)
     assert without_times(worlds.train(rest)) == without_times(expected)
-    state, expected_state = worlds.last_state(rest), worlds.last_state(whole)
+    state, expected_state = worlds.last_state(rest), worlds.last_state(whole_config)
     assert state.keys() == expected_state.keys()
     for name, value in expected_state.items():
         np.testing.assert_array_equal(state[name], value, err_msg=name)
-    metrics = [record.folder_of(config).metrics_file.read_text().splitlines() for config in (rest, whole)]
+    metrics = [record.folder_of(config).metrics_file.read_text().splitlines() for config in (rest, whole_config)]
     steps = [[json.loads(line)["step"] for line in lines] for lines in metrics]
     assert steps[0] == steps[1]
 
@@ -95,27 +109,24 @@ def test_fewer_steps_resumed_to_more_equal_all_at_once(strategy, stopped_at, tmp
 @pytest.mark.parametrize(
     ("number", "stopped_at"), [(signal.SIGINT, 3), (signal.SIGTERM, 3), (signal.SIGTERM, 4), (signal.SIGTERM, 6)]
 )
-def test_a_signal_leaves_a_checkpoint_from_which_the_run_ends_the_same(number, stopped_at, tmp_path, monkeypatch):
+def test_a_signal_leaves_a_checkpoint_from_which_the_run_ends_the_same(number, stopped_at, whole, tmp_path):
     handler = signal.getsignal(signal.SIGTERM)
-    config = worlds.tiny_config(tmp_path / "stopped")
-    expected = worlds.train(worlds.tiny_config(tmp_path / "whole"))
+    config = worlds.tiny_config(tmp_path)
+    whole_config, expected = whole("agr_sum", 6)
 
     def stop(self, step, metrics):
         if step == stopped_at:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(progress.Display, "step", stop)
-    with pytest.raises(interrupt.Interrupted, match=f"stopped after step {stopped_at} of 6") as stopped:
-        worlds.train(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress.Display, "step", stop)
+        with pytest.raises(interrupt.Interrupted, match=f"stopped after step {stopped_at} of 6") as stopped:
+            worlds.train(config)
     assert stopped.value.signal_number == number
     assert not record.folder_of(config).result_file.exists()
-    monkeypatch.undo()
     resumed = worlds.train(dataclasses.replace(config, resume=True))
     assert without_times(resumed) == without_times(expected)
-    metrics = [
-        record.folder_of(done).metrics_file.read_text().splitlines()
-        for done in (config, dataclasses.replace(config, results_dir=tmp_path / "whole"))
-    ]
+    metrics = [record.folder_of(done).metrics_file.read_text().splitlines() for done in (config, whole_config)]
     steps = [[json.loads(line)["step"] for line in lines] for lines in metrics]
     assert steps == [[2, 4, 6], [2, 4, 6]]
     assert signal.getsignal(signal.SIGTERM) == handler
@@ -151,6 +162,17 @@ def test_a_step_is_compiled_once(tmp_path, monkeypatch):
     worlds.train(worlds.tiny_config(tmp_path, iterations=5))
 
 
+def random_like(shapes):
+    """A tree with arrays from NumPy: to draw them from a key, each shape is a program to compile."""
+    rng = np.random.default_rng(0)
+
+    def draw(leaf):
+        is_shape = isinstance(leaf, jax.ShapeDtypeStruct)
+        return jnp.asarray(rng.normal(0, 0.1, leaf.shape), leaf.dtype) if is_shape else leaf
+
+    return jax.tree.map(draw, shapes)
+
+
 class LinenNet(linen.Module):
     @linen.compact
     def __call__(self, images, train):
@@ -164,11 +186,13 @@ def linen_model():
     def apply_fn(params, images, *, key=None, train=False):
         return net.apply(params, images, train, rngs={"dropout": key} if train else None)
 
-    return net.init(jax.random.key(0), jnp.ones((1, 8, 8, 3)), False), apply_fn
+    shapes = jax.eval_shape(lambda: net.init(jax.random.key(0), jnp.ones((1, 8, 8, 3)), False))
+    return random_like(shapes), apply_fn
 
 
 def equinox_model():
-    params, static = eqx.partition(eqx.nn.MLP(192, 3, 16, 1, key=jax.random.key(0)), eqx.is_array)
+    shapes = eqx.filter_eval_shape(eqx.nn.MLP, 192, 3, 16, 1, key=jax.random.key(0))
+    params, static = eqx.partition(random_like(shapes), eqx.is_array)
 
     def apply_fn(params, images, *, key=None, train=False):
         return jax.vmap(eqx.combine(params, static))(images.reshape(len(images), -1))
