@@ -12,8 +12,6 @@ from dg_jax.objectives.erm import erm
 from dg_jax.objectives.irm import irm
 from tests.objectives import worlds
 
-pytestmark = pytest.mark.numerics
-
 
 @pytest.mark.parametrize(("is_cpu", "form", "other"), [(True, "unrolled", "vmap"), (False, "vmap", "unrolled")])
 def test_the_device_chooses_the_form(monkeypatch, is_cpu, form, other):

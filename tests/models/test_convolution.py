@@ -13,8 +13,6 @@ from dg_jax.models import convolution, layers
 from tests import quick
 from tests.models import networks
 
-pytestmark = pytest.mark.numerics
-
 SHAPES = [
     # images, kernel, stride, padding
     ((2, 15, 13, 3), (11, 11, 3, 4), 4, 2),

@@ -11,8 +11,6 @@ from dg_jax.models import functional
 from tests import quick
 from tests.models import networks
 
-pytestmark = pytest.mark.numerics
-
 
 def test_small_cnn_has_its_parameters_and_shapes():
     params, apply_fn = networks.random("small_cnn", 8)

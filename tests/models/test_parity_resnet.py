@@ -4,8 +4,6 @@ import pytest
 
 from tests.models import torch_networks
 
-pytestmark = pytest.mark.numerics
-
 
 @pytest.fixture(scope="module")
 def converter():

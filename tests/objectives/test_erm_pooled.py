@@ -22,8 +22,6 @@ from tests.objectives.worlds import (
     with_other_images,
 )
 
-pytestmark = pytest.mark.numerics
-
 ERM = erm(apply_fn)
 
 

@@ -18,8 +18,6 @@ from tests.objectives.worlds import (
     with_other_images,
 )
 
-pytestmark = pytest.mark.numerics
-
 ERM = erm(apply_fn)
 
 

@@ -19,8 +19,6 @@ from tests.objectives.worlds import (
     with_other_images,
 )
 
-pytestmark = pytest.mark.numerics
-
 DRAW = quick.jit(draw, static_argnums=1)
 RUN = {"learning_rate": 1e-2, "weight_decay": 5e-2}
 

@@ -21,8 +21,6 @@ from tests import quick  # noqa: E402
 from tests.objectives import torch_reference as reference  # noqa: E402
 from tests.objectives.worlds import apply_fn, domain_batch, jitted, parameters  # noqa: E402
 
-pytestmark = pytest.mark.numerics
-
 ERM = erm(apply_fn)
 TOLERANCE = 1e-5
 

@@ -17,8 +17,6 @@ from dg_jax import surgery
 from tests.surgery import reference
 from tests.surgery.test_pcgrad import update_and_orders
 
-pytestmark = pytest.mark.numerics
-
 LARGEST, TINY = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 PRODUCTS = 16 * TINY  # a product of a number and a weight that is subnormal counts as zero too, once for each row
 COMPONENTS = 5

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from dg_jax import surgery
 from tests.surgery import reference
 
-pytestmark = pytest.mark.numerics
-
 BROKEN = [None, np.nan, np.inf, -np.inf]
 SHAPES = [(1, [()]), (3, [(2, 3, 4), (7,)]), (4, [(7,), (0,)])]
 

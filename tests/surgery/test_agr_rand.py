@@ -8,8 +8,6 @@ from scipy import stats
 from dg_jax import surgery
 from tests.surgery import reference
 
-pytestmark = pytest.mark.numerics
-
 
 def eager_both_readings(stacked, state):
     """Results and states by ``zeros_agree``; the seed is in the state alone."""

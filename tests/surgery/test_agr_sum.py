@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 from dg_jax import surgery
 from tests.surgery import reference
 
-pytestmark = pytest.mark.numerics
-
 
 def both_readings(stacked):
     """Results and states by ``zeros_agree``, under jit from one program."""

@@ -6,8 +6,6 @@ from hypothesis import given
 from dg_jax import surgery
 from tests.surgery import reference
 
-pytestmark = pytest.mark.numerics
-
 
 @pytest.mark.parametrize("jit", [False, True])
 def test_is_the_mean(jit):

@@ -7,8 +7,6 @@ import pytest
 
 from dg_jax.surgery.group_dro import group_dro
 
-pytestmark = pytest.mark.numerics
-
 
 def stack(n, seed=0):
     rng = np.random.default_rng(seed)

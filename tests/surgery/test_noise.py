@@ -9,8 +9,6 @@ from scipy import special, stats
 from dg_jax import surgery
 from dg_jax.surgery import noise
 
-pytestmark = pytest.mark.numerics
-
 COUNT = 2**20
 normal = jax.jit(noise.normal, static_argnums=(1, 2))
 

@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from dg_jax import surgery
 from tests.surgery import reference
 
-pytestmark = pytest.mark.numerics
-
 
 @functools.partial(jax.jit, static_argnums=1)
 def drawn_orders(key, n):

@@ -5,8 +5,6 @@ import pytest
 
 from dg_jax.surgery import reduce
 
-pytestmark = pytest.mark.numerics
-
 
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (4095,), (4096,), (3, 5000), (20_001,)])
