@@ -313,7 +313,8 @@ def test_at_most_a_tenth_of_the_time_goes_into_checkpoints(tmp_path, monkeypatch
     with contextlib.closing(checkpoints.Checkpoints(tmp_path)) as store:
         for number in range(400):
             now[0] += 0.25
-            store.save_if_due(
-                step.TrainState(params, (), np.int32(number), np.zeros(2)), checkpoints.Selected(None, 0, -1.0), 0.0
+            state = step.TrainState(
+                params, (), np.int32(number), np.zeros(2), step.Rates(np.float32(0.1), np.float32(0))
             )
+            store.save_if_due(state, checkpoints.Selected(None, 0, -1.0), 0.0)
     assert 1 + (now[0] - 1000) / 11 <= len(saved) <= 1 + (now[0] - 1000) / 10
