@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import runpy
 import signal
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -377,30 +375,3 @@ def test_progress_is_shown_on_a_terminal_only(made, command, monkeypatch, tmp_pa
     monkeypatch.setattr(console, "Console", _Terminal)
     err = command(table1, *FLAGS)[2]
     assert "8/8" in err and "windows, agr_sum, seed 1" in err
-
-
-@pytest.mark.parametrize(
-    ("module", "own", "not_there"),
-    [
-        ("table1", ["--compare-paper"], []),
-        ("domain_control", [], ["--batches"]),
-        ("grid_search", ["--learning-rates", "--weight-decays"], ["--learning-rate", "--weight-decay"]),
-        ("shortcut_control", ["--strengths"], []),
-        ("finetune", ["--learning-rates"], ["--learning-rate"]),
-        ("gradient_similarity", ["--every", "--per-domain"], ["--strategies", "--vectorize-seeds"]),
-    ],
-)
-def test_help_names_all_flags_of_its_own_and_of_a_run(module, own, not_there, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", [module, "--help"])
-    monkeypatch.delitem(sys.modules, f"experiments.{module}", raising=False)  # as ``python -m``, which imports it anew
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_module(f"experiments.{module}", run_name="__main__", alter_sys=True)
-    assert not ended.value.code
-    shown, err = capsys.readouterr()
-    assert err == "" and f"usage: python -m experiments.{module} " in shown
-    suppressed = {"--strategy", "--target", "--seed", "--resume", *not_there}
-    for name in config.RunConfig.__dataclass_fields__:
-        flag = config.flag(name)
-        assert (f" {flag} " in shown or f" {flag}." in shown) == (flag not in suppressed), flag
-    for flag in ["--strategies", "--targets", "--seeds", "--vectorize-seeds", "--executor", *own]:
-        assert (f" {flag} " in shown) == (flag not in suppressed), flag
