@@ -123,6 +123,14 @@ def test_peak_memory_of_a_child():
     assert 190 < megabytes < 260
 
 
+@pytest.mark.slow
+def test_peak_memory_of_a_combiner_leaves_out_the_gradients():
+    pytest.importorskip("torch", reason=REASON)
+    factory = "experiments.benchmark.combiners:alone"
+    peak = memory.of_child(factory, who="ours", combiner="deep_all", form="flat", rows=16, components=2_000_000)
+    assert 8e6 <= peak < 8 * 8e6  # the result has 8 MB, the gradients 128
+
+
 def allocate(megabytes):
     np.ones(300 * 2**20, np.uint8)  # what the factory takes does not count
     return lambda: np.ones(megabytes * 2**20, np.uint8)[:1].copy()
