@@ -65,10 +65,8 @@ def search(arguments: Sequence[str]) -> None:
         if not means:
             raise errors.UserError(f"{method}: no target and seed has a result in every cell of {folder}")
         found = {pair: means.get(pair) for pair in cells}
-        rate, decay = grid.best(found)
-        chosen = f"--learning-rate={grid.number(rate)} --weight-decay={grid.number(decay)}"
         title = f"{method}: validation accuracy in percent, mean of {num_runs} runs in each cell"
-        markdown = f"{title}\n\n{grid.to_markdown(found)}\nchosen: {chosen}\n"
+        markdown = f"{title}\n\n{grid.to_markdown(found)}\n{grid.to_flags(found)}\n"
         sweep.write(folder, {f"{method}.md": markdown}, {method: result_figures.heat_map(found)})
         print(markdown)
     results.check_failed()

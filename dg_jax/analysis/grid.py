@@ -63,6 +63,24 @@ def to_markdown(grid: Grid) -> str:
     return markdown.table(header, ([number(rate), *(cell((rate, decay)) for decay in decays)] for rate in rates)) + "\n"
 
 
+def to_flags(grid: Grid) -> str:
+    """Returns the best pair as flags to paste, and where its learning rate is the last one tried, a line that says so.
+
+    Example:
+        >>> print(to_flags({(1e-4, 0.0): 0.5, (1e-3, 0.0): 0.6}))
+        chosen: --learning-rate=1e-3 --weight-decay=0
+        1e-3 is the largest learning rate tried; a larger one may do better
+    """
+    rate, decay = best(grid)
+    lines = [f"chosen: --learning-rate={number(rate)} --weight-decay={number(decay)}"]
+    rates, _ = axes(grid)
+    if rates[0] < rate == rates[-1]:
+        lines.append(f"{number(rate)} is the largest learning rate tried; a larger one may do better")
+    elif rate == rates[0] < rates[-1]:
+        lines.append(f"{number(rate)} is the smallest learning rate tried; a smaller one may do better")
+    return "\n".join(lines)
+
+
 def text(accuracy: float | None) -> str:
     """Returns what a cell shows."""
     return FAILED if accuracy is None else render.percent(accuracy)

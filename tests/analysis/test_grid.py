@@ -12,6 +12,20 @@ def test_the_smaller_of_equals_is_best():
     assert grid.best({(1e-5, 0.0): None} | GRID | {(1e-4, 0.0): None}) == (1e-4, 5e-5)
 
 
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        (1e-4, "\n1e-4 is the smallest learning rate tried; a smaller one may do better"),
+        (1e-3, ""),
+        (0.5, "\n0.5 is the largest learning rate tried; a larger one may do better"),
+    ],
+)
+def test_the_end_of_the_rates_tried_is_said(rate, said):
+    chosen = f"chosen: --learning-rate={grid.number(rate)} --weight-decay=5e-5"
+    assert grid.to_flags(GRID | {(rate, 5e-5): 0.7}) == chosen + said
+    assert grid.to_flags({(rate, 5e-5): 0.7}) == chosen
+
+
 def test_markdown():
     assert made_accuracies.parse_markdown(grid.to_markdown(GRID | {(0.5, 0.0): None, (1.0, 5e-5): 0.01})) == [
         [
