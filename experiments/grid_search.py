@@ -66,7 +66,7 @@ def search(arguments: Sequence[str]) -> None:
             raise errors.UserError(f"{method}: no target and seed has a result in every cell of {folder}")
         found = {pair: means.get(pair) for pair in cells}
         title = f"{method}: validation accuracy in percent, mean of {num_runs} runs in each cell"
-        markdown = f"{title}\n\n{grid.to_markdown(found)}\n{grid.to_flags(found)}\n"
+        markdown = f"{title}\n\n{grid.to_markdown(found)}\nchosen: {grid.to_flags(found)}\n{grid.hint(found)}\n"
         sweep.write(folder, {f"{method}.md": markdown}, {method: result_figures.heat_map(found)})
         print(markdown)
     results.check_failed()

@@ -64,21 +64,30 @@ def to_markdown(grid: Grid) -> str:
 
 
 def to_flags(grid: Grid) -> str:
-    """Returns the best pair as flags to paste, and where its learning rate is the last one tried, a line that says so.
+    """Returns the best pair as flags to paste.
 
     Example:
-        >>> print(to_flags({(1e-4, 0.0): 0.5, (1e-3, 0.0): 0.6}))
-        chosen: --learning-rate=1e-3 --weight-decay=0
-        1e-3 is the largest learning rate tried; a larger one may do better
+        >>> to_flags({(1e-4, 0.0): 0.5, (1e-3, 0.0): 0.6})
+        '--learning-rate=1e-3 --weight-decay=0'
     """
     rate, decay = best(grid)
-    lines = [f"chosen: --learning-rate={number(rate)} --weight-decay={number(decay)}"]
+    return f"--learning-rate={number(rate)} --weight-decay={number(decay)}"
+
+
+def hint(grid: Grid) -> str:
+    """Returns a line that says so where the best learning rate is the last one tried, else nothing.
+
+    Example:
+        >>> print(hint({(1e-4, 0.0): 0.5, (1e-3, 0.0): 0.6}))
+        1e-3 is the largest learning rate tried; a larger one may do better.
+    """
+    rate, _ = best(grid)
     rates, _ = axes(grid)
     if rates[0] < rate == rates[-1]:
-        lines.append(f"{number(rate)} is the largest learning rate tried; a larger one may do better")
-    elif rate == rates[0] < rates[-1]:
-        lines.append(f"{number(rate)} is the smallest learning rate tried; a smaller one may do better")
-    return "\n".join(lines)
+        return f"{number(rate)} is the largest learning rate tried; a larger one may do better."
+    if rate == rates[0] < rates[-1]:
+        return f"{number(rate)} is the smallest learning rate tried; a smaller one may do better."
+    return ""
 
 
 def text(accuracy: float | None) -> str:

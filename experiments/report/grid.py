@@ -30,13 +30,13 @@ def of(dataset: str, runs: Sequence[Run]) -> list[parts.Part]:
 
 def _search(dataset: str, method: str, grid: grids.Grid, num_runs: int) -> list[parts.Part]:
     rates, decays = grids.axes(grid)
-    rate, decay = grids.best(grid)
+    chosen = grids.best(grid)
 
     def cell(pair: tuple[float, float]) -> str:
         if pair not in grid:
             return markdown.MISSING
         text = grids.text(grid[pair])
-        return markupsafe.Markup("<strong>{}</strong>").format(text) if pair == (rate, decay) else text
+        return markupsafe.Markup("<strong>{}</strong>").format(text) if pair == chosen else text
 
     return [
         parts.Grid(
@@ -51,6 +51,6 @@ def _search(dataset: str, method: str, grid: grids.Grid, num_runs: int) -> list[
                     f"{dataset}, {method}: heat map of the validation accuracy by learning rate and weight decay",
                 )
             ],
-            f"The best is --learning-rate={grids.number(rate)} --weight-decay={grids.number(decay)}.",
+            f"The best is {grids.to_flags(grid)}. {grids.hint(grid)}".rstrip(),
         ),
     ]

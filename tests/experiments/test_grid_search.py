@@ -44,6 +44,7 @@ def test_the_pair_with_the_best_mean_validation_accuracy_is_chosen(made, command
         ["1e-4", "50.00", "**62.50**"],
         ["3e-3", "55.00", "60.00"],
     ]
+    assert out.count("1e-4 is the smallest learning rate tried; a smaller one may do better.") == 2
     assert "mean of 4 runs in each cell" in out
     for method in ("agr_sum", "pcgrad"):
         assert (folder / f"{method}.md").read_text() in out
