@@ -113,8 +113,7 @@ def test_the_progress_bar_and_the_last_table(name, tmp_path, monkeypatch, capsys
 def test_tables(name):
     summary = table.summarize({name: {"deep_all": {0: 0.5}, "agr_sum": {0: 0.6}}}, ["deep_all", "agr_sum"], [name])
     text = render.to_markdown(summary)
-    assert text.count("<") == text.count("p < 0.05")  # none is a name's
-    assert all(line.isprintable() for line in text.split("\n"))
+    assert "<" not in text and all(line.isprintable() for line in text.split("\n"))
     assert len([line for line in text.splitlines() if line.startswith("| ")]) == 7  # no name makes a row of its own
     latex = render.to_latex(summary)
     code = [line for line in latex.removesuffix("\n").split("\n") if not line.startswith("%")]
@@ -126,7 +125,6 @@ def test_tables(name):
 
 def test_markdown_shows_such_names_as_they_are():
     assert markdown.escape("<b>|*`[x](y)&") == r"&lt;b>\|\*\`\[x\](y)&amp;"
-    assert markdown.escape("p < 0.05 <!-- </b> <?") == "p < 0.05 &lt;!-- &lt;/b> &lt;?"
 
 
 @pytest.mark.parametrize("name", NAMES)
