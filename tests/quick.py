@@ -2,7 +2,11 @@
 
 import jax
 
-OPTIONS = {"xla_backend_optimization_level": 0}
+OPTIONS = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 
 
 def jit(function, **options):

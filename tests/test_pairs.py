@@ -18,6 +18,7 @@ from dg_jax.surgery.agr_sum import agr_sum
 from dg_jax.surgery.deep_all import deep_all
 from dg_jax.surgery.group_dro import group_dro
 from dg_jax.surgery.pcgrad import pcgrad
+from tests import quick
 
 DOMAINS = 3
 ROWS = {"erm": DOMAINS, "pooled": 1, "irm": DOMAINS, "mixup": DOMAINS, "mldg": DOMAINS - 1}
@@ -38,14 +39,14 @@ def jitted_objective(name):
         "mixup": lambda: mixup(linear),
         "mldg": lambda: mldg(linear, learning_rate=1e-2, weight_decay=5e-5),
     }
-    return jax.jit(objectives[name]())
+    return quick.jit(objectives[name]())
 
 
 @functools.cache
 def jitted_optimizer(combiner, rows):
     settings = {"num_rows": rows} if combiner == "group_dro" else {}
     chain = optax.chain(COMBINERS[combiner](**settings), optax.add_decayed_weights(5e-5), optax.sgd(0.1))
-    return chain.init, jax.jit(chain.update)
+    return chain.init, quick.jit(chain.update)
 
 
 def two_steps(objective, optimizer, batches):

@@ -121,11 +121,14 @@ def select_concepts(pictures: pathlib.Path, groups: dict[str, str]) -> dict[str,
 
 
 def _same_everywhere(pictures: pathlib.Path, stem: str) -> bool:
-    drawings = []
-    for folder in VENDORS.values():
-        with Image.open(pictures / folder / f"{stem}.png") as image:
-            drawings.append(np.asarray(image.convert("RGBA")))
-    return all(np.array_equal(drawings[0], drawing) for drawing in drawings[1:])
+    first, *others = (pictures / folder / f"{stem}.png" for folder in VENDORS.values())
+    # The second differs nearly always, and then no other is read.
+    return all(np.array_equal(_pixels(first), _pixels(other)) for other in others)
+
+
+def _pixels(path: pathlib.Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGBA"))
 
 
 def _unicode_file() -> pathlib.Path:

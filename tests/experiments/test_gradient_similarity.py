@@ -13,6 +13,8 @@ import experiments
 from dg_jax import errors, models
 from experiments import gradient_similarity, measured_training
 
+pytestmark = pytest.mark.usefixtures("quick_steps")
+
 TINY = ["--iterations=4", "--every=2", "--per-domain=2", "--batch-size=4", "--image-size=8"]
 DOMAINS = ["--domains", "apple", "google", "windows"]
 

@@ -13,6 +13,8 @@ from experiments import shortcut_control
 from tests.experiments import made_runs
 from tests.training import worlds
 
+pytestmark = pytest.mark.usefixtures("quick_steps")
+
 FLAGS = ("--domains", *made_runs.DOMAINS, "--strategies", "deep_all", "agr_sum", "--targets", "windows")
 TINY = ("--iterations=4", "--val-every=2", "--batch-size=4", "--image-size=8", "--learning-rate=0.05", "--seeds=2")
 

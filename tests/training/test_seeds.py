@@ -9,6 +9,8 @@ from dg_jax.data import dataset
 from dg_jax.training import record, seeds
 from tests.training import worlds
 
+pytestmark = pytest.mark.usefixtures("quick_steps")
+
 SEEDS = (0, 1, 5)
 
 
