@@ -21,8 +21,8 @@ def of(table: tables.Table) -> list[str]:
     if table.comparisons:
         pairs = {f"{method} on {target}": len(c.seeds) for target, method, c in table.comparisons}
         lines += [
-            f"A star: p < {significance.LEVEL} against {table.baseline} (paired Wilcoxon signed-rank test, two-sided, "
-            f"not corrected for the number of tests). Each test rests on {_count(pairs, 'pair')}."
+            f"A star: p below {significance.LEVEL} against {table.baseline} (paired Wilcoxon signed-rank test, "
+            f"two-sided, not corrected for the number of tests). Each test rests on {_count(pairs, 'pair')}."
         ]
     lines += _unpaired(table) + no_star(table)
     left_out = [target for target in table.targets if target not in table.averaged]
@@ -44,7 +44,7 @@ def no_star(table: tables.Table) -> list[str]:
         return []
     where = "" if len(hopeless) == len(table.comparisons) else f" for {errors.listed(hopeless)}"
     return [
-        f"Fewer than {significance.FEWEST_PAIRS} pairs that differ can reach no p < {significance.LEVEL}: "
+        f"Fewer than {significance.FEWEST_PAIRS} pairs that differ can reach no p below {significance.LEVEL}: "
         f"no star could appear{where}."
     ]
 

@@ -64,7 +64,7 @@ def to_markdown(measures: Measures) -> str:
     counts = sorted({len(seeds) for _, _, _, _, seeds in _cells(measures)})
     blocks.append(
         "Percent, mean (standard deviation) over seeds; lean in points. Seeds in a cell: "
-        f"{', '.join(map(str, counts))}. A star: p < {significance.LEVEL} against {BASELINE} (paired Wilcoxon "
+        f"{', '.join(map(str, counts))}. A star: p below {significance.LEVEL} against {BASELINE} (paired Wilcoxon "
         "signed-rank test, two-sided, not corrected for the number of tests)."
     )
     return "\n\n".join(blocks) + "\n"

@@ -108,7 +108,7 @@ def test_notes_name_the_exceptions(summary):
 def test_notes_say_that_no_star_could_appear(num_seeds, said):
     accuracies = {"t": {"deep_all": dict.fromkeys(range(num_seeds), 0.5), "a": dict.fromkeys(range(num_seeds), 0.6)}}
     summary = table.summarize(accuracies, ["deep_all", "a"], ["t"])
-    line = "Fewer than 6 pairs that differ can reach no p < 0.05: no star could appear."
+    line = "Fewer than 6 pairs that differ can reach no p below 0.05: no star could appear."
     assert (line in notes.of(summary)) == said
     assert (r"\*" in made_accuracies.parse_markdown(render.to_markdown(summary))[0][1][2]) == (not said)
 

@@ -182,6 +182,27 @@ def test_what_fails_three_times_is_reported_and_ctrl_c_leaves_checkpoints(two_wo
     assert worker and not workers_at(folder.path)
 
 
+def on_its_gpu(batch):
+    """Stands in for a run that takes a while."""
+    started = time.time()
+    time.sleep(0.5)
+    yield batch, [{"gpu": os.environ["CUDA_VISIBLE_DEVICES"], "started": started, "ended": time.time()}]
+
+
+@pytest.mark.slow
+def test_each_run_has_a_gpu_to_itself(two_workers, tmp_path, monkeypatch):
+    # Ray counts GPUs and hides the others from a process; it does not ask whether they are there.
+    monkeypatch.setattr(two_workers.ray, "init", functools.partial(two_workers.ray.init, num_cpus=4, num_gpus=2))
+    batches = [[worlds.tiny_config(tmp_path, seed=seed)] for seed in range(4)]
+    ran = [outcome for _, [outcome] in two_workers.outcomes(on_its_gpu, batches)]
+    assert {one["gpu"] for one in ran} == {"0", "1"}
+    for gpu in ("0", "1"):
+        first, *later = sorted((one for one in ran if one["gpu"] == gpu), key=lambda one: one["started"])
+        for one in later:
+            assert first["ended"] <= one["started"]
+            first = one
+
+
 def test_a_missing_ray_is_one_line(command, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "experiments.ray_executor", raising=False)

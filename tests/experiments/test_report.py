@@ -123,7 +123,7 @@ def test_the_table_has_the_numbers_on_disk(results, page):
     effects = page.tables["emoji: accuracy on the target in percent: against deep_all, in pairs of the same seed"]
     assert [row[:2] for row in effects.rows] == [[t, m] for t in made_runs.DOMAINS for m in ("agr_sum", "irm")]
     notes = " ".join(page.texts["p"])
-    assert "over 7 seeds (irm on google: 5)" in notes and "A star: p < 0.05 against deep_all" in notes
+    assert "over 7 seeds (irm on google: 5)" in notes and "A star: p below 0.05 against deep_all" in notes
     assert "Seeds that only one of the two methods has are in no pair: irm on google: 5 to 6." in notes
 
 

@@ -14,6 +14,7 @@ from flax import nnx
 from optax.experimental import aggregating
 
 from dg_jax import surgery
+from tests import quick
 
 COMBINERS = {
     "deep_all": surgery.deep_all(),
@@ -41,7 +42,7 @@ def combiner(name):
     return COMBINERS[name]
 
 
-@jax.jit
+@quick.jit
 def updated(stacked, states):
     """What each combiner makes of a stack: one program for each N, and not one for each combiner."""
     return {name: combiner.update(stacked, states[name]) for name, combiner in COMBINERS.items()}
@@ -117,7 +118,7 @@ def test_works_as_the_first_link_of_a_chain(combiner):
     optimizer = optax.chain(combiner, optax.add_decayed_weights(5e-5), optax.adam(1e-5))
     state = optimizer.init(params)
 
-    @jax.jit
+    @quick.jit
     @chex.assert_max_traces(n=1)
     def step(params, state):
         updates, state = optimizer.update(stacked, state, params)
@@ -144,7 +145,7 @@ def test_vmap_and_scan_equal_one_by_one(combiner, name):
     """Three stacks side by side, each combined twice with the state of the first time."""
     stacks = [random_stack(seed=seed) for seed in range(3)]
 
-    @jax.jit
+    @quick.jit
     @jax.vmap
     def together(stacked):
         def step(state, _):
