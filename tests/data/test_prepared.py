@@ -195,8 +195,9 @@ def test_a_domain_whose_files_are_all_damaged(tmp_path):
 
 
 PREPARE = """
-import pathlib, sys
+import pathlib, signal, sys
 from dg_jax.data import builder, prepared
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 builder.PICTURES_PER_SHARD = 10
 raw, kept = map(pathlib.Path, sys.argv[1:])
 parts = {"photo": ("train",), "sketch": ("test",)}
