@@ -119,10 +119,27 @@ def test_the_device_and_the_size_choose_the_form(monkeypatch):
     assert "conv_general_dilated" not in primitives(small) and "dot_general" in primitives(small)
 
 
+@pytest.mark.parametrize(("taps", "stride", "is_chosen"), [(3, 1, True), (5, 1, True), (7, 1, False), (3, 2, False)])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_on_a_cpu_large_ones_of_stride_1_take_winograds_form(monkeypatch, taps, stride, is_chosen, dtype):
+    def has_products(images):
+        arguments = jax.ShapeDtypeStruct(images, dtype), jax.ShapeDtypeStruct((taps, taps, 64, 64), dtype)
+        pad = ((1, 1), (1, 1))
+        form = jax.make_jaxpr(lambda x, kernel: convolution.conv_general_dilated(x, kernel, (stride, stride), pad))
+        return "dot_general" in str(form(*arguments))
+
+    large, small = (32, 64, 64, 64), (1, 16, 16, 64)
+    assert has_products(large) == (is_chosen and dtype == jnp.float32)
+    assert not has_products(small)
+    monkeypatch.setattr(convolution.backend, "is_cpu", lambda: False)
+    assert not has_products(large)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("is_cpu", [True, False])
 @pytest.mark.parametrize("large", [0, 1e9])
-def test_a_layer_gives_the_same_in_every_form(monkeypatch, is_cpu, large):
-    layer = networks.random_module(lambda: layers.Conv(3, 4, 3, stride=2, padding=1, rngs=nnx.Rngs(0)))
+def test_a_layer_gives_the_same_in_every_form(monkeypatch, is_cpu, large, stride):
+    layer = networks.random_module(lambda: layers.Conv(3, 4, 3, stride=stride, padding=1, rngs=nnx.Rngs(0)))
     x = np.random.default_rng(0).normal(size=(1, 9, 8, 3)).astype(np.float32)
     expected = quick.jit(lambda x: layer(x))(x)
     monkeypatch.setattr(convolution, "_LARGE", large)

@@ -1,0 +1,114 @@
+"""Winograd's convolution against XLA's plain one and against NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from dg_jax.models import winograd
+from tests import quick
+
+CASES = [
+    # images, taps, outputs, padding of height and width
+    ((3, 9, 8, 4), 3, 5, ((1, 1), (1, 1))),
+    ((5, 6, 7, 2), 5, 3, ((2, 2), (2, 2))),
+    ((2, 9, 9, 3), 3, 2, ((0, 0), (0, 0))),
+    ((2, 9, 9, 3), 5, 2, ((0, 1), (4, 3))),
+    ((1, 3, 3, 1), 3, 1, ((0, 0), (0, 0))),
+    ((2, 1, 1, 2), 5, 2, ((2, 2), (2, 2))),
+    ((2, 4, 5, 2), 3, 2, ((3, 4), (2, 3))),
+]
+
+
+def plain(x, kernel, padding):
+    dimensions = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=dimensions, precision="highest")
+
+
+def case(images, taps, outputs, dtype=np.float32):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=images).astype(dtype), rng.normal(size=(taps, taps, images[-1], outputs)).astype(dtype)
+
+
+def loss_of(convolve, padding):
+    return lambda x, kernel: jnp.sum(jnp.sin(convolve(x, kernel, padding)))
+
+
+def assert_close(ours, expected, tolerance):
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(jax.device_get(expected)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * max(np.abs(other).max(), 1e-30))
+
+
+@given(
+    taps=st.sampled_from(sorted(winograd.ALGORITHMS)),
+    numbers=st.lists(st.floats(-1e3, 1e3), min_size=11, max_size=11),
+)
+@settings(deadline=None)
+def test_an_algorithm_gives_two_outputs_of_its_filter(taps, numbers):
+    algorithm = winograd.ALGORITHMS[taps]
+    weights, data = np.array(numbers[:taps]), np.array(numbers[taps:][: taps + 1])
+    outputs = algorithm.outputs @ ((algorithm.weights @ weights) * (algorithm.data @ data))
+    np.testing.assert_allclose(outputs, np.correlate(data, weights, "valid"), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("most_bytes", [winograd._MOST_BYTES, 500])
+@pytest.mark.parametrize(("images", "taps", "outputs", "padding"), CASES)
+def test_result_and_gradients_equal_xlas(monkeypatch, images, taps, outputs, padding, most_bytes):
+    """Also where the images are taken one or two at a time."""
+    monkeypatch.setattr(winograd, "_MOST_BYTES", most_bytes)
+    arguments = case(images, taps, outputs)
+    both = [convolve(*arguments, padding) for convolve in (winograd.convolve, plain)]
+    assert both[0].shape == both[1].shape and both[0].dtype == both[1].dtype
+    assert_close(*both, 1e-5)
+    ours, expected = (
+        quick.jit(jax.grad(loss_of(convolve, padding), argnums=(0, 1)))(*arguments)
+        for convolve in (winograd.convolve, plain)
+    )
+    assert_close(ours, expected, 1e-5)
+
+
+@pytest.mark.parametrize(("images", "taps", "outputs", "padding"), CASES[:2])
+def test_in_float64_only_rounding_differs(images, taps, outputs, padding):
+    with jax.enable_x64(True):
+        arguments = case(images, taps, outputs, np.float64)
+        ours, expected = (
+            quick.jit(jax.value_and_grad(loss_of(convolve, padding), argnums=(0, 1)))(*arguments)
+            for convolve in (winograd.convolve, plain)
+        )
+        assert_close(ours, expected, 1e-13)
+
+
+def test_second_gradients_under_vmap_equal_xlas():
+    """As with one kernel for each seed, and as MLDG of second order takes them."""
+    images, taps, outputs, padding = CASES[1]
+    x, kernel = case((2, *images), taps, outputs)
+    kernels = np.stack([kernel, -2 * kernel])
+
+    def second(convolve):
+        first = jax.grad(loss_of(convolve, padding), argnums=(0, 1))
+        return jax.vmap(jax.grad(lambda x, kernel: jnp.sum(first(x, kernel)[1] ** 2), argnums=(0, 1)))
+
+    ours, expected = (quick.jit(second(convolve))(x, kernels) for convolve in (winograd.convolve, plain))
+    assert_close(ours, expected, 1e-4)
+
+
+@pytest.mark.parametrize(("taps", "channels", "extent"), [(3, 384, 13), (5, 64, 27)])
+def test_with_as_many_channels_as_alexnet_rounding_stays_small(taps, channels, extent):
+    """Against float64; the bound is the docstring's."""
+    x, kernel = case((1, extent, extent, channels), taps, 32)
+    padding = ((taps // 2,) * 2,) * 2
+    ours = winograd.convolve(x, kernel, padding)
+    with jax.enable_x64(True):
+        expected = plain(x.astype(np.float64), kernel.astype(np.float64), padding)
+    assert_close(ours, expected, 1e-5)
+
+
+@pytest.mark.parametrize(("taps", "products"), [(3, 16), (5, 49)])
+def test_takes_fewer_multiplications(taps, products):
+    x, kernel = case((1, 8, 8, 2), taps, 3)
+    text = str(jax.make_jaxpr(lambda x, kernel: winograd.convolve(x, kernel, ((0, 0), (0, 0))))(x, kernel))
+    assert text.count("dot_general[") == products
+    assert "conv_general_dilated" not in text
