@@ -35,9 +35,6 @@ def conv_general_dilated(lhs, rhs, window_strides, padding, **unused):
     pad = tuple(map(tuple, padding))
     is_large = lhs.size / lhs.shape[-1] / stride**2 * rhs.size >= _LARGE
     if backend.is_cpu():
-        # In bfloat16 the sums that Winograd's form takes first would lose digits.
-        if is_large and stride == 1 and len(rhs) in winograd.ALGORITHMS and rhs.dtype.itemsize >= 4:
-            return winograd.convolve(lhs, rhs, pad)
         return (convolve if is_large else _plain)(lhs, rhs, stride, pad)
     if not is_large:
         return as_matrix_product(lhs, rhs, stride, pad)
@@ -81,6 +78,10 @@ def over_blocks(x: chex.Array, kernel: chex.Array, stride: int, padding: tuple[t
 def convolve(x: chex.Array, kernel: chex.Array, stride: int, padding: tuple[tuple[int, int], ...]) -> chex.Array:
     """Convolution ``[B, H, W, I]`` with ``[h, w, I, O]`` whose kernel gradient is quick, also under ``vmap``.
 
+    On a CPU it and the gradient of the images are in Winograd's form where there is one. The gradient of
+    the kernel never is: a component that is a sum of zeros has to stay 0 and not become rounding of either
+    sign, of which Agr-Sum would make agreement.
+
     Can be differentiated in reverse mode only.
 
     Args:
@@ -89,7 +90,14 @@ def convolve(x: chex.Array, kernel: chex.Array, stride: int, padding: tuple[tupl
         stride: of the window, the same in both directions.
         padding: zeros before and after, for height and width.
     """
+    if _has_winograd(kernel, stride):
+        return winograd.convolve(x, kernel, padding)
     return _plain(x, kernel, stride, padding)
+
+
+def _has_winograd(kernel, stride):
+    # In bfloat16 the sums that this form takes before it multiplies would lose digits.
+    return backend.is_cpu() and stride == 1 and len(kernel) in winograd.ALGORITHMS and kernel.dtype.itemsize >= 4
 
 
 def _plain(x, kernel, stride, padding):
@@ -102,8 +110,13 @@ def _forward(x, kernel, stride, padding):
 
 def _backward(stride, padding, residuals, dy):
     x, kernel = residuals
-    _, pull_back = jax.vjp(lambda x: _plain(x, kernel, stride, padding), x)
-    return *pull_back(dy), _kernel_gradient(x, dy, kernel, stride, padding)
+    if _has_winograd(kernel, stride):
+        last = len(kernel) - 1
+        around = tuple((last - before, last - after) for before, after in padding)
+        dx = convolve(dy, kernel[::-1, ::-1].swapaxes(2, 3), 1, around)
+    else:
+        (dx,) = jax.vjp(lambda x: _plain(x, kernel, stride, padding), x)[1](dy)
+    return dx, _kernel_gradient(x, dy, kernel, stride, padding)
 
 
 convolve.defvjp(_forward, _backward)

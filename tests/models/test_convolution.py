@@ -122,17 +122,33 @@ def test_the_device_and_the_size_choose_the_form(monkeypatch):
 @pytest.mark.parametrize(("taps", "stride", "is_chosen"), [(3, 1, True), (5, 1, True), (7, 1, False), (3, 2, False)])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_on_a_cpu_large_ones_of_stride_1_take_winograds_form(monkeypatch, taps, stride, is_chosen, dtype):
-    def has_products(images):
+    def is_plain(images):
         arguments = jax.ShapeDtypeStruct(images, dtype), jax.ShapeDtypeStruct((taps, taps, 64, 64), dtype)
         pad = ((1, 1), (1, 1))
         form = jax.make_jaxpr(lambda x, kernel: convolution.conv_general_dilated(x, kernel, (stride, stride), pad))
-        return "dot_general" in str(form(*arguments))
+        return "conv_general_dilated" in str(form(*arguments))
 
     large, small = (32, 64, 64, 64), (1, 16, 16, 64)
-    assert has_products(large) == (is_chosen and dtype == jnp.float32)
-    assert not has_products(small)
+    assert is_plain(large) != (is_chosen and dtype == jnp.float32)
+    assert is_plain(small)
     monkeypatch.setattr(convolution.backend, "is_cpu", lambda: False)
-    assert not has_products(large)
+    assert is_plain(large)
+
+
+def test_a_kernels_gradient_is_0_where_all_its_terms_are():
+    """Rounding in its place would have a sign, and Agr-Sum agreement of domains."""
+    rng = np.random.default_rng(0)
+    x, kernel = case((4, 12, 12, 8), (3, 3, 8, 8))
+    weights = rng.normal(size=(4, 12, 12, 8)) * (rng.random((4, 12, 12, 8)) < 0.02)  # as behind ReLU and pooling
+    x *= rng.random(x.shape) < 0.1
+    pad = ((1, 1), (1, 1))
+
+    def gradient(convolve):
+        return quick.jit(jax.grad(lambda kernel: jnp.sum(convolve(x, kernel, 1, pad) * weights)))(kernel)
+
+    ours, expected = (np.asarray(gradient(convolve)) for convolve in (convolution.convolve, plain))
+    assert 0 < np.mean(expected == 0) < 1
+    np.testing.assert_array_equal(np.sign(ours), np.sign(expected))
 
 
 @pytest.mark.parametrize("stride", [1, 2])

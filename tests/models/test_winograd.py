@@ -1,7 +1,6 @@
 """Winograd's convolution against XLA's plain one and against NumPy."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,13 +32,8 @@ def case(images, taps, outputs, dtype=np.float32):
     return rng.normal(size=images).astype(dtype), rng.normal(size=(taps, taps, images[-1], outputs)).astype(dtype)
 
 
-def loss_of(convolve, padding):
-    return lambda x, kernel: jnp.sum(jnp.sin(convolve(x, kernel, padding)))
-
-
 def assert_close(ours, expected, tolerance):
-    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(jax.device_get(expected)), strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=tolerance * max(np.abs(other).max(), 1e-30))
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
 @given(
@@ -55,44 +49,18 @@ def test_an_algorithm_gives_two_outputs_of_its_filter(taps, numbers):
 
 
 @pytest.mark.parametrize("most_bytes", [winograd._MOST_BYTES, 500])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("images", "taps", "outputs", "padding"), CASES)
-def test_result_and_gradients_equal_xlas(monkeypatch, images, taps, outputs, padding, most_bytes):
+def test_result_equals_xlas(monkeypatch, images, taps, outputs, padding, dtype, most_bytes):
     """Also where the images are taken one or two at a time."""
     monkeypatch.setattr(winograd, "_MOST_BYTES", most_bytes)
-    arguments = case(images, taps, outputs)
-    both = [convolve(*arguments, padding) for convolve in (winograd.convolve, plain)]
-    assert both[0].shape == both[1].shape and both[0].dtype == both[1].dtype
-    assert_close(*both, 1e-5)
-    ours, expected = (
-        quick.jit(jax.grad(loss_of(convolve, padding), argnums=(0, 1)))(*arguments)
-        for convolve in (winograd.convolve, plain)
-    )
-    assert_close(ours, expected, 1e-5)
-
-
-@pytest.mark.parametrize(("images", "taps", "outputs", "padding"), CASES[:2])
-def test_in_float64_only_rounding_differs(images, taps, outputs, padding):
     with jax.enable_x64(True):
-        arguments = case(images, taps, outputs, np.float64)
+        arguments = case(images, taps, outputs, dtype)
         ours, expected = (
-            quick.jit(jax.value_and_grad(loss_of(convolve, padding), argnums=(0, 1)))(*arguments)
-            for convolve in (winograd.convolve, plain)
+            quick.jit(convolve, static_argnums=2)(*arguments, padding) for convolve in (winograd.convolve, plain)
         )
-        assert_close(ours, expected, 1e-13)
-
-
-def test_second_gradients_under_vmap_equal_xlas():
-    """As with one kernel for each seed, and as MLDG of second order takes them."""
-    images, taps, outputs, padding = CASES[1]
-    x, kernel = case((2, *images), taps, outputs)
-    kernels = np.stack([kernel, -2 * kernel])
-
-    def second(convolve):
-        first = jax.grad(loss_of(convolve, padding), argnums=(0, 1))
-        return jax.vmap(jax.grad(lambda x, kernel: jnp.sum(first(x, kernel)[1] ** 2), argnums=(0, 1)))
-
-    ours, expected = (quick.jit(second(convolve))(x, kernels) for convolve in (winograd.convolve, plain))
-    assert_close(ours, expected, 1e-4)
+    assert ours.shape == expected.shape and ours.dtype == expected.dtype
+    assert_close(ours, expected, 1e-5 if dtype == np.float32 else 1e-13)
 
 
 @pytest.mark.parametrize(("taps", "channels", "extent"), [(3, 384, 13), (5, 64, 27)])
