@@ -24,7 +24,7 @@ def conv_general_dilated(lhs, rhs, window_strides, padding, **unused):
     """In the place of :func:`jax.lax.conv_general_dilated` in ``nnx.Conv``, for square strides and explicit padding.
 
     A large one gets a kernel gradient of its own, and on a CPU, with stride 1 and taps for it, Winograd's form: a step
-    of AlexNet on 3 × 32 images then takes two thirds of the time. On an accelerator, one with a stride over images of
+    of AlexNet on 3 × 32 images then takes four fifths of the time. On an accelerator, one with a stride over images of
     few channels becomes one over blocks: on an H100 AlexNet's first convolution and its gradient take less than half
     of the time, 1.2 ms in place of 2.8 for 384 images. A small one becomes a matrix product there: on an H100 a step of
     SmallCNN takes three quarters of the time, and under ``vmap`` over networks a ninth (a convolution becomes a grouped
