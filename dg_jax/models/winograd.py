@@ -69,6 +69,12 @@ def convolve(x: chex.Array, kernel: chex.Array, padding: tuple[tuple[int, int], 
 
     Reference:
         Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016, section 4.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> y = convolve(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)), ((1, 1), (0, 0)))
+        >>> y[0, :, :, 0].tolist()
+        [[6.0, 6.0], [9.0, 9.0], [9.0, 9.0], [6.0, 6.0]]
     """
     algorithm = ALGORITHMS[len(kernel)]
     height, width = (extent + sum(pad) - len(kernel) + 1 for extent, pad in zip(x.shape[1:3], padding, strict=True))
