@@ -123,11 +123,8 @@ def _both_ways(matrix, grid):
 def _times(matrix, entries):
     return [
         functools.reduce(
-            jnp.add, [_scaled(factor, entry) for factor, entry in zip(row, entries, strict=True) if factor]
+            jnp.add,
+            [entry if factor == 1 else factor * entry for factor, entry in zip(row, entries, strict=True) if factor],
         )
         for row in matrix.tolist()
     ]
-
-
-def _scaled(factor, entry):
-    return entry if factor == 1 else factor * entry

@@ -1,5 +1,6 @@
 """Runs in processes of a real Ray on this machine: some die, some fail, and the numbers are those of one process."""
 
+import contextlib
 import functools
 import itertools
 import json
@@ -42,11 +43,9 @@ def workers_at(folder: pathlib.Path) -> list[int]:
     """The processes that do the run of a folder; Ray gives a process its task's name."""
     found = []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
+        with contextlib.suppress(OSError):  # it ended in the meantime
             if f"ray::{folder}" == (process / "cmdline").read_text().strip("\0 "):
                 found.append(int(process.name))
-        except OSError:
-            pass  # it ended in the meantime
     return found
 
 
