@@ -11,6 +11,9 @@ from dg_jax import backend, surgery
 
 Form = Literal["vmap", "unrolled"]
 
+# Components of a gradient, from which on it outweighs activations: AlexNet's dense layers have 17 and 38 million.
+_LARGE = 1e6
+
 
 def stacked_value_and_grad(loss_fn: Callable[..., chex.Array], form: Form | None = None) -> Callable:
     """Turns a loss of one domain into losses and stacked gradients of N domains.
@@ -18,9 +21,9 @@ def stacked_value_and_grad(loss_fn: Callable[..., chex.Array], form: Form | None
     Args:
         loss_fn: ``loss_fn(params, *row) -> scalar``, the loss of one domain.
         form: ``"vmap"`` is the definition, ``vmap`` over the domains. ``"unrolled"`` writes
-            the N gradients one after the other and gives the same numbers up to rounding.
-            By default ``"unrolled"`` on a CPU, which so keeps the activations of one domain at
-            a time, else ``"vmap"``: on an H100 SmallCNN's step takes a quarter less, AlexNet's
+            the N gradients one after the other, so that the activations of one domain at a
+            time are kept, and gives the same numbers up to rounding. By default ``"unrolled"``
+            on a CPU, else ``"vmap"``: on an H100 SmallCNN's step takes a quarter less, AlexNet's
             1% more. (Large convolutions of other libraries become grouped ones under ``vmap``,
             which are slow; those of :mod:`dg_jax.models` have a rule of their own.)
 
@@ -49,8 +52,12 @@ def stacked_value_and_grad(loss_fn: Callable[..., chex.Array], form: Form | None
         return jax.vmap(value_and_grad, in_axes=(None, *(0 for _ in stacked)))(params, *stacked)
 
     def unrolled(params, *stacked):
-        n = len(jax.tree.leaves(stacked)[0])
-        results = [value_and_grad(params, *jax.tree.map(lambda leaf: leaf[i], stacked)) for i in range(n)]  # noqa: B023
+        results = [value_and_grad(params, *_row(stacked, 0))]
+        for i in range(1, len(jax.tree.leaves(stacked)[0])):
+            # XLA would go forwards through all domains first, and so keep the activations of all. Large gradients
+            # may wait: the combiner can then take one leaf after the other, and not all need be there at once.
+            small = [leaf for leaf in jax.tree.leaves(results[-1]) if 0 < leaf.size < _LARGE]
+            results.append(value_and_grad(params, *_row(stacked, i + _zero_after(small))))
         return jax.tree.map(lambda *rows: jnp.stack(rows), *results)
 
     return by_vmap if form == "vmap" else unrolled
@@ -80,19 +87,14 @@ def accumulated_value_and_grad(loss_fn: Callable[..., chex.Array]) -> Callable:
     value_and_grad = jax.value_and_grad(loss_fn)
 
     def one_after_the_other(params, *stacked):
-        def of_domain(number):
-            return value_and_grad(
-                params, *jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, number, keepdims=False), stacked)
-            )
-
-        loss, gradient = of_domain(0)
+        loss, gradient = value_and_grad(params, *_row(stacked, 0))
         losses, accumulated = [loss], surgery.accumulate(gradient)
         # XLA would compute all gradients first and then fuse their sums; on a CPU it drops optimization barriers
         # before that. So each sum is a loop of one turn, out of which the number of the next domain comes. XLA would
-        # unroll it, did it know that no loss is above infinity, and so that the count starts with 1.
-        accumulated = accumulated._replace(num_rows=1 + (loss > jnp.inf).astype(jnp.int32))
+        # unroll it, did it know that the count starts with 1.
+        accumulated = accumulated._replace(num_rows=1 + _zero_after([loss]))
         for i in range(1, len(jax.tree.leaves(stacked)[0])):
-            loss, gradient = of_domain(accumulated.num_rows)
+            loss, gradient = value_and_grad(params, *_row(stacked, accumulated.num_rows))
             losses.append(loss)
             accumulated = jax.lax.while_loop(
                 lambda sums: sums.num_rows == i,  # noqa: B023
@@ -102,3 +104,12 @@ def accumulated_value_and_grad(loss_fn: Callable[..., chex.Array]) -> Callable:
         return jnp.stack(losses), accumulated
 
     return one_after_the_other
+
+
+def _row(stacked, number):
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, number, keepdims=False), stacked)
+
+
+def _zero_after(arrays) -> chex.Numeric:
+    """0, but XLA, which does not know that no number is above infinity, has to compute the arrays first."""
+    return sum((array.ravel()[0] > jnp.inf).astype(jnp.int32) for array in arrays)

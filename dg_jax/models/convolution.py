@@ -14,9 +14,12 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 # Multiplications in the forward pass that divide small convolutions, in which launches count, from large ones.
-# Measured on 2 CPU cores: SmallCNN on 64 pictures takes the same time with either kernel gradient (0.08e9), those of
-# AlexNet on 32 take half down to an eighth with the one below (2e9 to 7e9).
+# Measured on 2 CPU cores: those of AlexNet on 32 pictures take half down to an eighth with the kernel gradient below
+# (2e9 to 7e9); of 14 with 0.05e9 to 0.92e9 none gains more than a tenth.
 _LARGE = 1e9
+# Bytes of all windows up to which a small one is quicker as their product on a CPU: of 14 with up to 19 MB one was
+# not, of 4 with 29 MB and more none was: a number put into new memory takes as long as a hundred multiplications.
+_FEW_WINDOWS = 20e6
 _FEW_CHANNELS = 4
 
 
@@ -26,18 +29,22 @@ def conv_general_dilated(lhs, rhs, window_strides, padding, **unused):
     A large one gets a kernel gradient of its own, and on a CPU, with stride 1 and taps for it, Winograd's form: a step
     of AlexNet on 3 × 32 images then takes four fifths of the time. On an accelerator, one with a stride over images of
     few channels becomes one over blocks: on an H100 AlexNet's first convolution and its gradient take less than half
-    of the time, 1.2 ms in place of 2.8 for 384 images. A small one becomes a matrix product there: on an H100 a step of
-    SmallCNN takes three quarters of the time, and under ``vmap`` over networks a ninth (a convolution becomes a grouped
-    one then).
+    of the time, 1.2 ms in place of 2.8 for 384 images.
+
+    A small one becomes a matrix product: a step of SmallCNN takes three fifths of the time on a CPU, three quarters on
+    an H100, and there under ``vmap`` over networks a ninth (a convolution becomes a grouped one then). On a CPU one
+    with many windows stays as it is.
     """
     del unused
     stride = window_strides[0]
     pad = tuple(map(tuple, padding))
-    is_large = lhs.size / lhs.shape[-1] / stride**2 * rhs.size >= _LARGE
+    outputs = lhs.size / lhs.shape[-1] / stride**2
+    if outputs * rhs.size < _LARGE:
+        windows = outputs * rhs.size / rhs.shape[-1] * lhs.dtype.itemsize
+        is_product = windows < _FEW_WINDOWS or not backend.is_cpu()
+        return (as_matrix_product if is_product else _plain)(lhs, rhs, stride, pad)
     if backend.is_cpu():
-        return (convolve if is_large else _plain)(lhs, rhs, stride, pad)
-    if not is_large:
-        return as_matrix_product(lhs, rhs, stride, pad)
+        return convolve(lhs, rhs, stride, pad)
     in_blocks = stride > 1 and lhs.shape[-1] <= _FEW_CHANNELS
     return (over_blocks if in_blocks else convolve)(lhs, rhs, stride, pad)
 
@@ -53,7 +60,9 @@ def as_matrix_product(
         for a in range(kernel.shape[0])
         for b in range(kernel.shape[1])
     ]
-    return jnp.concatenate(offsets, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+    weights = kernel.reshape(-1, kernel.shape[-1])
+    windows = jnp.concatenate(offsets, axis=-1).reshape(-1, len(weights))  # of a matrix its gradients need no copy
+    return (windows @ weights).reshape(len(x), rows, columns, -1)
 
 
 def over_blocks(x: chex.Array, kernel: chex.Array, stride: int, padding: tuple[tuple[int, int], ...]) -> chex.Array:

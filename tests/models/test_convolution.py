@@ -107,35 +107,33 @@ def test_under_vmap_with_one_kernel_no_convolution_is_grouped(monkeypatch, is_cp
 def test_the_device_and_the_size_choose_the_form(monkeypatch):
     layer = networks.random_module(lambda: layers.Conv(3, 64, 11, stride=4, padding=2, rngs=nnx.Rngs(0)))
 
-    def primitives(images):
-        return str(jax.make_jaxpr(lambda x: layer(x))(jax.ShapeDtypeStruct(images, jnp.float32)))
+    def form(num_images):
+        program = str(jax.make_jaxpr(lambda x: layer(x))(jax.ShapeDtypeStruct((num_images, 224, 224, 3), jnp.float32)))
+        if "custom_vjp" in program:  # in blocks of 4 × 4 pixels of three channels
+            return "over_blocks" if f"f32[{num_images},57,57,48]" in program else "convolve"
+        return "plain" if "conv_general_dilated" in program else "as_matrix_product"
 
-    large, small = (32, 224, 224, 3), (1, 64, 64, 3)
-    blocks = "f32[32,57,57,48]"  # 4 × 4 pixels of three channels
-    assert "custom_vjp" in primitives(large) and blocks not in primitives(large)
-    assert "custom_vjp" not in primitives(small) and "conv_general_dilated" in primitives(small)
+    assert [form(num_images) for num_images in (1, 8, 32)] == ["as_matrix_product", "plain", "convolve"]
     monkeypatch.setattr(convolution.backend, "is_cpu", lambda: False)
-    assert "custom_vjp" in primitives(large) and blocks in primitives(large)
-    assert "conv_general_dilated" not in primitives(small) and "dot_general" in primitives(small)
+    assert [form(num_images) for num_images in (1, 8, 32)] == ["as_matrix_product"] * 2 + ["over_blocks"]
 
 
 @pytest.mark.parametrize(("taps", "stride", "is_chosen"), [(3, 1, True), (5, 1, True), (7, 1, False), (3, 2, False)])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_on_a_cpu_large_ones_of_stride_1_take_winograds_form(monkeypatch, taps, stride, is_chosen, dtype):
-    def is_plain(images):
-        arguments = jax.ShapeDtypeStruct(images, dtype), jax.ShapeDtypeStruct((taps, taps, 64, 64), dtype)
+    def is_plain():
+        arguments = jax.ShapeDtypeStruct((32, 64, 64, 64), dtype), jax.ShapeDtypeStruct((taps, taps, 64, 64), dtype)
         pad = ((1, 1), (1, 1))
         form = jax.make_jaxpr(lambda x, kernel: convolution.conv_general_dilated(x, kernel, (stride, stride), pad))
         return "conv_general_dilated" in str(form(*arguments))
 
-    large, small = (32, 64, 64, 64), (1, 16, 16, 64)
-    assert is_plain(large) != (is_chosen and dtype == jnp.float32)
-    assert is_plain(small)
+    assert is_plain() != (is_chosen and dtype == jnp.float32)
     monkeypatch.setattr(convolution.backend, "is_cpu", lambda: False)
-    assert is_plain(large)
+    assert is_plain()
 
 
-def test_a_kernels_gradient_is_0_where_all_its_terms_are():
+@pytest.mark.parametrize("form", [convolution.convolve, convolution.as_matrix_product])
+def test_a_kernels_gradient_is_0_where_all_its_terms_are(form):
     """Rounding in its place would have a sign, and Agr-Sum agreement of domains."""
     rng = np.random.default_rng(0)
     x, kernel = case((4, 12, 12, 8), (3, 3, 8, 8))
@@ -146,7 +144,7 @@ def test_a_kernels_gradient_is_0_where_all_its_terms_are():
     def gradient(convolve):
         return quick.jit(jax.grad(lambda kernel: jnp.sum(convolve(x, kernel, 1, pad) * weights)))(kernel)
 
-    ours, expected = (np.asarray(gradient(convolve)) for convolve in (convolution.convolve, plain))
+    ours, expected = (np.asarray(gradient(convolve)) for convolve in (form, plain))
     assert 0 < np.mean(expected == 0) < 1
     np.testing.assert_array_equal(np.sign(ours), np.sign(expected))
 
@@ -154,10 +152,12 @@ def test_a_kernels_gradient_is_0_where_all_its_terms_are():
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("is_cpu", [True, False])
 @pytest.mark.parametrize("large", [0, 1e9])
-def test_a_layer_gives_the_same_in_every_form(monkeypatch, is_cpu, large, stride):
+@pytest.mark.parametrize("few_windows", [0, 1e9])
+def test_a_layer_gives_the_same_in_every_form(monkeypatch, is_cpu, large, few_windows, stride):
     layer = networks.random_module(lambda: layers.Conv(3, 4, 3, stride=stride, padding=1, rngs=nnx.Rngs(0)))
     x = np.random.default_rng(0).normal(size=(1, 9, 8, 3)).astype(np.float32)
-    expected = quick.jit(lambda x: layer(x))(x)
+    expected = plain(x, layer.kernel[...], stride, ((1, 1), (1, 1))) + layer.bias[...]
     monkeypatch.setattr(convolution, "_LARGE", large)
+    monkeypatch.setattr(convolution, "_FEW_WINDOWS", few_windows)
     monkeypatch.setattr(convolution.backend, "is_cpu", lambda: is_cpu)
     np.testing.assert_allclose(quick.jit(lambda x: layer(x))(x), expected, atol=1e-6)
