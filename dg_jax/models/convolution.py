@@ -15,11 +15,14 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 # Multiplications in the forward pass that divide small convolutions, in which launches count, from large ones.
 # Measured on 2 CPU cores: those of AlexNet on 32 pictures take half down to an eighth with the kernel gradient below
-# (2e9 to 7e9); of 14 with 0.05e9 to 0.92e9 none gains more than a tenth.
+# (2e9 to 7e9); of five with 0.07e9 to 0.92e9, too large for products, none gains a tenth.
 _LARGE = 1e9
-# Bytes of all windows up to which a small one is quicker as their product on a CPU: of 14 with up to 19 MB one was
-# not, of 4 with 29 MB and more none was: a number put into new memory takes as long as a hundred multiplications.
+# Bytes of all windows up to which a small one is quicker as their product on a CPU: of 16 with up to 19 MB two were
+# not, of five with 29 MB and more none was. A number put into new memory takes as long as a hundred multiplications.
 _FEW_WINDOWS = 20e6
+# And its taps, for each of which XLA:CPU compiles a copy: with 11 × 11, compiling AlexNet's step for 16 domains took
+# 3 GB and a minute more.
+_FEW_TAPS = 5**2
 _FEW_CHANNELS = 4
 
 
@@ -33,15 +36,16 @@ def conv_general_dilated(lhs, rhs, window_strides, padding, **unused):
 
     A small one becomes a matrix product: a step of SmallCNN takes three fifths of the time on a CPU, three quarters on
     an H100, and there under ``vmap`` over networks a ninth (a convolution becomes a grouped one then). On a CPU one
-    with many windows stays as it is.
+    with many windows or taps stays as it is.
     """
     del unused
     stride = window_strides[0]
     pad = tuple(map(tuple, padding))
     outputs = lhs.size / lhs.shape[-1] / stride**2
     if outputs * rhs.size < _LARGE:
-        windows = outputs * rhs.size / rhs.shape[-1] * lhs.dtype.itemsize
-        is_product = windows < _FEW_WINDOWS or not backend.is_cpu()
+        taps = rhs.shape[0] * rhs.shape[1]
+        is_quick = taps <= _FEW_TAPS and outputs * taps * lhs.shape[-1] * lhs.dtype.itemsize <= _FEW_WINDOWS
+        is_product = is_quick or not backend.is_cpu()
         return (as_matrix_product if is_product else _plain)(lhs, rhs, stride, pad)
     if backend.is_cpu():
         return convolve(lhs, rhs, stride, pad)
