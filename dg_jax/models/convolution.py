@@ -17,8 +17,8 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # Measured on 2 CPU cores: those of AlexNet on 32 pictures take half down to an eighth with the kernel gradient below
 # (2e9 to 7e9); of five with 0.07e9 to 0.92e9, too large for products, none gains a tenth.
 _LARGE = 1e9
-# Bytes of all windows up to which a small one is quicker as their product on a CPU: of 16 with up to 19 MB two were
-# not, of five with 29 MB and more none was. A number put into new memory takes as long as a hundred multiplications.
+# Bytes of all windows up to which a small one is quicker as their product on a CPU: of 17 with up to 19 MB two were
+# not, of four with 29 MB and more none was. A number put into new memory takes as long as a hundred multiplications.
 _FEW_WINDOWS = 20e6
 # And its taps, for each of which XLA:CPU compiles a copy: with 11 × 11, compiling AlexNet's step for 16 domains took
 # 3 GB and a minute more.
