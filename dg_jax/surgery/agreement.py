@@ -9,6 +9,8 @@ import optax
 from dg_jax.surgery import stack
 from dg_jax.surgery.accumulate import Accumulated, accumulate
 
+_BLOCKS = 8
+
 
 def accumulated(gradients: optax.Updates | Accumulated) -> Accumulated:
     """Returns stacked gradients accumulated row by row, and accumulated ones as they are.
@@ -52,5 +54,19 @@ def conflicts(gradients: Accumulated, *, zeros_agree: bool) -> optax.Updates:
 def count_agreeing(conflicting: optax.Updates) -> tuple[jax.Array, int]:
     """Returns the number of agreeing components (float32 scalar) and of all components."""
     leaves = jax.tree.leaves(conflicting)
-    agreeing = sum(leaf.size - jnp.sum(leaf).astype(jnp.float32) for leaf in leaves)
+    count = functools.partial(jax.lax.platform_dependent, cpu=_count_by_blocks, default=jnp.sum)
+    agreeing = sum(leaf.size - count(leaf).astype(jnp.float32) for leaf in leaves)
     return jnp.asarray(agreeing, jnp.float32), sum(leaf.size for leaf in leaves)
+
+
+def _count_by_blocks(mask: jax.Array) -> jax.Array:
+    """Counts what is true, ``jnp.sum(mask)``: first block upon block, then within the block.
+
+    XLA:CPU fuses the first with what makes the mask, but before a reduction alone it
+    would write the mask to memory, which costs as much again as the whole sum.
+    """
+    flat = mask.ravel()
+    length = flat.size // _BLOCKS
+    blocks = [flat[k * length : (k + 1) * length] for k in range(_BLOCKS)]
+    stacked_up = functools.reduce(jnp.add, [block.astype(jnp.int32) for block in blocks])
+    return jnp.sum(stacked_up) + jnp.sum(flat[_BLOCKS * length :].astype(jnp.int32))
