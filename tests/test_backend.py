@@ -5,7 +5,8 @@ from dg_jax import backend
 
 
 @pytest.fixture
-def _settings_of_jax():
+def _settings_of_jax(monkeypatch):
+    monkeypatch.setattr(jax, "__version_info__", (0, 10, 2))
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     before = {name: getattr(jax.config, name) for name in names}
     jax.config.update("jax_compilation_cache_dir", None)
@@ -20,6 +21,17 @@ def test_compiled_programs_are_kept_in_the_users_cache(monkeypatch, tmp_path):
     backend.keep_compiled_programs()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / "cache" / "dg_jax")
     assert (tmp_path / "cache" / "dg_jax").is_dir()
+
+
+@pytest.mark.usefixtures("_settings_of_jax")
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_an_older_jax_keeps_nothing_that_it_would_complain_of(device, monkeypatch, tmp_path):
+    monkeypatch.setattr(jax, "__version_info__", (0, 10, 1))
+    monkeypatch.setattr(jax, "default_backend", lambda: device)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    backend.keep_compiled_programs()
+    assert (jax.config.jax_compilation_cache_dir is None) == (device == "cpu")
+    assert (list(tmp_path.iterdir()) == []) == (device == "cpu")
 
 
 @pytest.mark.usefixtures("_settings_of_jax")
