@@ -39,8 +39,9 @@ class RunConfig:
     """Images of each source in a step."""
     batches: Literal["multi_domain", "single_domain"] = "multi_domain"
     """Whether a step takes a batch of each source, or as many batches of one source, drawn anew at each step."""
-    accumulate_domains: bool = False
-    """Hold one domain's gradient at a time: memory that does not grow with the sources (agr_sum, agr_rand)."""
+    gradients: Literal["stacked", "accumulated", "two_pass"] = "stacked"
+    """In which form the domains' gradients reach the combiner: all N at once, or in less memory as their sum, minimum
+    and maximum (agr_sum, agr_rand, deep_all) or as their Gramian (pcgrad, group_dro, deep_all)."""
     learning_rate: float = 1e-3
     """Step size of Adam."""
     weight_decay: float = 5e-5
@@ -72,6 +73,8 @@ class RunConfig:
     """Go on from the last checkpoint of this run, also to more iterations than before."""
     overwrite: bool = False
     """Throw an earlier run with this name away and do it again."""
+    agr_sum: settings.AgrSum = dataclasses.field(default_factory=settings.AgrSum)
+    agr_rand: settings.AgrRand = dataclasses.field(default_factory=settings.AgrRand)
     irm: settings.Irm = dataclasses.field(default_factory=settings.Irm)
     mldg: settings.Mldg = dataclasses.field(default_factory=settings.Mldg)
     mixup: settings.Mixup = dataclasses.field(default_factory=settings.Mixup)
@@ -192,13 +195,12 @@ def check(config: RunConfig) -> None:
         raise errors.UserError(f"--weight-decay={config.weight_decay}: give a number of at least 0")
     if not 0 <= config.seed < 2**32:
         raise errors.UserError(f"--seed={config.seed}: give a whole number from 0 to 4294967295")
-    if config.accumulate_domains:
-        for kind, able in strategies.ACCUMULATE_DOMAINS.items():
-            if getattr(methods, kind) not in able:
-                raise errors.UserError(
-                    f"--accumulate-domains does not go with the {kind} {getattr(methods, kind)}, "
-                    f"only with {' and '.join(able)}; leave it out"
-                )
+    for kind, name in dataclasses.asdict(methods).items():
+        forms = strategies.FORMS.get(name, (config.gradients,))
+        if config.gradients not in forms:
+            raise errors.UserError(
+                f"--gradients={config.gradients} does not go with the {kind} {name}; give {' or '.join(forms)}"
+            )
     _check_methods(config, {methods.objective, methods.combiner})
     if registry.get(config.dataset).layout is None:
         for name in ("data_dir", "splits_dir"):

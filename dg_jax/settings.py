@@ -5,6 +5,24 @@ A group is named after its objective or combiner; its fields are arguments of th
 
 import dataclasses
 import math
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class AgrSum:
+    """Agr-Sum."""
+
+    zeros: Literal["agree", "conflict", "abstain"] = "agree"
+    """What a component that is zero counts as: agree (all N zero agree, eq. 2 as written), conflict (any zero is a
+    conflict, as the authors' released code counts) or abstain (a zero has no vote)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AgrRand:
+    """Agr-Rand."""
+
+    zeros: Literal["agree", "conflict", "abstain"] = "agree"
+    """As for agr-sum."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +64,9 @@ class GroupDro:
 # Whether a value is in range, and what to give instead.
 _POSITIVE = (lambda value: value > 0 and math.isfinite(value), "a positive number")
 _NOT_NEGATIVE = (lambda value: value >= 0 and math.isfinite(value), "a number of at least 0")
-RANGES = {
+RANGES: dict[str, dict] = {
+    "agr_sum": {},
+    "agr_rand": {},
     "irm": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _NOT_NEGATIVE},
     "mldg": {"beta": _NOT_NEGATIVE},
     "mixup": {"alpha": _POSITIVE},

@@ -39,8 +39,15 @@ STRATEGIES = {
 # gathered, and the setting that says at which.
 OPTIMIZER_RESETS = {"irm": "anneal_steps"}
 
-# Objectives and combiners that can do with the gradient of one domain at a time.
-ACCUMULATE_DOMAINS = {"objective": ("erm", "irm"), "combiner": ("agr_sum", "agr_rand")}
+# The forms of Jacobian that a combiner takes. An objective makes all three, but pooled, whose one row is always held.
+FORMS: dict[str, tuple[str, ...]] = {
+    "pooled": ("stacked",),
+    "deep_all": ("stacked", "accumulated", "two_pass"),
+    "agr_sum": ("stacked", "accumulated"),
+    "agr_rand": ("stacked", "accumulated"),
+    "pcgrad": ("stacked", "two_pass"),
+    "group_dro": ("stacked", "two_pass"),
+}
 
 
 def get(name: str, combiner: str | None = None) -> Strategy:

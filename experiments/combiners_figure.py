@@ -20,7 +20,7 @@ OUTPUT = pathlib.Path(__file__).parent / "figures" / "combiners.png"
 PANELS = {
     "deep_all": (surgery.deep_all(), "the mean\n"),
     "agr_sum": (surgery.agr_sum(), "agreeing component summed,\nconflicting one set to zero"),
-    "agr_rand": (surgery.agr_rand(seed=0), f"agreeing component summed,\nconflicting one random ({DRAWS} draws)"),
+    "agr_rand": (surgery.agr_rand(key=0), f"agreeing component summed,\nconflicting one random ({DRAWS} draws)"),
     "pcgrad": (surgery.pcgrad(), "each projected normal to the other,\nthen summed"),
 }
 

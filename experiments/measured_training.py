@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from dg_jax import backend, errors, gradients, objectives
+from dg_jax import backend, errors, objectives, surgery
 from dg_jax.analysis import gram, similarity
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset, feed, sampling
 from dg_jax.objectives import loss
-from dg_jax.surgery import agreement
 from dg_jax.training import advance, keys, step
 
 
@@ -26,15 +26,13 @@ class Probe:
             logits = apply_fn(params, sample["image"][None], key=None, train=False)
             return loss.cross_entropy(logits, sample["label"][None])
 
-        per_sample = gradients.stacked_value_and_grad(sample_loss)
+        per_sample = surgery.value_and_grads(sample_loss)
         objective = objectives.erm(apply_fn)
         self._gram = gram.make_gram(lambda params, samples: per_sample(params, samples)[1])
 
         def agreement_by_leaf(params, domain_batch, key):
             _, stacked = objective(params, domain_batch, key=key, step=0)
-            conflicts = agreement.conflicts(agreement.accumulated(stacked), zeros_agree=True)
-            counted = [agreement.count_agreeing(leaf) for leaf in jax.tree.leaves(conflicts)]
-            return [agreeing / size for agreeing, size in counted]
+            return [jnp.mean(phi) for phi in jax.tree.leaves(surgery.agreement(stacked))]
 
         self._agreement_by_leaf = jax.jit(agreement_by_leaf, compiler_options=backend.compiler_options())
 

@@ -13,11 +13,7 @@ from dg_jax.objectives.irm import irm
 from dg_jax.objectives.mixup import mixup
 from dg_jax.objectives.mldg import mldg
 from dg_jax.objectives.pooled import pooled
-from dg_jax.surgery.agr_rand import agr_rand
-from dg_jax.surgery.agr_sum import agr_sum
-from dg_jax.surgery.deep_all import deep_all
-from dg_jax.surgery.group_dro import group_dro
-from dg_jax.surgery.pcgrad import pcgrad
+from dg_jax.surgery import agr_rand, agr_sum, deep_all, group_dro, pcgrad
 from tests import quick
 
 DOMAINS = 3

@@ -99,8 +99,15 @@ def test_other_settings_under_the_same_name_are_refused(command):
         (["--mldg.beta=2"], "--mldg.beta is set, but this run uses agr_sum and erm; leave it out"),
         (["--mldg.second-order"], "--mldg.second-order is set, but this run uses agr_sum and erm"),
         (["--strategy=irm", "--mixup.alpha=1"], "--mixup.alpha is set, but this run uses deep_all and irm"),
-        (["--accumulate-domains", "--strategy=deep_all"], "--accumulate-domains does not go with the objective pooled"),
-        (["--accumulate-domains", "--strategy=irm"], "--accumulate-domains does not go with the combiner deep_all"),
+        (
+            ["--gradients=accumulated", "--strategy=deep_all"],
+            "--gradients=accumulated does not go with the objective p",
+        ),
+        (
+            ["--gradients=accumulated", "--strategy=pcgrad"],
+            "--gradients=accumulated does not go with the combiner p",
+        ),
+        (["--gradients=two_pass"], "--gradients=two_pass does not go with the combiner agr_sum; give stacked or accum"),
         (["--learning-rate=1e30"], "is nan at step"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

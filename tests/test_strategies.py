@@ -1,6 +1,8 @@
 import dataclasses
 import inspect
+import typing
 
+import numpy as np
 import pytest
 
 from dg_jax import config, errors, objectives, settings, strategies, surgery
@@ -37,10 +39,20 @@ def test_settings_reach_the_method():
     with pytest.raises(ValueError, match="alpha=-1"):
         strategies.make_objective("mixup", None, {"alpha": -1, "learning_rate": 1.0})
     with pytest.raises(ValueError, match="step_size=-1"):
-        strategies.make_combiner("group_dro", {"step_size": -1, "seed": 3})
+        strategies.make_combiner("group_dro", {"step_size": -1, "key": 3})
 
 
-def test_objectives_that_accumulate_domains_have_the_argument():
-    names = {strategy.objective for strategy in strategies.STRATEGIES.values()}
-    able = {name for name in names if "accumulate_domains" in inspect.signature(getattr(objectives, name)).parameters}
-    assert able == set(strategies.ACCUMULATE_DOMAINS["objective"])
+def test_the_table_of_forms_is_what_objectives_and_combiners_take():
+    forms = typing.get_args(surgery.Form)
+    for strategy in strategies.STRATEGIES.values():
+        takes_forms = "form" in inspect.signature(getattr(objectives, strategy.objective)).parameters
+        assert takes_forms == (strategy.objective not in strategies.FORMS)
+        combiner = getattr(surgery, strategy.combiner)()
+        for form in forms:
+            _, jacobian = surgery.value_and_grads(lambda params, x: params @ x, form)(np.ones(2), np.ones((3, 2)))
+            arguments = jacobian, combiner.init(None)
+            if form in strategies.FORMS[strategy.combiner]:
+                combiner.update(*arguments, losses=np.ones(3))
+            else:
+                with pytest.raises(ValueError, match=f"{strategy.combiner} does not take form='{form}'"):
+                    combiner.update(*arguments, losses=np.ones(3))

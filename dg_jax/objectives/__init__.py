@@ -1,9 +1,7 @@
-"""Objectives: what each domain's gradient is the gradient of.
+"""Objectives: what each domain's gradient is taken of.
 
-An objective is built from a network's ``apply_fn`` and the method's settings, and is
-called as ``objective(params, domain_batch, *, key, step)``. It returns losses ``[N]``
-and stacked gradients with the same N rows, or with ``accumulate_domains`` what
-:func:`dg_jax.surgery.accumulate` makes of these rows.
+An objective is built from a network's ``apply_fn`` and the method's settings, and is called as ``objective(params,
+domain_batch, *, key, step)``. It returns losses ``[N]`` and their Jacobian, in the form that it was built for.
 """
 
 from dg_jax.objectives.erm import erm

@@ -1,18 +1,20 @@
 """Empirical risk of each domain by itself (paper, section 3.1)."""
 
+from typing import Any
+
+import chex
 import jax
 
-from dg_jax import gradients
+from dg_jax import surgery
 from dg_jax.objectives import loss
 
 
-def erm(apply_fn, accumulate_domains: bool = False) -> loss.Objective:
+def erm(apply_fn: loss.ApplyFn, form: surgery.Form = "stacked") -> loss.Objective:
     """The cross-entropy of each domain: row i is ∇L_i, what the paper calls g(i).
 
     Args:
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
-        accumulate_domains: whether to return the gradients as
-            :func:`dg_jax.surgery.accumulate` does, in memory that does not grow with N.
+        form: which form of Jacobian is returned, see :func:`dg_jax.surgery.value_and_grads`.
 
     Returns:
         An objective with one row for each of the N source domains. Dropout is drawn
@@ -33,14 +35,16 @@ def erm(apply_fn, accumulate_domains: bool = False) -> loss.Objective:
         section 3.1.
     """
 
-    over_domains = gradients.accumulated_value_and_grad if accumulate_domains else gradients.stacked_value_and_grad
-
-    def domain_loss(params, images, labels, key):
+    def domain_loss(params: chex.ArrayTree, images: chex.Array, labels: chex.Array, key: chex.PRNGKey) -> chex.Array:
         return loss.cross_entropy(apply_fn(params, images, key=key, train=True), labels)
 
-    def objective(params, domain_batch, *, key, step):
+    losses_and_jacobian = surgery.value_and_grads(domain_loss, form)
+
+    def objective(
+        params: chex.ArrayTree, domain_batch: loss.DomainBatch, *, key: chex.PRNGKey, step: chex.Numeric
+    ) -> tuple[chex.Array, Any]:
         del step
         keys = jax.random.split(key, len(domain_batch["label"]))
-        return over_domains(domain_loss)(params, domain_batch["image"], domain_batch["label"], keys)
+        return losses_and_jacobian(params, domain_batch["image"], domain_batch["label"], keys)
 
     return objective

@@ -1,14 +1,20 @@
 """Invariant risk minimisation: one classifier that is best in every domain (paper, section 3.3)."""
 
+from typing import Any
+
+import chex
 import jax
 import jax.numpy as jnp
 
-from dg_jax import gradients
+from dg_jax import surgery
 from dg_jax.objectives import loss
 
 
 def irm(
-    apply_fn, penalty_weight: float = 100.0, anneal_steps: int = 500, accumulate_domains: bool = False
+    apply_fn: loss.ApplyFn,
+    penalty_weight: float = 100.0,
+    anneal_steps: int = 500,
+    form: surgery.Form = "stacked",
 ) -> loss.Objective:
     """The cross-entropy of each domain plus a penalty where scaling the logits would lower it.
 
@@ -25,8 +31,7 @@ def irm(
             DomainBed's ``irm_lambda``.
         anneal_steps: number of first steps in which the weight is 1; at least 0.
             DomainBed's ``irm_penalty_anneal_iters``.
-        accumulate_domains: whether to return the gradients as
-            :func:`dg_jax.surgery.accumulate` does, in memory that does not grow with N.
+        form: which form of Jacobian is returned, see :func:`dg_jax.surgery.value_and_grads`.
 
     Returns:
         An objective with one row for each of the N source domains: losses ``[N]``
@@ -56,24 +61,32 @@ def irm(
     if anneal_steps < 0:
         raise ValueError(f"irm: anneal_steps={anneal_steps}; it must not be negative")
 
-    over_domains = gradients.accumulated_value_and_grad if accumulate_domains else gradients.stacked_value_and_grad
-
-    def domain_loss(params, images, labels, key, weight):
+    def domain_loss(
+        params: chex.ArrayTree, images: chex.Array, labels: chex.Array, key: chex.PRNGKey, weight: chex.Array
+    ) -> chex.Array:
         logits = apply_fn(params, images, key=key, train=True)
         penalty = _scale_gradient(logits[::2], labels[::2]) * _scale_gradient(logits[1::2], labels[1::2])
         return loss.cross_entropy(logits, labels) + weight * penalty
 
-    def objective(params, domain_batch, *, key, step):
+    losses_and_jacobian = surgery.value_and_grads(domain_loss, form)
+
+    def objective(
+        params: chex.ArrayTree, domain_batch: loss.DomainBatch, *, key: chex.PRNGKey, step: chex.Numeric
+    ) -> tuple[chex.Array, Any]:
         n, batch_size = domain_batch["label"].shape
         if batch_size < 2:
             raise ValueError(f"irm needs at least 2 images per domain, one for each half; got {batch_size}")
         weights = jnp.full(n, jnp.where(step < anneal_steps, 1.0, penalty_weight))
         keys = jax.random.split(key, n)
-        return over_domains(domain_loss)(params, domain_batch["image"], domain_batch["label"], keys, weights)
+        return losses_and_jacobian(params, domain_batch["image"], domain_batch["label"], keys, weights)
 
     return objective
 
 
-def _scale_gradient(logits, labels):
+def _scale_gradient(logits: chex.Array, labels: chex.Array) -> chex.Array:
     """The derivative of the cross-entropy with respect to a factor on the logits, at 1."""
-    return jax.grad(lambda scale: loss.cross_entropy(scale * logits, labels))(1.0)
+
+    def scaled(scale: chex.Numeric) -> chex.Array:
+        return loss.cross_entropy(scale * logits, labels)
+
+    return jax.grad(scaled)(1.0)

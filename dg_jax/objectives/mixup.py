@@ -1,14 +1,16 @@
 """Inter-domain mixup: blends of the images of two domains (paper, section 3.3)."""
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
 
-from dg_jax import gradients
+from dg_jax import surgery
 from dg_jax.objectives import loss
 
 
-def mixup(apply_fn, alpha: float = 0.2) -> loss.Objective:
+def mixup(apply_fn: loss.ApplyFn, alpha: float = 0.2, form: surgery.Form = "stacked") -> loss.Objective:
     """The cross-entropy on images of each domain, blended with those of another.
 
     The domains are put in a random circle, and each is paired with the next. With
@@ -22,6 +24,7 @@ def mixup(apply_fn, alpha: float = 0.2) -> loss.Objective:
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
         alpha: α, above 0; the smaller, the closer λ comes to 0 or 1. DomainBed's
             ``mixup_alpha``.
+        form: which form of Jacobian is returned, see :func:`dg_jax.surgery.value_and_grads`.
 
     Returns:
         An objective with one row for each of the N source domains: losses ``[N]`` and
@@ -48,17 +51,28 @@ def mixup(apply_fn, alpha: float = 0.2) -> loss.Objective:
     if not alpha > 0:
         raise ValueError(f"mixup: alpha={alpha}; it must be above 0")
 
-    def pair_loss(params, images, other_images, labels, other_labels, lam, key):
+    def pair_loss(
+        params: chex.ArrayTree,
+        images: chex.Array,
+        other_images: chex.Array,
+        labels: chex.Array,
+        other_labels: chex.Array,
+        lam: chex.Array,
+        key: chex.PRNGKey,
+    ) -> chex.Array:
         blend = (lam * images + (1 - lam) * other_images).astype(images.dtype)
         logits = apply_fn(params, blend, key=key, train=True)
         return lam * loss.cross_entropy(logits, labels) + (1 - lam) * loss.cross_entropy(logits, other_labels)
 
-    def objective(params, domain_batch, *, key, step):
+    losses_and_jacobian = surgery.value_and_grads(pair_loss, form)
+
+    def objective(
+        params: chex.ArrayTree, domain_batch: loss.DomainBatch, *, key: chex.PRNGKey, step: chex.Numeric
+    ) -> tuple[chex.Array, Any]:
         del step
         images, labels = domain_batch["image"], domain_batch["label"]
         second, lams, keys = draw(key, len(labels), alpha)
-        stacked = gradients.stacked_value_and_grad(pair_loss)
-        return stacked(params, images, images[second], labels, labels[second], lams, keys)
+        return losses_and_jacobian(params, images, images[second], labels, labels[second], lams, keys)
 
     return objective
 

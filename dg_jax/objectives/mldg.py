@@ -1,19 +1,26 @@
 """MLDG: a step on one domain must also help another (paper, section 3.3)."""
 
 import functools
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from dg_jax import gradients
+from dg_jax import surgery
 from dg_jax.objectives import loss
+from dg_jax.surgery import _value_and_grads
 
 _ADAM_EPS = 1e-8  # the default of PyTorch's Adam and of Optax's
 
 
 def mldg(
-    apply_fn, learning_rate: float, weight_decay: float, beta: float = 1.0, second_order: bool = False
+    apply_fn: loss.ApplyFn,
+    learning_rate: chex.Numeric,
+    weight_decay: chex.Numeric,
+    beta: float = 1.0,
+    second_order: bool = False,
+    form: surgery.Form = "stacked",
 ) -> loss.Objective:
     """The loss of each meta-train domain plus that of a meta-test domain after a step on the first.
 
@@ -40,6 +47,7 @@ def mldg(
             and not with respect to p_i. Where a component of the inner gradient is exactly
             zero (a dead unit), the slope of Adam's step is 1/eps = 1e8: large, but
             finite.
+        form: which form of Jacobian is returned, see :func:`dg_jax.surgery.value_and_grads`.
 
     Returns:
         An objective with N - 1 rows, in the order of their meta-train domains: losses
@@ -67,32 +75,43 @@ def mldg(
     if beta < 0:
         raise ValueError(f"mldg: beta={beta}; it must not be negative")
 
-    def domain_loss(params, images, labels, key):
+    def domain_loss(params: chex.ArrayTree, images: chex.Array, labels: chex.Array, key: chex.PRNGKey) -> chex.Array:
         return loss.cross_entropy(apply_fn(params, images, key=key, train=True), labels)
 
-    def pair_loss(test_images, test_labels, params, images, labels, keys):
+    def pair_loss(
+        test: loss.DomainBatch, params: chex.ArrayTree, train: loss.DomainBatch, keys: chex.PRNGKey
+    ) -> chex.Array:
         # To first order the step is a constant, so that the gradient with respect to params is that at the
         # inner parameters. XLA merges the two passes over the images of the meta-train domain into one.
         start = params if second_order else jax.lax.stop_gradient(params)
-        gradient = jax.grad(domain_loss)(start, images, labels, keys[0])
+        gradient = jax.grad(domain_loss)(start, train["image"], train["label"], keys[0])
         inner = jax.tree.map(
             lambda p, s, g: p - learning_rate * _adam_direction(g + weight_decay * s), params, start, gradient
         )
-        meta_test_loss = domain_loss(inner, test_images, test_labels, keys[1])
-        return domain_loss(params, images, labels, keys[0]) + beta * meta_test_loss
+        meta_test_loss = domain_loss(inner, test["image"], test["label"], keys[1])
+        return domain_loss(params, train["image"], train["label"], keys[0]) + beta * meta_test_loss
 
-    def objective(params, domain_batch, *, key, step):
+    def objective(
+        params: chex.ArrayTree, domain_batch: loss.DomainBatch, *, key: chex.PRNGKey, step: chex.Numeric
+    ) -> tuple[chex.Array, Any]:
         del step
-        images, labels = domain_batch["image"], domain_batch["label"]
-        n = len(labels)
+        n = len(domain_batch["label"])
         if n < 2:
             raise ValueError(f"mldg needs at least two source domains; got {n}")
         meta_train, meta_test, keys = draw(key, n)
-        of_pair = functools.partial(pair_loss, images[meta_test], labels[meta_test])
-        # Each row has inner parameters of its own, of which ``vmap`` would make grouped convolutions.
-        stacked = gradients.stacked_value_and_grad(of_pair, "unrolled")
-        losses, rows = stacked(params, images[meta_train], labels[meta_train], keys)
-        return losses, jax.tree.map(lambda leaf: leaf * ((n - 1) / n), rows)
+        train, test = ({name: leaf[which] for name, leaf in domain_batch.items()} for which in (meta_train, meta_test))
+        of_pair, scale = functools.partial(pair_loss, test), (n - 1) / n
+        if form == "stacked":
+            # Each row has inner parameters of its own, of which ``vmap`` would make grouped convolutions.
+            losses, rows = _value_and_grads.unrolled(of_pair)(params, train, keys)
+            return losses, jax.tree.map(lambda leaf: leaf * scale, rows)
+
+        def scaled(*arguments: Any) -> tuple[chex.Array, chex.Array]:
+            pair = of_pair(*arguments)
+            return scale * pair, pair
+
+        (_, losses), jacobian = surgery.value_and_grads(scaled, form, has_aux=True)(params, train, keys)
+        return losses, jacobian
 
     return objective
 

@@ -1,12 +1,15 @@
 """All domains as one (paper, section 3.2: Deep-All)."""
 
+from typing import Any
+
+import chex
 import jax
 
 from dg_jax.objectives import loss
 from dg_jax.objectives.erm import erm
 
 
-def pooled(apply_fn) -> loss.Objective:
+def pooled(apply_fn: loss.ApplyFn) -> loss.Objective:
     """The cross-entropy of the N·B images together, in one pass.
 
     Args:
@@ -33,7 +36,9 @@ def pooled(apply_fn) -> loss.Objective:
     """
     single = erm(apply_fn)
 
-    def objective(params, domain_batch, *, key, step):
+    def objective(
+        params: chex.ArrayTree, domain_batch: loss.DomainBatch, *, key: chex.PRNGKey, step: chex.Numeric
+    ) -> tuple[chex.Array, Any]:
         one_domain = jax.tree.map(lambda leaf: leaf.reshape(1, -1, *leaf.shape[2:]), domain_batch)
         return single(params, one_domain, key=key, step=step)
 

@@ -1,31 +1,37 @@
-"""Combiners: optax transformations from stacked gradients to one gradient.
+"""Gradient surgery: optax transformations that make one gradient of the gradients of several losses.
 
-A combiner's ``update`` takes a pytree whose every leaf has a leading axis of N
-rows, one gradient a row, and returns a pytree without that axis. It is the first
-link of an ``optax.chain`` or the aggregator of
-``optax.experimental.aggregating.process``.
-
-``agr_sum`` and ``agr_rand`` also take what ``accumulate`` makes of gradients that come
-one at a time, so that who loops over her losses never holds N gradients.
+A combiner is the first link of an ``optax.chain``. Its ``update`` takes a Jacobian, the gradients of N losses, in one
+of three forms that :func:`value_and_grads` and :func:`value_and_jacobian` make, and returns one gradient.
 """
 
-from dg_jax.surgery.accumulate import Accumulated, accumulate
-from dg_jax.surgery.agr_rand import AgrRandState, agr_rand
-from dg_jax.surgery.agr_sum import AgrSumState, agr_sum
-from dg_jax.surgery.deep_all import deep_all
-from dg_jax.surgery.group_dro import GroupDROState, group_dro
-from dg_jax.surgery.pcgrad import PCGradState, pcgrad
+from dg_jax.surgery._agr import AgrRandState, AgrSumState, agr_rand, agr_sum, agreement
+from dg_jax.surgery._deep_all import deep_all
+from dg_jax.surgery._group_dro import GroupDROState, group_dro
+from dg_jax.surgery._jacobian import Form, SumMinMax, TwoPass, accumulate
+from dg_jax.surgery._pcgrad import PCGradState, pcgrad
+from dg_jax.surgery._sum import sum
+from dg_jax.surgery._value_and_grads import value_and_grads, value_and_jacobian
 
 __all__ = [
-    "Accumulated",
     "AgrRandState",
     "AgrSumState",
+    "Form",
     "GroupDROState",
     "PCGradState",
+    "SumMinMax",
+    "TwoPass",
     "accumulate",
     "agr_rand",
     "agr_sum",
+    "agreement",
     "deep_all",
     "group_dro",
     "pcgrad",
+    "sum",
+    "value_and_grads",
+    "value_and_jacobian",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

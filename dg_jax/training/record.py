@@ -34,7 +34,7 @@ _NOT_COMPARED = (
     "data_dir",
     "prepared_dir",
     "results_dir",
-    "accumulate_domains",
+    "gradients",
     "resume",
     "overwrite",
 )

@@ -1,4 +1,4 @@
-"""One training step: domain batch, stacked gradients, combiner, optimizer."""
+"""One training step: domain batch, Jacobian, combiner, optimizer."""
 
 import dataclasses
 from collections.abc import Callable
@@ -55,7 +55,7 @@ class StepMetrics(NamedTuple):
     """What a step reports.
 
     Attributes:
-        losses: float32 ``[N]``, one for each row of the stacked gradients.
+        losses: float32 ``[N]``, one for each gradient.
         combiner: the scalars that the combiner logs, by name.
     """
 
@@ -96,7 +96,7 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
         objective = strategies.make_objective(
             methods.objective,
             apply_fn,
-            {**rates._asdict(), "accumulate_domains": config.accumulate_domains, **objective_settings},
+            {**rates._asdict(), "form": config.gradients, **objective_settings},
         )
         domain_batch = draw(value, step)
         return objective(params, domain_batch, key=jax.random.fold_in(key, step), step=step)
@@ -106,7 +106,7 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
     def make_optimizer(seed, rates):
         combiner = strategies.make_combiner(
             methods.combiner,
-            {"seed": jax.random.bits(keys.key_for(seed, keys.Purpose.COMBINER)), "num_rows": len(losses)}
+            {"key": jax.random.bits(keys.key_for(seed, keys.Purpose.COMBINER)), "num_rows": len(losses)}
             | config.method_settings(methods.combiner),
         )
         adam = optax.scale_by_adam()

@@ -11,6 +11,7 @@ from dg_jax import errors
 BENCHMARKS = {
     "combiners": "the combiners on gradients of AlexNet's size",
     "step": "a whole training step of each strategy",
+    "forms": "a training step of each combiner in each form of Jacobian",
     "run": "whole runs of dg_jax.run, and what their start is made of",
     "input": "images from the prepared dataset to the device",
 }

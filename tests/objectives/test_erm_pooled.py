@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dg_jax import gradients
-from dg_jax.models import convolution
+from dg_jax import objectives, surgery
 from dg_jax.objectives.erm import erm
 from dg_jax.objectives.loss import cross_entropy
 from dg_jax.objectives.pooled import pooled
+from dg_jax.surgery import _value_and_grads
 from tests import quick
 from tests.models import networks
 from tests.objectives.worlds import (
@@ -66,11 +66,7 @@ def test_dropout_differs_between_the_rows_and_the_keys():
     assert len({*losses.tolist(), *others.tolist()}) == 6
 
 
-@pytest.mark.parametrize("is_cpu", [True, False])
-@pytest.mark.parametrize("large", [0, 1e9])
-def test_the_forms_of_stacked_value_and_grad_agree_on_a_convolutional_network(monkeypatch, is_cpu, large):
-    monkeypatch.setattr(convolution, "_LARGE", large)
-    monkeypatch.setattr(convolution.backend, "is_cpu", lambda: is_cpu)
+def test_vmap_and_one_row_after_the_other_agree_on_a_convolutional_network():
     params, network = networks.random("small_cnn", 5)
 
     def loss(params, images, labels):
@@ -78,19 +74,29 @@ def test_the_forms_of_stacked_value_and_grad_agree_on_a_convolutional_network(mo
 
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(2, 4, 8, 8, 3)).astype(np.float32), rng.integers(5, size=(2, 4))
-    together = quick.jit(gradients.stacked_value_and_grad(loss, "vmap"))(params, *rows)
-    one_by_one = quick.jit(gradients.stacked_value_and_grad(loss, "unrolled"))(params, *rows)
+    together = quick.jit(jax.vmap(jax.value_and_grad(loss), in_axes=(None, 0, 0)))(params, *rows)
+    one_by_one = quick.jit(_value_and_grads.unrolled(loss))(params, *rows)
     chex.assert_trees_all_equal_shapes_and_dtypes(together, one_by_one)
     chex.assert_trees_all_close(together, one_by_one, rtol=1e-4, atol=1e-6)
     assert all(np.max(np.abs(leaf)) > 1e-3 for leaf in jax.tree.leaves(together))
 
 
-def test_the_forms_of_stacked_value_and_grad_draw_the_same_dropout():
-    def loss(params, images, labels, key):
-        return cross_entropy(apply_with_dropout(params, images, key=key, train=True), labels)
+@pytest.mark.parametrize("form", ["stacked", "accumulated", "two_pass"])
+@pytest.mark.parametrize("name", ["erm", "irm", "mixup", "mldg"])
+def test_every_form_has_the_same_dropout_losses_and_gradient(name, form):
+    settings = {"learning_rate": 1e-2, "weight_decay": 1e-3} if name == "mldg" else {}
+    objective, stacked = (
+        getattr(objectives, name)(apply_with_dropout, form=which, **settings) for which in (form, "stacked")
+    )
 
-    batch = domain_batch()
-    rows = batch["image"], batch["label"], jax.random.split(KEY, 3)
-    together = quick.jit(gradients.stacked_value_and_grad(loss, "vmap"))(parameters(), *rows)
-    one_by_one = quick.jit(gradients.stacked_value_and_grad(loss, "unrolled"))(parameters(), *rows)
-    chex.assert_trees_all_close(together, one_by_one, rtol=1e-4, atol=1e-6)
+    @quick.jit
+    def mean(params, batch):
+        results = []
+        for each in (objective, stacked):
+            losses, jacobian = each(params, batch, key=KEY, step=0)
+            combiner = surgery.deep_all()
+            results.append((losses, combiner.update(jacobian, combiner.init(params), params)[0]))
+        return results
+
+    in_form, expected = mean(parameters(), domain_batch())
+    chex.assert_trees_all_close(in_form, expected, rtol=1e-5, atol=1e-7)

@@ -14,9 +14,7 @@ from dg_jax.objectives.mixup import draw as draw_mixup  # noqa: E402
 from dg_jax.objectives.mixup import mixup  # noqa: E402
 from dg_jax.objectives.mldg import draw as draw_mldg  # noqa: E402
 from dg_jax.objectives.mldg import mldg  # noqa: E402
-from dg_jax.surgery.agr_sum import agr_sum  # noqa: E402
-from dg_jax.surgery.deep_all import deep_all  # noqa: E402
-from dg_jax.surgery.group_dro import group_dro  # noqa: E402
+from dg_jax.surgery import agr_sum, deep_all, group_dro  # noqa: E402
 from tests import quick  # noqa: E402
 from tests.objectives import torch_reference as reference  # noqa: E402
 from tests.objectives.worlds import apply_fn, domain_batch, jitted, parameters  # noqa: E402

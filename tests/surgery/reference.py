@@ -3,24 +3,39 @@
 import numpy as np
 from hypothesis import strategies as st
 
+ZEROS = ("agree", "conflict", "abstain")
 
-def agree(rows, zeros_agree=True):
+
+def agree(rows, zeros="agree"):
     """Eq. 2, component by component: rows [N, n] -> bool [n]."""
     signs = np.sign(rows)
+    if zeros == "abstain":
+        return ~((signs == 1).any(axis=0) & (signs == -1).any(axis=0))
     same = (signs == signs[0]).all(axis=0)
-    if zeros_agree or len(rows) == 1:
+    if zeros == "agree" or len(rows) == 1:
         return same
     return same & (rows != 0).all(axis=0)
 
 
-def agr_sum(rows, zeros_agree=True):
+def votes(rows, zeros="agree"):
+    """Which components count for σ and the agreement."""
+    return (rows != 0).any(axis=0) if zeros == "abstain" else np.ones(rows.shape[1], bool)
+
+
+def agreement(rows, zeros="agree"):
+    """The share of agreeing components among those that vote."""
+    counted = agree(rows, zeros)[votes(rows, zeros)]
+    return counted.mean() if counted.size else 1.0
+
+
+def agr_sum(rows, zeros="agree"):
     """Eq. 3."""
-    return np.where(agree(rows, zeros_agree), rows.sum(axis=0), 0)
+    return np.where(agree(rows, zeros), rows.sum(axis=0), 0)
 
 
-def sigma(rows, zeros_agree=True):
+def sigma(rows, zeros="agree"):
     """Section 3.2: mean absolute value of the agreeing components of the sum."""
-    agreeing = rows.sum(axis=0)[agree(rows, zeros_agree)]
+    agreeing = rows.sum(axis=0)[agree(rows, zeros) & votes(rows, zeros)]
     return np.abs(agreeing).mean() if agreeing.size else 0.0
 
 

@@ -9,29 +9,29 @@ from dg_jax import surgery
 from tests.surgery import reference
 
 
-def eager_both_readings(stacked, state):
-    """Results and states by ``zeros_agree``; the seed is in the state alone."""
-    return {reading: surgery.agr_rand(zeros_agree=reading).update(stacked, state) for reading in (False, True)}
+def eager_readings(stacked, state):
+    """Results and states by ``zeros``; the seed is in the state alone."""
+    return {zeros: surgery.agr_rand(zeros=zeros).update(stacked, state) for zeros in reference.ZEROS}
 
 
-both_readings = jax.jit(eager_both_readings)  # of one program
+all_readings = jax.jit(eager_readings)  # of one program
 
 
 def update(stacked, state):
-    return both_readings(stacked, state)[True]
+    return all_readings(stacked, state)["agree"]
 
 
 @pytest.mark.parametrize("jit", [False, True])
 def test_equals_equation_4(jit):
-    updated = both_readings if jit else eager_both_readings
+    updated = all_readings if jit else eager_readings
     of_shapes = reference.SHAPES if jit else reference.EAGER_SHAPES
 
-    @given(stacked=reference.stacks(of_shapes=of_shapes), zeros_agree=st.booleans(), seed=st.integers(0, 2**31))
-    def check(stacked, zeros_agree, seed):
-        result, state = updated(stacked, surgery.agr_rand(seed).init(None))[zeros_agree]
+    @given(reference.stacks(of_shapes=of_shapes), st.sampled_from(reference.ZEROS), st.integers(0, 2**31))
+    def check(stacked, zeros, seed):
+        result, state = updated(stacked, surgery.agr_rand(seed).init(None))[zeros]
         rows = reference.flat(stacked)
-        agrees = reference.agree(rows, zeros_agree)
-        sigma = reference.sigma(rows, zeros_agree)
+        agrees = reference.agree(rows, zeros)
+        sigma = reference.sigma(rows, zeros)
         np.testing.assert_allclose(
             reference.flat_result(result)[agrees],
             rows.sum(axis=0)[agrees],
@@ -39,7 +39,7 @@ def test_equals_equation_4(jit):
             atol=1e-6 * np.abs(rows).max(),
         )
         np.testing.assert_allclose(state.sigma, sigma, rtol=1e-4)
-        np.testing.assert_allclose(state.agreement, agrees.mean(), rtol=1e-6)
+        np.testing.assert_allclose(state.agreement, reference.agreement(rows, zeros), rtol=1e-6)
         noise = reference.flat_result(result)[~agrees]
         assert np.all(np.abs(noise) <= 7 * sigma * (1 + 1e-4))
         assert sigma == 0 or np.all(noise != 0)
@@ -51,7 +51,7 @@ def test_noise_is_normal_with_the_sigma_of_the_whole_tree():
     rng = np.random.default_rng(0)
     conflict = np.stack([np.ones(200_000), -np.ones(200_000)]).astype(np.float32)
     stacked = {"agreeing": np.abs(rng.normal(size=(2, 1000))).astype(np.float32), "conflicting": conflict}
-    result, state = update(stacked, surgery.agr_rand(seed=1).init(None))
+    result, state = update(stacked, surgery.agr_rand(key=1).init(None))
     np.testing.assert_allclose(state.sigma, reference.sigma(reference.flat(stacked)), rtol=1e-5)
     assert stats.kstest(np.asarray(result["conflicting"]) / state.sigma, "norm").pvalue > 0.01
 
@@ -64,10 +64,10 @@ def test_two_leaves_of_one_shape_get_different_noise():
 
 def test_each_update_and_each_seed_draws_anew_and_a_seed_draws_the_same():
     stacked = np.array([[1.0, 1.0], [1.0, -1.0]], np.float32)
-    first, state = update(stacked, surgery.agr_rand(seed=3).init(None))
+    first, state = update(stacked, surgery.agr_rand(key=3).init(None))
     second, _ = update(stacked, state)
-    again, _ = update(stacked, surgery.agr_rand(seed=3).init(None))
-    other, _ = update(stacked, surgery.agr_rand(seed=4).init(None))
+    again, _ = update(stacked, surgery.agr_rand(key=3).init(None))
+    other, _ = update(stacked, surgery.agr_rand(key=4).init(None))
     first, second, again, other = (np.asarray(result)[1] for result in (first, second, again, other))
     assert first == again
     assert len({first, second, other}) == 3
@@ -80,13 +80,15 @@ def test_no_agreement_gives_zero():
     assert state.sigma == 0
 
 
-def test_dead_components_stay_zero_or_get_noise_as_zeros_agree_says():
+def test_dead_components_stay_zero_or_get_noise_as_zeros_says():
     stacked = np.array([[1.0, 0.0], [1.0, 0.0]], np.float32)
-    results = both_readings(stacked, surgery.agr_rand().init(None))
-    agreeing, state = results[True]
-    assert np.asarray(agreeing)[1] == 0 and state.sigma == 1
-    conflicting, state = results[False]
-    assert np.asarray(conflicting)[1] != 0 and state.sigma == 2
+    results = all_readings(stacked, surgery.agr_rand().init(None))
+    agreeing, state = results["agree"]
+    assert np.asarray(agreeing)[1] == 0 and state.sigma == 1 and state.agreement == 1
+    conflicting, state = results["conflict"]
+    assert np.asarray(conflicting)[1] != 0 and state.sigma == 2 and state.agreement == 0.5
+    abstaining, state = results["abstain"]
+    assert np.asarray(abstaining)[1] == 0 and state.sigma == 2 and state.agreement == 1
 
 
 def test_vmap_over_seeds_equals_one_by_one():

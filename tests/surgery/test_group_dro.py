@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from dg_jax.surgery.group_dro import group_dro
+from dg_jax.surgery import group_dro
 
 
 def stack(n, seed=0):

@@ -77,7 +77,7 @@ def test_the_same_run_twice_gives_the_same(whole, tmp_path):
 @pytest.mark.parametrize("methods", [{"strategy": "agr_rand"}, {"strategy": "irm", "combiner": "agr_sum"}])
 def test_accumulated_domains_give_the_numbers_of_stacked_gradients(methods, tmp_path):
     stacked = worlds.tiny_config(tmp_path / "stacked", **methods)
-    accumulated = worlds.tiny_config(tmp_path / "accumulated", **methods, accumulate_domains=True)
+    accumulated = worlds.tiny_config(tmp_path / "accumulated", **methods, gradients="accumulated")
     results = [worlds.train(config) for config in (stacked, accumulated)]
     assert results[0]["test_loss"] == pytest.approx(results[1]["test_loss"], rel=1e-5)
     for one, other in zip(

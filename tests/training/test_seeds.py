@@ -27,7 +27,7 @@ def train_together(all_configs, data):
     "changes",
     [
         {"strategy": "agr_sum"},
-        {"strategy": "agr_rand", "accumulate_domains": True},
+        {"strategy": "agr_rand", "gradients": "accumulated"},
         {"strategy": "group_dro", "batches": "single_domain"},
     ],
 )

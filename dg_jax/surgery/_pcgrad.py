@@ -1,0 +1,126 @@
+"""PCGrad: each gradient is projected off the gradients that it conflicts with (paper, eq. 5)."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dg_jax.surgery import _combiner, _jacobian
+from dg_jax.surgery._jacobian import Jacobian
+
+
+class PCGradState(NamedTuple):
+    """The random key, and what the last update saw.
+
+    Attributes:
+        key: typed PRNG key from which the next update draws its orders.
+        cosine_mean: mean of the N(N-1)/2 pairwise cosines, scalar; 1 for N = 1 and before the first update. A zero
+            gradient has cosine 0 with any other.
+        cosine_min: the smallest of them, as ``cosine_mean``.
+        conflicting: share of the pairs with a negative cosine, scalar.
+    """
+
+    key: jax.Array
+    cosine_mean: jax.Array
+    cosine_min: jax.Array
+    conflicting: jax.Array
+
+
+def pcgrad(key: int | jax.Array = 0) -> optax.GradientTransformationExtraArgs:
+    r"""Projects each gradient off the others that it conflicts with, then sums.
+
+    Gradient i meets all other *original* gradients j in a random order of its own; where their inner product is
+    negative, it loses its part along g(j):
+
+    .. math:: g^{(i)} \leftarrow g^{(i)} - \frac{\langle g^{(i)}, g^{(j)} \rangle}{\|g^{(j)}\|^2}\, g^{(j)}
+        \quad \text{if } \langle g^{(i)}, g^{(j)} \rangle < 0 \qquad \text{(eq. 5)}, \qquad g^* = \sum_i g^{(i)}
+
+    Every projected gradient is a linear combination of the N gradients, so all of this happens on their Gramian.
+
+    Args:
+        key: an integer or a key of ``jax.random.key``, from which the state's key is made; may be traced. Two
+            optimizers with the same key, as the default, draw the same orders.
+
+    Returns:
+        A combiner for stacked and two-pass Jacobians, with a :class:`PCGradState`, whose key advances.
+
+    Raises:
+        ValueError: ``key`` is neither an integer nor a key; in ``update``, the gradients do not fit the parameters or
+            each other, or are not floating-point; the leaf is named.
+
+    Note:
+        On the scale of the sum. Nothing is projected on a zero gradient. N = 1 gives back the one gradient. A NaN or an
+        infinity in any row reaches the result, of N > 1 all of it. Stacked gradients may have any norm, those of a
+        two-pass Jacobian 1e-15 to 1e15 in float32, whose squares are in range; above, the result is NaN.
+
+    Example:
+        >>> import jax.numpy as jnp, optax
+        >>> from dg_jax import surgery
+        >>> def loss(params, x):
+        ...     return jnp.sum((params - x) ** 2)
+        >>> optimizer = optax.chain(surgery.pcgrad(key=0), optax.sgd(0.1))
+        >>> params, x = jnp.zeros(2), jnp.array([[1.0, 0.0], [0.0, 2.0]])
+        >>> state = optimizer.init(params)
+        >>> for _ in range(50):
+        ...     losses, jacobian = surgery.value_and_grads(loss, form="two_pass")(params, x)
+        ...     updates, state = optimizer.update(jacobian, state, params)
+        ...     params = optax.apply_updates(params, updates)
+        >>> print(params.round(2), state[0].conflicting)
+        [0.5 1. ] 1.0
+
+    References:
+        Yu et al., `Gradient Surgery for Multi-Task Learning <https://arxiv.org/abs/2001.06782>`_, NeurIPS 2020,
+        algorithm 1; Mansilla et al., `Domain Generalization via Gradient Surgery <https://arxiv.org/abs/2108.01621>`_,
+        ICCV 2021.
+    """
+
+    def init(params: Any) -> PCGradState:
+        one = jnp.ones([], _jacobian.widest(params))
+        return PCGradState(_combiner.random_key(key), one, one, jnp.zeros_like(one))
+
+    def rule(jacobian: Jacobian, state: PCGradState, losses: Any) -> tuple[optax.Updates, PCGradState]:
+        cosines, norms = _jacobian.cosines_and_norms(jacobian)
+        next_key, order_key = jax.random.split(state.key)
+        each = jnp.tile(jnp.arange(len(norms)), (len(norms), 1))
+        orders = jax.random.permutation(order_key, each, axis=1, independent=True)
+        weights = _weights(_project(cosines, orders), norms)
+        return _jacobian.weighted_sum(jacobian, weights), PCGradState(next_key, *_summary(cosines))
+
+    return _combiner.combiner("pcgrad", init, rule, ("stacked", "two_pass"))
+
+
+def _project(cosines: jax.Array, orders: jax.Array) -> jax.Array:
+    """Eq. 5 on unit gradients, for all i side by side: row i has the projected gradient i as a combination of them."""
+    n = len(cosines)
+    i = jnp.arange(n)
+
+    def equation_5(step: jax.Array, combinations: jax.Array) -> jax.Array:
+        j = orders[:, step]
+        inner = jnp.sum(combinations * cosines[j], axis=1)
+        lost = jnp.where((j == i) | (inner >= 0), 0, inner)  # a NaN stays and reaches the result
+        return combinations.at[i, j].add(-lost)
+
+    own = jnp.where(jnp.eye(n, dtype=bool), jnp.ones_like(cosines), 0)  # varies over devices where the cosines do
+    combinations: jax.Array = jax.lax.fori_loop(0, n, equation_5, own)
+    return combinations
+
+
+def _weights(combinations: jax.Array, norms: jax.Array) -> jax.Array:
+    """The weight of each gradient in the sum of all projected ones, ``[N]``, for gradients with these norms."""
+    lengths = jnp.where(norms == 0, 1, norms)
+    # XLA divides by multiplying with the reciprocal, which is subnormal, and so zero, beyond this.
+    lengths = lengths / jnp.minimum(jnp.max(lengths), (1 / jnp.finfo(norms.dtype).tiny).astype(norms.dtype))
+    others = jnp.where(jnp.eye(len(norms), dtype=bool), 0, combinations)
+    of_units = jnp.where(others == 0, 0, others * lengths[:, None] / lengths[None, :])
+    return 1 + jnp.sum(of_units, axis=0)  # no gradient is projected on itself: its own part is exactly 1
+
+
+def _summary(cosines: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Mean, minimum and negative share of the cosines of all pairs."""
+    n = len(cosines)
+    if n == 1:
+        one = jnp.ones([], cosines.dtype)
+        return one, one, jnp.zeros_like(one)
+    pairs = jnp.clip(cosines[jnp.triu_indices(n, k=1)], -1, 1)
+    return jnp.mean(pairs), jnp.min(pairs), jnp.mean((pairs < 0).astype(cosines.dtype))

@@ -1,0 +1,49 @@
+"""The sum of the gradients, no surgery."""
+
+from typing import Any
+
+import optax
+
+from dg_jax.surgery import _combiner, _jacobian
+from dg_jax.surgery._jacobian import Jacobian
+
+
+def sum() -> optax.GradientTransformationExtraArgs:
+    r"""Adds the gradients.
+
+    .. math:: g^* = \sum_i g^{(i)}
+
+    This is the gradient of the sum of the N losses. It is the one for heads of their own: what only one loss has a
+    gradient for gets that gradient, beside surgery on what the losses share.
+
+    Returns:
+        A combiner for Jacobians of all three forms. It has no state.
+
+    Raises:
+        ValueError: in ``update``, the gradients do not fit the parameters or each other, or are not floating-point;
+            the leaf is named.
+
+    Note:
+        On the scale of the sum. N = 1 gives back the one gradient. A NaN or an infinity in any row reaches the result.
+
+    Example:
+        >>> import jax.numpy as jnp, optax
+        >>> from dg_jax import surgery
+        >>> def losses(params):  # two tasks with a shared trunk and a head each
+        ...     return jnp.stack([params["trunk"] * params["head"][0], -params["trunk"] * params["head"][1]])
+        >>> combiners = {"shared": surgery.agr_sum(), "own": surgery.sum()}
+        >>> optimizer = optax.chain(optax.partition(combiners, {"trunk": "shared", "head": "own"}), optax.sgd(1.0))
+        >>> params = {"trunk": jnp.array(2.0), "head": jnp.array([1.0, 3.0])}
+        >>> _, jacobian = surgery.value_and_jacobian(losses)(params)
+        >>> updates, state = optimizer.update(jacobian, optimizer.init(params), params)
+        >>> print(updates["trunk"], updates["head"])
+        0.0 [-2.  2.]
+
+    References:
+        Caruana, `Multitask Learning <https://doi.org/10.1023/A:1007379606734>`_, Machine Learning 28, 1997.
+    """
+
+    def rule(jacobian: Jacobian, state: Any, losses: Any) -> tuple[optax.Updates, Any]:
+        return _jacobian.total(jacobian, 1), state
+
+    return _combiner.combiner("sum", optax.init_empty_state, rule, ("stacked", "accumulated", "two_pass"))

@@ -1,0 +1,278 @@
+"""From a loss, or several, to N losses and their Jacobian in one of its three forms."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+
+from dg_jax.surgery import _fast, _jacobian, _mesh
+from dg_jax.surgery._jacobian import Form, Jacobian, TwoPass
+
+Loss = Callable[..., Any]  # (params, *row) -> scalar, with has_aux -> (scalar, aux)
+Losses = Callable[..., Any]  # (params, *args) -> [N], with has_aux -> ([N], aux)
+ValueAndJacobian = Callable[..., tuple[Any, Jacobian]]
+
+# Components of a gradient, from which on it outweighs activations: AlexNet's dense layers have 17 and 38 million.
+_LARGE = 1e6
+
+
+def value_and_grads(loss_fn: Loss, form: Form = "stacked", has_aux: bool = False) -> ValueAndJacobian:
+    r"""Turns the loss of one domain into the losses of N domains and their Jacobian.
+
+    .. math:: \ell_i = L(\theta, x_i), \qquad g^{(i)} = \nabla_\theta L(\theta, x_i), \qquad i = 1, \dots, N
+
+    ================ ============================ ============================== ==================================
+    form             combiners                    memory beside activations      cost
+    ================ ============================ ============================== ==================================
+    ``stacked``      all                          N gradients; under ``jit`` one N forward and backward passes
+                                                  leaf's at a time for
+                                                  ``agr_sum``, ``deep_all``
+    ``accumulated``  ``agr_sum``, ``agr_rand``,   3 gradients                    the same, one domain after another
+                     ``deep_all``, ``sum``
+    ``two_pass``     ``pcgrad``, ``group_dro``,   one leaf's N gradients         one more backward pass of all
+                     ``deep_all``, ``sum``                                       domains
+    ================ ============================ ============================== ==================================
+
+    ``stacked`` keeps the activations of one domain on a CPU and of all N elsewhere, ``accumulated`` of one,
+    ``two_pass`` of all N, until its second pass; :func:`jax.checkpoint` around the loss trades them for time.
+    Measured: docs/surgery.md.
+
+    Args:
+        loss_fn: ``loss_fn(params, *row) -> scalar``, the loss of one domain; with ``has_aux`` ``(scalar, aux)``.
+        form: which form of Jacobian is returned.
+        has_aux: whether the loss returns more than a scalar.
+
+    Returns:
+        ``fn(params, *stacked) -> (losses [N], jacobian)``; every leaf of ``stacked`` has a leading axis N, keys of
+        random losses too. With ``has_aux`` it is ``((losses, aux), jacobian)``, and aux has a leading axis N.
+
+    Raises:
+        ValueError: ``form`` is none of the three; when called, nothing is stacked, or leaves disagree in N (the leaf is
+            named).
+
+    Note:
+        ``two_pass`` saves memory under ``jit`` only. It cannot pass ``optax.partition`` and ``optax.masked``, and takes
+        ``vmap(grad)`` of the loss.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from dg_jax import surgery
+        >>> def loss(params, x):
+        ...     return jnp.sum(params * x)
+        >>> x = jnp.array([[1.0, 2.0], [3.0, 4.0]])  # two domains
+        >>> losses, jacobian = surgery.value_and_grads(loss)(jnp.ones(2), x)
+        >>> print(losses, jacobian.shape)
+        [3. 7.] (2, 2)
+        >>> losses, jacobian = surgery.value_and_grads(loss, form="two_pass")(jnp.ones(2), x)
+        >>> print(jacobian.gramian[0, 1])
+        11.0
+    """
+    value_and_grad = jax.value_and_grad(loss_fn, has_aux=has_aux)
+    # In each form a result is (loss, gradient), with has_aux ((loss, aux), gradient), and is stacked as it is.
+
+    def by_vmap(params: Any, *stacked: Any) -> Any:
+        return jax.vmap(value_and_grad, in_axes=(None, *(0 for _ in stacked)))(params, *stacked)
+
+    def stacked_form(params: Any, *stacked: Any) -> Any:
+        return _fast.by_vmap_or_unrolled(by_vmap, unrolled(loss_fn, has_aux), params, *stacked)
+
+    def accumulated_form(params: Any, *stacked: Any) -> Any:
+        return _one_after_the_other(_num_rows(stacked), lambda _, i: value_and_grad(params, *_row(stacked, i)))
+
+    def two_pass_form(params: Any, *stacked: Any) -> Any:
+        values, gradients = by_vmap(params, *stacked)
+
+        def all_losses(p: Any) -> Any:
+            return jax.vmap(loss_fn, in_axes=(None, *(0 for _ in stacked)))(p, *stacked)
+
+        return values, TwoPass(_gramian(gradients), _vjp(all_losses, params, has_aux)[1])
+
+    def value_and_grads_fn(params: Any, *stacked: Any) -> Any:
+        _check_rows(stacked)
+        return chosen(params, *stacked)
+
+    chosen = _form(form, stacked_form, accumulated_form, two_pass_form)
+    return value_and_grads_fn
+
+
+def unrolled(loss_fn: Loss, has_aux: bool = False) -> ValueAndJacobian:
+    """Returns what :func:`value_and_grads` does for ``form="stacked"``, on every device one row after the other.
+
+    It is for losses of which ``vmap`` would make something slow, and keeps the activations of one row at a time.
+    """
+    value_and_grad = jax.value_and_grad(loss_fn, has_aux=has_aux)
+
+    def rows(params: Any, *stacked: Any) -> Any:
+        results = [value_and_grad(params, *_row(stacked, 0))]
+        for i in range(1, _num_rows(stacked)):
+            # XLA would go forwards through all rows first, and so keep the activations of all. Large gradients may
+            # wait: the combiner can then take one leaf after the other, and not all need be there at once.
+            small = [leaf for leaf in jax.tree.leaves(results[-1]) if 0 < leaf.size < _LARGE]
+            results.append(value_and_grad(params, *_row(stacked, i + _zero_after(small))))
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
+
+    return rows
+
+
+def value_and_jacobian(
+    losses_fn: Losses | Sequence[Loss], form: Form = "stacked", has_aux: bool = False
+) -> ValueAndJacobian:
+    r"""Turns N losses of the same parameters, such as those of tasks or of PDE residuals, into values and a Jacobian.
+
+    .. math:: \ell = (L_1(\theta), \dots, L_N(\theta)), \qquad g^{(i)} = \nabla_\theta L_i(\theta)
+
+    A function that returns all losses goes forwards once, and N times backwards. Of a list, each function is
+    differentiated by itself; under ``jit`` XLA computes once what they share.
+
+    Args:
+        losses_fn: ``losses_fn(params, *args) -> [N]``, or a list of N functions ``(params, *args) -> scalar``; with
+            ``has_aux`` each returns ``(losses, aux)``.
+        form: which form of Jacobian is returned, as in :func:`value_and_grads`.
+        has_aux: whether more than losses is returned.
+
+    Returns:
+        ``fn(params, *args) -> (losses [N], jacobian)``; with ``has_aux`` ``((losses, aux), jacobian)``, of a list a
+        tuple of N auxes.
+
+    Raises:
+        ValueError: ``form`` is none of the three, or the list is empty; when called, the losses are no vector.
+
+    Note:
+        ``two_pass`` saves memory under ``jit`` only. It cannot pass ``optax.partition`` and ``optax.masked``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from dg_jax import surgery
+        >>> def losses(params, x):  # of two tasks
+        ...     return jnp.array([jnp.sum(params * x), jnp.sum(params**2)])
+        >>> values, jacobian = surgery.value_and_jacobian(losses)(jnp.ones(2), jnp.array([1.0, 3.0]))
+        >>> print(values, jacobian)
+        [4. 2.] [[1. 3.]
+         [2. 2.]]
+    """
+    functions = None if callable(losses_fn) else tuple(losses_fn)
+    if functions == ():
+        raise ValueError("value_and_jacobian: the list of losses is empty")
+
+    def all_losses(params: Any, *args: Any) -> Any:
+        if functions is None:
+            return losses_fn(params, *args)  # type: ignore[operator]
+        results = [function(params, *args) for function in functions]
+        if not has_aux:
+            return jnp.stack(results)
+        return jnp.stack([loss for loss, _ in results]), tuple(aux for _, aux in results)
+
+    def pull_all(params: Any, *args: Any) -> Any:
+        """All losses, with aux, and the pull-back of them together."""
+        values, pull = _vjp(lambda p: all_losses(p, *args), params, has_aux)
+        losses = values[0] if has_aux else values
+        if losses.ndim != 1 or not losses.size:
+            raise ValueError(f"value_and_jacobian: the losses have shape {losses.shape}; return a vector, [N]")
+        return values, pull, len(losses)
+
+    def rows(params: Any, pull: Any, n: int, *args: Any) -> Any:
+        if functions is None:
+            return jax.vmap(pull)(jnp.eye(n, dtype=_jacobian.widest(params)))[0]
+        gradients = [jax.grad(function, has_aux=has_aux)(params, *args) for function in functions]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[g[0] if has_aux else g for g in gradients])
+
+    def stacked_form(params: Any, *args: Any) -> Any:
+        values, pull, n = pull_all(params, *args)
+        return values, rows(params, pull, n, *args)
+
+    def accumulated_form(params: Any, *args: Any) -> Any:
+        values, pull, n = pull_all(params, *args)
+
+        def row(k: int, i: Any) -> Any:
+            if functions is None:
+                return (), pull((jnp.arange(n) == i).astype(_jacobian.widest(params)))[0]
+            _, pull_one = _vjp(lambda p: functions[k](p, *args), params, has_aux)
+            return (), pull_one(jnp.asarray(k == i, _jacobian.widest(params)))[0]
+
+        return values, _one_after_the_other(n, row)[1]
+
+    def two_pass_form(params: Any, *args: Any) -> Any:
+        values, pull, n = pull_all(params, *args)
+        return values, TwoPass(_gramian(rows(params, pull, n, *args)), pull)
+
+    return _form(form, stacked_form, accumulated_form, two_pass_form)
+
+
+def _form(form: Form, stacked: Any, accumulated: Any, two_pass: Any) -> ValueAndJacobian:
+    """Returns the function of the form that is asked for."""
+    functions: dict[str, ValueAndJacobian] = dict(zip(get_args(Form), (stacked, accumulated, two_pass), strict=True))
+    if form not in functions:
+        raise ValueError(f"form={form!r}: give {', '.join(map(repr, functions))}")
+    return functions[form]
+
+
+def _vjp(losses_fn: Callable[[Any], Any], params: Any, has_aux: bool) -> tuple[Any, Any]:
+    """Returns what the function returns, and the pull-back of its losses, weights in the dtype of the Gramian."""
+
+    def wide_losses(p: Any) -> tuple[jax.Array, Any]:
+        values = losses_fn(p)
+        losses = values[0] if has_aux else values
+        return _mesh.replicated(losses.astype(_jacobian.widest(params))), values
+
+    _, pull, values = jax.vjp(wide_losses, params, has_aux=True)
+    return values, pull
+
+
+def _gramian(stacked: Any) -> Any:
+    of_rows = functools.partial(_jacobian.gramian, then_freed=True)
+    return _mesh.automatic(of_rows, stacked, lambda at: at())(stacked)
+
+
+def _check_rows(stacked: tuple[Any, ...]) -> None:
+    leaves = jax.tree_util.tree_leaves_with_path(stacked)
+    if not leaves:
+        raise ValueError("value_and_grads: nothing is stacked; give arguments with a leading axis of N rows")
+    for path, leaf in leaves:
+        if jnp.ndim(leaf) == 0 or len(leaf) != _num_rows(stacked):
+            raise ValueError(
+                f"value_and_grads: argument {jax.tree_util.keystr(path)} has shape {jnp.shape(leaf)}, "
+                f"the first has {_num_rows(stacked)} rows; all need the same leading axis N"
+            )
+
+
+def _num_rows(stacked: tuple[Any, ...]) -> int:
+    first = jax.tree.leaves(stacked)[0]
+    return len(first) if jnp.ndim(first) else 0
+
+
+def _row(stacked: Any, number: Any) -> Any:
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, number, keepdims=False), stacked)
+
+
+def _one_after_the_other(n: int, value_and_grad: Callable[[int, Any], tuple[Any, Any]]) -> tuple[Any, Any]:
+    """Accumulates n gradients and stacks their values; never more than one gradient is held beside those accumulated.
+
+    Args:
+        n: their number.
+        value_and_grad: of a row, which is given as an int and again as what may be an array of this value.
+    """
+    value, gradient = value_and_grad(0, 0)
+    values, accumulated = [value], _jacobian.accumulate(gradient)
+    # XLA would compute all gradients first and then fuse their sums; on a CPU it drops optimization barriers before
+    # that. So each sum is a loop of one turn, out of which the number of the next row comes. XLA would unroll it, did
+    # it know that the count starts with 1.
+    count = 1 + _zero_after(jax.tree.leaves(value)[:1] or jax.tree.leaves(gradient)[:1])
+    for k in range(1, n):
+        value, gradient = value_and_grad(k, count)
+        values.append(value)
+
+        def add(carry: Any, gradient: Any = gradient) -> Any:
+            return carry[0] + 1, _jacobian.accumulate(gradient, carry[1])
+
+        def is_due(carry: Any, k: int = k) -> Any:
+            return carry[0] == k
+
+        count, accumulated = jax.lax.while_loop(is_due, add, (count, accumulated))
+    return jax.tree.map(lambda *rows: jnp.stack(rows), *values), accumulated
+
+
+def _zero_after(arrays: list[jax.Array]) -> jax.Array | int:
+    """0, but XLA, which does not know that no number is above infinity, has to compute the arrays first."""
+    return sum((array.ravel()[0] > jnp.inf).astype(jnp.int32) for array in arrays)

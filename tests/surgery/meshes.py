@@ -1,0 +1,143 @@
+"""Every combiner on a mesh of host devices against one device. A program of its own: XLA counts devices at its start.
+
+python -m tests.surgery.meshes DEVICES
+"""
+
+import os
+import sys
+
+os.environ["XLA_FLAGS"] = (
+    f"--xla_force_host_platform_device_count={sys.argv[1]} --xla_backend_optimization_level=0 "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from dg_jax import surgery
+
+N = int(sys.argv[1])
+COMBINERS = {
+    "deep_all": surgery.deep_all,
+    "sum": surgery.sum,
+    "agr_sum": surgery.agr_sum,
+    "agr_sum_abstain": lambda: surgery.agr_sum("abstain"),
+    "agr_rand": surgery.agr_rand,
+    "pcgrad": surgery.pcgrad,
+    "group_dro": lambda: surgery.group_dro(num_rows=N),
+}
+LOSSES = jnp.linspace(0, 1, N)
+
+
+def gradients(dtype):
+    """Leaves that divide over the devices and such that do not, one long enough for the forms of a CPU."""
+    rng = np.random.default_rng(0)
+    shapes = {"w": (2 * N, 16), "b": (3,), "s": (), "long": (40_003,)}
+    # Integers, so that sums in another order are the same and a sign does not depend on rounding.
+    return {name: jnp.asarray(rng.integers(-4, 5, (N, *shape)), dtype) for name, shape in shapes.items()}
+
+
+def placed(stacked, mesh, rows):
+    """Rows, or components where they divide, over the devices; the other leaves on all of them."""
+
+    def spec(leaf):
+        if rows:
+            return P("d")
+        return P(None, "d") if leaf.ndim > 1 and leaf.shape[1] % N == 0 else P()
+
+    return jax.tree.map(lambda leaf: jax.device_put(leaf, NamedSharding(mesh, spec(leaf))), stacked)
+
+
+def check(what, result, expected, dtype):
+    tolerance = 1e-6 if dtype == jnp.float32 else 1e-2
+    for name, leaf in expected.items():
+        wanted, got = np.asarray(leaf, np.float32), np.asarray(result[name], np.float32)
+        np.testing.assert_allclose(
+            got, wanted, rtol=tolerance, atol=tolerance * np.abs(wanted).max(), err_msg=f"{what} {name}"
+        )
+    print(what, "ok", flush=True)
+
+
+def check_on_meshes(name, dtype, stacked, expected, expected_state):
+    combiner = COMBINERS[name]()
+    for kind in (AxisType.Auto, AxisType.Explicit):
+        mesh = jax.make_mesh((N,), ("d",), axis_types=(kind,))
+        for rows in (True, False):
+            sharded = placed(stacked, mesh, rows)
+            what = f"{name} {dtype.__name__} {kind} {'rows' if rows else 'components'}"
+            with jax.set_mesh(mesh):
+                result, state = jax.jit(combiner.update)(sharded, combiner.init(None), losses=LOSSES)
+            check(what, result, expected, dtype)
+            for field in state._fields:
+                if field not in ("key",):
+                    np.testing.assert_allclose(getattr(state, field), getattr(expected_state, field), rtol=1e-5)
+            if kind == AxisType.Explicit:  # also without a mesh that is set, and outside of jit
+                result, _ = combiner.update(sharded, combiner.init(None), losses=LOSSES)
+                check(f"{what} eager", result, expected, dtype)
+                if name.startswith(("agr", "deep", "sum")) and not rows:
+                    total = surgery.accumulate(jax.tree.map(lambda leaf: leaf[0], sharded))
+                    jax.jit(combiner.update)(total, combiner.init(None))
+                    assert name != "agr_sum" or surgery.agreement(sharded)["w"].dtype == bool
+
+
+def check_in_shard_map(name, dtype, stacked, expected):
+    combiner = COMBINERS[name]()
+    mesh = jax.make_mesh((N,), ("d",))
+    for check_vma in (True, False):
+
+        def gathered(rows):
+            rows = jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, "d", tiled=True), rows)
+            result, _ = combiner.update(rows, combiner.init(None), losses=LOSSES)
+            return jax.tree.map(lambda leaf: leaf[None], result)
+
+        mapped = jax.jit(jax.shard_map(gathered, mesh=mesh, in_specs=P("d"), out_specs=P("d"), check_vma=check_vma))
+        results = mapped(placed(stacked, mesh, rows=True))
+        check(
+            f"{name} {dtype.__name__} shard_map {check_vma}",
+            jax.tree.map(lambda leaf: np.asarray(leaf)[0], results),
+            expected,
+            dtype,
+        )
+
+
+def check_two_pass():
+    """Losses whose rows, or whose parameters, are sharded."""
+
+    def loss(params, x):
+        return jnp.sum(jnp.tanh(x @ params["w"]) @ params["v"])
+
+    rng = np.random.default_rng(0)
+    params = {"w": jnp.asarray(rng.normal(size=(5, 2 * N)), jnp.float32), "v": jnp.ones(2 * N)}
+    x = jnp.asarray(rng.normal(size=(N, 4, 5)), jnp.float32)
+    for name in ("pcgrad", "group_dro", "deep_all", "sum"):
+        combiner = COMBINERS[name]()
+
+        def step(params, x, combiner=combiner):
+            losses, jacobian = surgery.value_and_grads(loss, "two_pass")(params, x)
+            return combiner.update(jacobian, combiner.init(params), params, losses=losses)[0]
+
+        expected = jax.jit(step)(params, x)
+        for kind in (AxisType.Auto, AxisType.Explicit):
+            mesh = jax.make_mesh((N,), ("d",), axis_types=(kind,))
+            with jax.set_mesh(mesh):
+                on_rows = jax.device_put(x, NamedSharding(mesh, P("d")))
+                everywhere = jax.device_put(params, NamedSharding(mesh, P()))
+                check(f"{name} two_pass {kind} rows", jax.jit(step)(everywhere, on_rows), expected, jnp.float32)
+
+
+def main():
+    check_two_pass()
+    for dtype in (jnp.float32, jnp.bfloat16):
+        stacked = gradients(dtype)
+        for name, factory in COMBINERS.items():
+            combiner = factory()
+            expected, state = jax.jit(combiner.update)(stacked, combiner.init(None), losses=LOSSES)
+            check_on_meshes(name, dtype, stacked, expected, state)
+            check_in_shard_map(name, dtype, stacked, expected)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The examples of the documentation, run as they stand there."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+DOCS = pathlib.Path(__file__).parent.parent / "docs"
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+def test_the_examples_of_a_page_run_one_after_the_other(page):
+    examples = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    if not examples:
+        assert page.name == "README.md"  # the list of the pages
+        return
+    done = subprocess.run([sys.executable, "-c", "\n".join(examples)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in DOCS.glob("*.md"):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (DOCS / link).exists(), f"{page.name}: {link}"
