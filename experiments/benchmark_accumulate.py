@@ -16,6 +16,11 @@ import subprocess
 import sys
 import time
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train")
+
 import tyro
 
 FORMS = {False: "stacked", True: "accumulated"}
