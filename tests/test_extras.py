@@ -23,6 +23,7 @@ PROGRAMS = sorted(
     for path in (str(file.relative_to(ROOT)) for file in (ROOT / folder).rglob("*.py"))
     if '\nif __name__ == "__main__":\n' in (ROOT / path).read_text() and path not in CHILDREN
 )
+WITHOUT_HELP = {"experiments/combiners_figure.py"}
 # Refuses to import some packages, as if they were not installed, then runs a program.
 BLOCKED = """
 import json, runpy, sys
@@ -80,6 +81,14 @@ def test_without_the_extra_a_program_is_one_line(program):
         found = re.fullmatch(r'error: not installed: (.*); run: pip install -e "\.\[(.*)\]"', lines[0])
         assert found and packages(extra) in found[1]
         assert {extra} <= {*found[2].split(",")} <= {*extras_of(program)}
+
+
+@pytest.mark.parametrize("program", [program for program in PROGRAMS if program not in WITHOUT_HELP])
+def test_a_program_needs_no_other_extra(program):
+    pytest.importorskip("tyro", reason="the extra train is not installed: pip install -e '.[train]'")
+    for extra in {"train", "analysis"} - {*extras_of(program)}:
+        code, out, err = without(extra, program)
+        assert (code, err) == (0, "") and "usage: " in out
 
 
 def test_the_line_names_each_package_and_one_command(capsys, monkeypatch):
