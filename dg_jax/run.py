@@ -7,6 +7,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train")
+
 from rich import console, markup, table
 
 from dg_jax import command_line, errors, strategies

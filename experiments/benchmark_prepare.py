@@ -9,6 +9,11 @@ import pathlib
 import tempfile
 import time
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train")
+
 import tyro
 
 from dg_jax import config

@@ -7,6 +7,11 @@ The picture goes to experiments/figures/combiners.png.
 
 import pathlib
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("analysis")
+
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np

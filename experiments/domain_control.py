@@ -13,6 +13,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train", "analysis")
+
 import tyro
 
 from dg_jax import command_line

@@ -10,6 +10,11 @@ import pathlib
 import sys
 import zlib
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train")
+
 import numpy as np
 import tyro
 from PIL import Image, ImageDraw

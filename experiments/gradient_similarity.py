@@ -18,6 +18,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train", "analysis")
+
 import numpy as np
 import tyro
 from rich import console, progress

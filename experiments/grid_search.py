@@ -11,6 +11,11 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train", "analysis")
+
 import tyro
 
 from dg_jax import command_line, errors

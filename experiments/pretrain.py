@@ -17,6 +17,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train")
+
 from rich import console, progress
 
 from dg_jax import command_line, config, errors

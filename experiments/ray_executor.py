@@ -10,14 +10,12 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from dg_jax import config, errors
+from dg_jax import config, errors, extras
 from dg_jax.training import interrupt, record
 
-try:
+with extras.needed("--executor=ray needs", "cluster"):
     import ray
     from ray import exceptions
-except ImportError as error:
-    raise errors.UserError('--executor=ray needs Ray; run: pip install -e ".[cluster]"') from error
 
 Batch = list[config.RunConfig]
 Work = Callable[[Batch], Iterable[tuple[Batch, list[dict] | str]]]

@@ -11,6 +11,11 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train", "analysis")
+
 import numpy as np
 
 from dg_jax import command_line, errors

@@ -17,6 +17,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train", "analysis")
+
 from dg_jax import command_line, config, errors, run
 from experiments import sweep
 

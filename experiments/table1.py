@@ -10,6 +10,11 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train", "analysis")
+
 from dg_jax import command_line, errors
 from experiments import sweep
 

@@ -2,15 +2,12 @@
 
 import pathlib
 
-from PIL import Image
+from dg_jax import errors, extras
 
-from dg_jax import errors
-
-try:
+with extras.needed("figures need", "analysis"):
     import matplotlib
     from matplotlib.figure import Figure
-except ModuleNotFoundError as error:
-    raise errors.UserError('figures need matplotlib; run: pip install -e ".[analysis]"') from error
+    from PIL import Image  # which matplotlib brings
 
 __all__ = ["Figure", "label", "save"]
 

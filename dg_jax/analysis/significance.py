@@ -5,12 +5,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dg_jax import errors
+from dg_jax import extras
 
-try:
+with extras.needed("tables and tests need", "analysis"):
     from scipy import stats
-except ModuleNotFoundError as error:
-    raise errors.UserError('tables and tests need scipy; run: pip install -e ".[analysis]"') from error
 
 LEVEL = 0.05
 FEWEST_PAIRS = 6  # that differ; with 5, p is 2 / 2**5 = 0.0625 at best

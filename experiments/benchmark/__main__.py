@@ -5,6 +5,11 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train")
+
 from dg_jax import errors
 
 # Each is a module of this package with ``main(arguments) -> None``.
@@ -28,12 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if name not in BENCHMARKS:
             raise errors.unknown("benchmark", name, BENCHMARKS)
-        try:
+        with extras.needed(f"{name} compares with PyTorch and needs", "benchmark"):
             module = importlib.import_module(f"experiments.benchmark.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != "torch":
-                raise
-            raise errors.UserError(f'{name} compares with PyTorch; pip install -e ".[benchmark]"') from error
         module.main(flags)
     except errors.UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -3,7 +3,7 @@
     python -m experiments.benchmark forms
     python -m experiments.benchmark forms --networks=alexnet --rows=3
 
-A step is losses, Jacobian, combiner and Adam. The dense network has 16 layers of 1024 x 1024, in which gradients outweigh
+A step is losses, Jacobian, combiner and Adam. In the dense network, 16 layers of 1024 x 1024, gradients outweigh
 activations; AlexNet, at 224 px, has 57 million parameters, most of them in two layers, and large activations.
 """
 
@@ -114,8 +114,8 @@ def main(flags: Sequence[str]) -> None:
     measure.known_names("--combiners", arguments.combiners, NAMES)
     table = report.Table(
         "forms",
-        f"A step with Adam; dense: {LAYERS} layers of {WIDTH} x {WIDTH}, {BATCH_SIZES['dense']} examples a domain; alexnet: "
-        f"{BATCH_SIZES['alexnet']} images of {IMAGE_SIZE} px a domain. Temporary memory by XLA's own analysis, beside "
+        f"A step with Adam; dense: {LAYERS} layers of {WIDTH} x {WIDTH}, {BATCH_SIZES['dense']} examples a domain; "
+        f"alexnet: {BATCH_SIZES['alexnet']} images of {IMAGE_SIZE} px a domain. Temporary memory by XLA's own analysis, beside "
         "parameters, Adam's moments and the batch. Time: median (fastest to slowest).",
         [
             report.Column("network", "network"),

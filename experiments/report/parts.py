@@ -4,14 +4,12 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from dg_jax import errors
+from dg_jax import extras
 from dg_jax.analysis import figures, svg
 
-try:
+with extras.needed("the report needs", "analysis"):
     import jinja2
     import markupsafe
-except ModuleNotFoundError as error:
-    raise errors.UserError('the report needs jinja2; run: pip install -e ".[analysis]"') from error
 
 
 class Heading(NamedTuple):

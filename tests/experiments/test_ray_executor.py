@@ -208,7 +208,7 @@ def test_a_missing_ray_is_one_line(command, monkeypatch, tmp_path):
     monkeypatch.delattr(experiments, "ray_executor", raising=False)
     code, out, err = command(table1, "--executor=ray")
     assert (code, out) == (2, "")
-    assert err == 'error: --executor=ray needs Ray; run: pip install -e ".[cluster]"\n'
+    assert err == 'error: --executor=ray needs ray; run: pip install -e ".[cluster]"\n'
     assert not (tmp_path / "results").exists()
 
 

@@ -2,6 +2,11 @@
 
 import pathlib
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train")
+
 import numpy as np
 
 from dg_jax.models import torch_weights

@@ -3,6 +3,11 @@
 import pathlib
 import re
 
+from dg_jax import extras
+
+if __name__ == "__main__":
+    extras.exit_unless_installed("train")
+
 import numpy as np
 
 from dg_jax.models import torch_weights

@@ -1,0 +1,66 @@
+"""The optional packages, and what a program says where they are missing."""
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+
+from dg_jax import errors
+
+# Extra of pyproject.toml -> the packages that our modules import -> what they are imported as.
+PACKAGES = {
+    "train": {
+        "flax": "flax",
+        "orbax-checkpoint": "orbax.checkpoint",
+        "tensorflow-datasets": "tensorflow_datasets",
+        "array-record": "array_record",
+        "importlib-resources": "importlib_resources",
+        "grain": "grain",
+        "safetensors": "safetensors",
+        "pillow": "PIL",
+        "tyro": "tyro",
+        "rich": "rich",
+    },
+    "analysis": {"scipy": "scipy", "matplotlib": "matplotlib", "jinja2": "jinja2"},
+    "benchmark": {"torch": "torch", "torchjd": "torchjd"},
+    "cluster": {"ray": "ray"},
+}
+
+
+def exit_unless_installed(*extras: str) -> None:
+    """Ends the program with exit code 2 and one line on stderr if a package of these extras is missing.
+
+    A program calls this before it imports them. A package that is there but broken passes: the error
+    of its import says more.
+    """
+    missing = {
+        extra: [package for package, module in PACKAGES[extra].items() if not _is_installed(module)] for extra in extras
+    }
+    packages = ", ".join(package for of_extra in missing.values() for package in of_extra)
+    if packages:
+        needed = ",".join(extra for extra, of_extra in missing.items() if of_extra)
+        print(f'error: not installed: {packages}; run: pip install -e ".[{needed}]"', file=sys.stderr)
+        raise SystemExit(errors.UserError.exit_code)
+
+
+@contextlib.contextmanager
+def needed(what: str, extra: str) -> Iterator[None]:
+    """Makes a ``UserError`` of the import of a missing package of an extra, and of no other error.
+
+    Args:
+        what: who needs the package, such as ``"figures need"``.
+        extra: the extra that has it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in PACKAGES[extra].values():
+            raise
+        raise errors.UserError(f'{what} {error.name}; run: pip install -e ".[{extra}]"') from error
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that it is in is missing
+        return False
