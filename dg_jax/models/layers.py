@@ -28,7 +28,7 @@ class Conv(nnx.Module):
     def __call__(self, x: chex.Array) -> chex.Array:
         padding = ((self.padding, self.padding), (self.padding, self.padding))
         y = fast.convolve(x, self.kernel[...], self.stride, padding)
-        return y + fast.for_each_image(self.bias[...], len(x))
+        return y + fast.for_each_image(self.bias[...], y)
 
 
 def dense(inputs: int, outputs: int, *, rngs: nnx.Rngs) -> nnx.Linear:

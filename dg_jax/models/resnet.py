@@ -39,7 +39,7 @@ class FrozenBatchNorm(nnx.Module):
         self.var = nnx.BatchStat(jnp.ones(features, jnp.float32))
 
     def __call__(self, x: chex.Array) -> chex.Array:
-        scale, bias = (fast.for_each_image(own[...], len(x)) for own in (self.scale, self.bias))
+        scale, bias = (fast.for_each_image(own[...], x) for own in (self.scale, self.bias))
         y = (x - self.mean[...]) * (jax.lax.rsqrt(self.var[...] + 1e-5) * scale) + bias
         return y.astype(x.dtype)  # the statistics are float32 also where the network computes in bfloat16
 

@@ -14,5 +14,7 @@ from dg_jax.models.fast import convolution, images, plain, pooling
 PLAIN = os.environ.get("DG_JAX_PLAIN", "") not in ("", "0")
 
 convolve: plain.Convolve = plain.convolve if PLAIN else convolution.convolve
-for_each_image: Callable[[chex.Array, int], chex.Array] = plain.for_each_image if PLAIN else images.for_each_image
+for_each_image: Callable[[chex.Array, chex.Array], chex.Array] = (
+    plain.for_each_image if PLAIN else images.for_each_image
+)
 max_pool: Callable[[chex.Array, int, int], chex.Array] = plain.max_pool if PLAIN else pooling.max_pool

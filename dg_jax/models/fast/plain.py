@@ -21,6 +21,6 @@ def max_pool(x: chex.Array, size: int, stride: int) -> chex.Array:
     return nnx.max_pool(x, (size, size), strides=(stride, stride))
 
 
-def for_each_image(parameter: chex.Array, num_images: int) -> chex.Array:
-    """Repeats ``[C]`` to ``[B, 1, 1, C]``."""
-    return jnp.broadcast_to(parameter, (num_images, 1, 1, *parameter.shape))
+def for_each_image(parameter: chex.Array, x: chex.Array) -> chex.Array:
+    """Repeats ``[C]`` for the images ``[B, H, W, C]``: ``[B, 1, 1, C]``."""
+    return jnp.broadcast_to(parameter, (len(x), 1, 1, *parameter.shape))
