@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from dg_jax.models import layers
+from dg_jax.models import fast, layers
 
 
 class AlexNet(nnx.Module):
@@ -45,11 +45,11 @@ class AlexNet(nnx.Module):
     def __call__(self, images: chex.Array, *, key: chex.PRNGKey | None = None, train: bool = False) -> chex.Array:
         """Maps float images ``[B, H, W, 3]`` to logits ``[B, classes]``."""
         key1, key2 = (None, None) if key is None else jax.random.split(key)
-        x = layers.max_pool(jax.nn.relu(self.conv1(images)), 3, 2)
-        x = layers.max_pool(jax.nn.relu(self.conv2(x)), 3, 2)
+        x = fast.max_pool(jax.nn.relu(self.conv1(images)), 3, 2)
+        x = fast.max_pool(jax.nn.relu(self.conv2(x)), 3, 2)
         x = jax.nn.relu(self.conv3(x))
         x = jax.nn.relu(self.conv4(x))
-        x = layers.max_pool(jax.nn.relu(self.conv5(x)), 3, 2)
+        x = fast.max_pool(jax.nn.relu(self.conv5(x)), 3, 2)
         x = layers.adaptive_average_pool(x, 6)
         x = jnp.reshape(x, (x.shape[0], -1))
         x = jax.nn.relu(self.dense1(self.dropout(x, deterministic=not train, rngs=key1)))

@@ -7,22 +7,21 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from dg_jax.models import convolution, layers
+from dg_jax.models import fast, layers
 
 
-def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1, rngs: nnx.Rngs) -> nnx.Conv:
+class ConvWithoutBias(nnx.Module):
     """A square convolution without a bias, since a BatchNorm with one follows; torchvision's initialisation."""
-    return nnx.Conv(
-        inputs,
-        outputs,
-        (size, size),
-        strides=stride,
-        padding=size // 2,
-        use_bias=False,
-        kernel_init=nnx.initializers.variance_scaling(2.0, "fan_out", "normal"),
-        conv_general_dilated=convolution.conv_general_dilated,
-        rngs=rngs,
-    )
+
+    def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, rngs: nnx.Rngs):
+        init = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+        self.kernel = nnx.Param(init(rngs.params(), (size, size, inputs, outputs), jnp.float32))
+        self.stride = stride
+        self.padding = size // 2
+
+    def __call__(self, x: chex.Array) -> chex.Array:
+        padding = ((self.padding, self.padding), (self.padding, self.padding))
+        return fast.convolve(x, self.kernel[...], self.stride, padding)
 
 
 class FrozenBatchNorm(nnx.Module):
@@ -40,7 +39,7 @@ class FrozenBatchNorm(nnx.Module):
         self.var = nnx.BatchStat(jnp.ones(features, jnp.float32))
 
     def __call__(self, x: chex.Array) -> chex.Array:
-        scale, bias = (layers.for_each_image(own[...], len(x)) for own in (self.scale, self.bias))
+        scale, bias = (fast.for_each_image(own[...], x) for own in (self.scale, self.bias))
         y = (x - self.mean[...]) * (jax.lax.rsqrt(self.var[...] + 1e-5) * scale) + bias
         return y.astype(x.dtype)  # the statistics are float32 also where the network computes in bfloat16
 
@@ -51,9 +50,9 @@ class BasicBlock(nnx.Module):
     expansion: ClassVar[int] = 1
 
     def __init__(self, inputs: int, width: int, stride: int, *, rngs: nnx.Rngs):
-        self.conv1 = _conv(inputs, width, 3, stride=stride, rngs=rngs)
+        self.conv1 = ConvWithoutBias(inputs, width, 3, stride=stride, rngs=rngs)
         self.bn1 = FrozenBatchNorm(width)
-        self.conv2 = _conv(width, width, 3, rngs=rngs)
+        self.conv2 = ConvWithoutBias(width, width, 3, rngs=rngs)
         self.bn2 = FrozenBatchNorm(width)
 
     def __call__(self, x: chex.Array) -> chex.Array:
@@ -67,11 +66,11 @@ class Bottleneck(nnx.Module):
     expansion: ClassVar[int] = 4
 
     def __init__(self, inputs: int, width: int, stride: int, *, rngs: nnx.Rngs):
-        self.conv1 = _conv(inputs, width, 1, rngs=rngs)
+        self.conv1 = ConvWithoutBias(inputs, width, 1, rngs=rngs)
         self.bn1 = FrozenBatchNorm(width)
-        self.conv2 = _conv(width, width, 3, stride=stride, rngs=rngs)
+        self.conv2 = ConvWithoutBias(width, width, 3, stride=stride, rngs=rngs)
         self.bn2 = FrozenBatchNorm(width)
-        self.conv3 = _conv(width, width * self.expansion, 1, rngs=rngs)
+        self.conv3 = ConvWithoutBias(width, width * self.expansion, 1, rngs=rngs)
         self.bn3 = FrozenBatchNorm(width * self.expansion)
 
     def __call__(self, x: chex.Array) -> chex.Array:
@@ -89,7 +88,7 @@ class Stage(nnx.Module):
         self.block0 = block(inputs, width, stride, rngs=rngs)
         self.projects = stride != 1 or inputs != outputs
         if self.projects:
-            self.shortcut_conv = _conv(inputs, outputs, 1, stride=stride, rngs=rngs)
+            self.shortcut_conv = ConvWithoutBias(inputs, outputs, 1, stride=stride, rngs=rngs)
             self.shortcut_bn = FrozenBatchNorm(outputs)
         for i in range(1, depth):
             setattr(self, f"block{i}", block(outputs, width, 1, rngs=rngs))
@@ -106,7 +105,7 @@ class _ResNet(nnx.Module):
     last_layer: ClassVar[str] = "dense"
 
     def __init__(self, block, depths: tuple[int, int, int, int], num_classes: int, *, rngs: nnx.Rngs):
-        self.conv1 = _conv(3, 64, 7, stride=2, rngs=rngs)
+        self.conv1 = ConvWithoutBias(3, 64, 7, stride=2, rngs=rngs)
         self.bn1 = FrozenBatchNorm(64)
         self.layer1 = Stage(block, 64, 64, depths[0], 1, rngs=rngs)
         self.layer2 = Stage(block, 64 * block.expansion, 128, depths[1], 2, rngs=rngs)
@@ -119,7 +118,7 @@ class _ResNet(nnx.Module):
         del key, train  # no dropout, and BatchNorm is the same in training and evaluation
         x = jax.nn.relu(self.bn1(self.conv1(images)))
         # Nothing after a ReLU is below zero, so zeros around it are never a maximum that -inf would not be.
-        x = layers.max_pool(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 3, 2)
+        x = fast.max_pool(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 3, 2)
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = stage(x)
         return self.dense(jnp.mean(x, axis=(1, 2)))

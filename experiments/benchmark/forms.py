@@ -115,8 +115,8 @@ def main(flags: Sequence[str]) -> None:
     table = report.Table(
         "forms",
         f"A step with Adam; dense: {LAYERS} layers of {WIDTH} x {WIDTH}, {BATCH_SIZES['dense']} examples a domain; "
-        f"alexnet: {BATCH_SIZES['alexnet']} images of {IMAGE_SIZE} px a domain. Temporary memory by XLA's own analysis, beside "
-        "parameters, Adam's moments and the batch. Time: median (fastest to slowest).",
+        f"alexnet: {BATCH_SIZES['alexnet']} images of {IMAGE_SIZE} px a domain. Temporary memory by XLA's own analysis, "
+        "beside parameters, Adam's moments and the batch. Time: median (fastest to slowest).",
         [
             report.Column("network", "network"),
             report.Column("N", "N"),

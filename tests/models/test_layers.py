@@ -3,42 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax import lax
 
-from dg_jax.models import layers
+from dg_jax.models import fast, layers
+from dg_jax.models.fast import images, large, on_accelerator, on_cpu, plain
 from tests import quick
 from tests.models import networks
-
-
-@pytest.mark.parametrize(("extent", "size", "stride"), [(8, 2, 2), (9, 2, 2), (13, 3, 2), (55, 3, 2)])
-def test_max_pool_and_its_gradient_equal_reduce_window(extent, size, stride):
-    # Whole numbers above zero, so that many entries of a window tie.
-    rng = np.random.default_rng(0)
-    x = np.maximum(np.round(2 * rng.normal(size=(2, extent, extent + 1, 3))), 0).astype(np.float32)
-    rows, columns = ((have - size) // stride + 1 for have in x.shape[1:3])
-    weights = rng.normal(size=(2, rows, columns, 3)).astype(np.float32)
-
-    def pooled_by_window(x):
-        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, size, size, 1), (1, stride, stride, 1), "VALID")
-
-    @quick.jit
-    def both(x, weights):
-        ours, pull_back = jax.vjp(lambda x: layers.max_pool(x, size, stride), x)
-        theirs, pull_back_theirs = jax.vjp(pooled_by_window, x)
-        return (ours, theirs), (*pull_back(weights), *pull_back_theirs(weights))
-
-    pooled, (gradient, expected) = both(x, weights)
-    np.testing.assert_array_equal(*pooled)
-    # Windows overlap: an entry's gradient is a sum of up to four terms, in either order.
-    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
-
-
-def test_a_nan_in_a_window_reaches_the_maximum_and_the_gradient():
-    x = np.ones((1, 4, 4, 1), np.float32)
-    x[0, 1, 1, 0] = np.nan
-    assert np.isnan(quick.jit(layers.max_pool, static_argnums=(1, 2))(x, 2, 2)[0, 0, 0, 0])
-    gradient = np.asarray(quick.jit(jax.grad(lambda x: jnp.sum(layers.max_pool(x, 2, 2) ** 2)))(x))
-    assert np.any(np.isnan(gradient[0, :2, :2]))
-    assert np.all(np.isfinite(gradient[0, 2:, 2:]))
 
 
 @pytest.mark.parametrize("extent", [1, 3, 4, 5, 7, 9])
@@ -63,9 +33,9 @@ def test_weights_and_biases_start_uniform_within_one_over_root_fan_in():
         assert abs(np.mean(values)) < bound / 4
 
 
-@pytest.mark.parametrize("is_cpu", [True, False])
-def test_a_convolutions_bias_is_added_to_every_pixel_and_its_gradient_sums_over_them(monkeypatch, is_cpu):
-    monkeypatch.setattr(layers.backend, "is_cpu", lambda: is_cpu)
+@pytest.mark.parametrize("on_cpu", [images._unchanged, lax.optimization_barrier])  # the latter as on accelerators
+def test_a_convolutions_bias_is_added_to_every_pixel_and_its_gradient_sums_over_them(monkeypatch, on_cpu):
+    monkeypatch.setattr(images, "_unchanged", on_cpu)
     layer = networks.random_module(lambda: layers.Conv(2, 3, 3, stride=2, padding=1, rngs=nnx.Rngs(0)))
     rng = np.random.default_rng(0)
     x, weights = (rng.normal(size=shape).astype(np.float32) for shape in ((4, 2, 5, 5, 2), (4, 2, 3, 3, 1)))
@@ -87,3 +57,21 @@ def test_a_convolutions_bias_is_added_to_every_pixel_and_its_gradient_sums_over_
     np.testing.assert_allclose(ours - unbiased, np.broadcast_to(layer.bias[...], (2, 3, 3, 3)), atol=1e-6)
     expected = np.repeat(weights.sum(axis=(1, 2, 3)), 3, axis=1)
     np.testing.assert_allclose(of_domains["bias"][...], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("device", [on_cpu, on_accelerator])
+@pytest.mark.parametrize("multiplications", [0, 1e9])
+@pytest.mark.parametrize("few_windows", [0, 1e9])
+def test_a_convolution_gives_the_same_in_every_form(monkeypatch, device, multiplications, few_windows, stride):
+    def convolve(x, kernel, stride, padding):
+        return device.choose(x, kernel, stride)(x, kernel, stride, padding)
+
+    layer = networks.random_module(lambda: layers.Conv(3, 4, 3, stride=stride, padding=1, rngs=nnx.Rngs(0)))
+    x = np.random.default_rng(0).normal(size=(1, 9, 8, 3)).astype(np.float32)
+    expected = plain.convolve(x, layer.kernel[...], stride, ((1, 1), (1, 1))) + layer.bias[...]
+    monkeypatch.setattr(large, "_LARGE", multiplications)
+    monkeypatch.setattr(on_cpu, "_FEW_WINDOWS", few_windows)
+    for form in (fast.convolve, convolve):
+        monkeypatch.setattr(fast, "convolve", form)
+        np.testing.assert_allclose(quick.jit(lambda x: layer(x))(x), expected, atol=1e-6)

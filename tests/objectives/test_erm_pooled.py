@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from dg_jax import objectives, surgery
+from dg_jax.models import fast
+from dg_jax.models.fast import large, on_accelerator, on_cpu
 from dg_jax.objectives.erm import erm
 from dg_jax.objectives.loss import cross_entropy
 from dg_jax.objectives.pooled import pooled
@@ -66,7 +68,14 @@ def test_dropout_differs_between_the_rows_and_the_keys():
     assert len({*losses.tolist(), *others.tolist()}) == 6
 
 
-def test_vmap_and_one_row_after_the_other_agree_on_a_convolutional_network():
+@pytest.mark.parametrize("device", [on_cpu, on_accelerator])
+@pytest.mark.parametrize("multiplications", [0, 1e9])
+def test_vmap_and_one_row_after_the_other_agree_on_a_convolutional_network(monkeypatch, device, multiplications):
+    def convolve(x, kernel, stride, padding):
+        return device.choose(x, kernel, stride)(x, kernel, stride, padding)
+
+    monkeypatch.setattr(large, "_LARGE", multiplications)
+    monkeypatch.setattr(fast, "convolve", convolve)
     params, network = networks.random("small_cnn", 5)
 
     def loss(params, images, labels):

@@ -5,9 +5,12 @@ import math
 from typing import NamedTuple
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from dg_jax.models.fast import plain
 
 
 class Algorithm(NamedTuple):
@@ -48,16 +51,17 @@ _THREE = Algorithm(
 # up to 5, which lose a digit: these here only add, subtract and halve.
 ALGORITHMS = {3: _THREE, 5: _THREE.then(_TWO)}
 
-# As many images are taken at a time as have factors and products below this. It bounds the memory
-# of large batches; chunks of half the size save some, and take 5% longer.
-_MOST_BYTES = 320e6
+# Bounds the memory of large batches. Half of it would save some, and take 5% longer.
+MOST_BYTES = 320e6
 
 
-def convolve(x: chex.Array, kernel: chex.Array, padding: tuple[tuple[int, int], ...]) -> chex.Array:
-    """Convolution ``[B, H, W, I]`` with ``[n, n, I, O]`` of stride 1, n = 3 or 5.
+@functools.partial(jax.jit, static_argnums=(2, 3), inline=True)  # traced once for all domains
+def convolve(x: chex.Array, kernel: chex.Array, padding: plain.Padding, most_bytes: float = MOST_BYTES) -> chex.Array:
+    """Convolves ``[B, H, W, I]`` with ``[n, n, I, O]`` and stride 1, n = 3 or 5.
 
-    For each 2 × 2 outputs, 3 × 3 taps take 16 multiplications in place of 36, and 5 × 5 take 49 in
-    place of 100. They are products of matrices, one for each of the 16 or 49.
+    Equal, up to rounding, to ``plain.convolve(x, kernel, 1, padding)``. For each 2 × 2 outputs,
+    3 × 3 taps take 16 multiplications, not 36, and 5 × 5 take 49, not 100. They are matrix
+    products, one for each of the 16 or 49.
 
     Rounds otherwise than the plain form: in float32 both are within 1e-5 of the largest output. An
     infinite pixel may make its neighbours NaN.
@@ -66,6 +70,8 @@ def convolve(x: chex.Array, kernel: chex.Array, padding: tuple[tuple[int, int], 
         x: images.
         kernel: the kernel.
         padding: zeros before and after, for height and width; cut off where negative.
+        most_bytes: of the factors and products that exist at a time. It bounds the number of
+            images that are taken at a time.
 
     Reference:
         Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016, section 4.
@@ -91,7 +97,7 @@ def convolve(x: chex.Array, kernel: chex.Array, padding: tuple[tuple[int, int], 
         return y.reshape(len(x), 2 * tiles[0], 2 * tiles[1], -1)[:, :height, :width]
 
     bytes_of_image = len(algorithm.data) ** 2 * math.prod(tiles) * sum(kernel.shape[2:]) * kernel.dtype.itemsize
-    count = max(1, math.ceil(len(x) * bytes_of_image / _MOST_BYTES))
+    count = max(1, math.ceil(len(x) * bytes_of_image / most_bytes))
     size = -(-len(x) // count)
     chunks = jnp.pad(x, [(0, count * size - len(x)), (0, 0), (0, 0), (0, 0)]).reshape(count, size, *x.shape[1:])
     return lax.map(of_chunk, chunks).reshape(-1, height, width, kernel.shape[3])[: len(x)]

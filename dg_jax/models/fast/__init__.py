@@ -1,0 +1,20 @@
+"""What XLA must be told for speed.
+
+Each function has a plain form of the same name in :mod:`dg_jax.models.fast.plain`. The environment
+variable ``DG_JAX_PLAIN=1`` takes the plain forms: a user can so rule out the fast ones.
+"""
+
+import os
+from collections.abc import Callable
+
+import chex
+
+from dg_jax.models.fast import convolution, images, plain, pooling
+
+PLAIN = os.environ.get("DG_JAX_PLAIN", "") not in ("", "0")
+
+convolve: plain.Convolve = plain.convolve if PLAIN else convolution.convolve
+for_each_image: Callable[[chex.Array, chex.Array], chex.Array] = (
+    plain.for_each_image if PLAIN else images.for_each_image
+)
+max_pool: Callable[[chex.Array, int, int], chex.Array] = plain.max_pool if PLAIN else pooling.max_pool

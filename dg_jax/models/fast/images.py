@@ -1,0 +1,32 @@
+"""A parameter that all images share."""
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def for_each_image(parameter: chex.Array, x: chex.Array) -> chex.Array:
+    """Repeats ``[C]`` for the images ``[B, H, W, C]``; on accelerators its gradient is summed over each image first.
+
+    Equal to ``jnp.broadcast_to(parameter, (len(x), 1, 1, *parameter.shape))``. Under ``vmap``
+    over domains XLA:GPU would fuse the sum over all images with the gradient of the pooling
+    into one kernel, which takes ten times as long.
+    """
+    # Zeros of x's own lie on the devices that x lies on; a new array would be copied to all of them.
+    return _apart_from_its_gradient(parameter + jnp.zeros_like(x[:, :1, :1], parameter.dtype))
+
+
+@jax.custom_jvp
+def _apart_from_its_gradient(x):
+    return x
+
+
+@_apart_from_its_gradient.defjvp
+def _jvp(primals, tangents):
+    # On a CPU the two sums shall become one.
+    return primals[0], lax.platform_dependent(tangents[0], cpu=_unchanged, default=lax.optimization_barrier)
+
+
+def _unchanged(x):
+    return x

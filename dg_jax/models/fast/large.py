@@ -1,0 +1,108 @@
+"""Large convolutions, whose gradients are in a form of their own."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from dg_jax.models.fast import plain
+
+# Multiplications of the forward pass. Below this the launches cost more than the multiplications: of five
+# convolutions with 0.07e9 to 0.92e9 none gains a tenth; AlexNet's on 32 images, 2e9 to 7e9, take half or less.
+_LARGE = 1e9
+
+Gradient = Callable[[chex.Array, chex.Array, chex.Array, int, plain.Padding], chex.Array]
+
+
+class Form(NamedTuple):
+    """How a device computes a convolution.
+
+    Attributes:
+        result: ``(x, kernel, stride, padding) -> y``.
+        images_gradient: ``(x, kernel, dy, stride, padding) -> dx``; the values of x do not matter.
+        kernel_gradient: ``(x, kernel, dy, stride, padding) -> dkernel``; those of the kernel
+            do not matter.
+    """
+
+    result: plain.Convolve
+    images_gradient: Gradient
+    kernel_gradient: Gradient
+
+
+def is_large(x: chex.Array, kernel: chex.Array, stride: int) -> bool:
+    """Whether a convolution has so many multiplications that its gradients need a form of their own."""
+    return x.size / x.shape[-1] / stride**2 * kernel.size >= _LARGE
+
+
+def images_gradient(
+    x: chex.Array, kernel: chex.Array, dy: chex.Array, stride: int, padding: plain.Padding
+) -> chex.Array:
+    """The gradient of the images as JAX derives it: ``[B, H, W, I]``."""
+    return jax.vjp(lambda x: plain.convolve(x, kernel, stride, padding), x)[1](dy)[0]
+
+
+def kernel_gradient(
+    x: chex.Array, kernel: chex.Array, dy: chex.Array, stride: int, padding: plain.Padding
+) -> chex.Array:
+    """The gradient of the kernel as JAX derives it: ``[h, w, I, O]``."""
+    return jax.linear_transpose(lambda kernel: plain.convolve(x, kernel, stride, padding), kernel)(dy)[0]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def convolve(x: chex.Array, kernel: chex.Array, stride: int, padding: plain.Padding, form: Form) -> chex.Array:
+    """Convolves as :func:`plain.convolve` does; the result and both gradients are computed in ``form``.
+
+    Under ``vmap`` over the images alone, the gradient of the kernel is taken row by row.
+    Can be differentiated in reverse mode only.
+    """
+    return form.result(x, kernel, stride, padding)
+
+
+def _forward(x, kernel, stride, padding, form):
+    return convolve(x, kernel, stride, padding, form), (x, kernel)
+
+
+def _backward(stride, padding, form, residuals, dy):
+    x, kernel = residuals
+    dx = form.images_gradient(x, kernel, dy, stride, padding)
+    return dx, _kernel_gradient(x, kernel, dy, stride, padding, form)
+
+
+convolve.defvjp(_forward, _backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
+def _kernel_gradient(x, kernel, dy, stride, padding, form):
+    """The gradient of the kernel; under ``vmap`` with one kernel for all, row by row.
+
+    ``vmap`` itself would make a grouped convolution of it, which is slow everywhere.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def gradient(x, kernel, dy):
+        return form.kernel_gradient(x, kernel, dy, stride, padding)
+
+    @gradient.def_vmap
+    def over_rows(count, is_batched, x, kernel, dy):
+        if is_batched == [True, False, True]:
+            return jnp.stack([gradient(x[i], kernel, dy[i]) for i in range(count)]), True
+        return jax.vmap(gradient.fun, [0 if batched else None for batched in is_batched])(x, kernel, dy), True
+
+    return gradient(x, kernel, dy)
+
+
+def _kernel_gradient_forward(x, kernel, dy, stride, padding, form):
+    return _kernel_gradient(x, kernel, dy, stride, padding, form), (x, kernel, dy)
+
+
+def _kernel_gradient_backward(stride, padding, form, residuals, direction):
+    # Linear in x and in dy: its product with a direction is that of dy with the convolution by this direction.
+    x, kernel, dy = residuals
+    y, pull_back = jax.vjp(lambda x: convolve(x, direction, stride, padding, form), x)
+    return *pull_back(dy), jnp.zeros_like(kernel), y
+
+
+_kernel_gradient.defvjp(_kernel_gradient_forward, _kernel_gradient_backward)
