@@ -110,12 +110,12 @@ def main(flags: Sequence[str]) -> None:
         UserError: a flag is wrong, or a file cannot be written.
     """
     arguments = tyro.cli(Arguments, args=list(flags), prog="python -m experiments.benchmark forms")
-    measure.known_names("--networks", arguments.networks, NETWORKS)
+    measure.known_names("--networks", arguments.networks, list(NETWORKS))
     measure.known_names("--combiners", arguments.combiners, NAMES)
     table = report.Table(
         "forms",
         f"A step with Adam; dense: {LAYERS} layers of {WIDTH} x {WIDTH}, {BATCH_SIZES['dense']} examples a domain; "
-        f"alexnet: {BATCH_SIZES['alexnet']} images of {IMAGE_SIZE} px a domain. Temporary memory by XLA's own analysis, "
+        f"alexnet: {BATCH_SIZES['alexnet']} images of {IMAGE_SIZE} px a domain. Temporary memory by XLA's analysis, "
         "beside parameters, Adam's moments and the batch. Time: median (fastest to slowest).",
         [
             report.Column("network", "network"),
