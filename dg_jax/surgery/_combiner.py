@@ -62,12 +62,12 @@ def apply(
 
 def random_key(key: int | jax.Array) -> jax.Array:
     """Returns a typed key as it is, and for an integer, perhaps a traced one, the key with this seed."""
-    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        return key
-    is_array = hasattr(key, "dtype")
-    if not isinstance(key, int) and not (is_array and key.shape == () and jnp.issubdtype(key.dtype, jnp.integer)):
+    dtype = getattr(key, "dtype", None)
+    if isinstance(key, int) or (dtype is not None and key.shape == () and jnp.issubdtype(dtype, jnp.integer)):
+        return jax.random.key(key)
+    if dtype is None or key.shape != () or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
         raise ValueError(f"key={key!r}: give an integer, or one key of jax.random.key")
-    return jax.random.key(key)
+    return key
 
 
 def _shardings(jacobian: Jacobian) -> Callable[[Any], Any]:

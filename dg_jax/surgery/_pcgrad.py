@@ -60,14 +60,14 @@ def pcgrad(key: int | jax.Array = 0) -> optax.GradientTransformationExtraArgs:
         >>> def loss(params, x):
         ...     return jnp.sum((params - x) ** 2)
         >>> optimizer = optax.chain(surgery.pcgrad(key=0), optax.sgd(0.1))
-        >>> params, x = jnp.zeros(2), jnp.array([[1.0, 0.0], [0.0, 2.0]])
+        >>> params, x = jnp.array([0.0, 1.0]), jnp.array([[1.0, 0.0], [1.0, 2.0]])
         >>> state = optimizer.init(params)
         >>> for _ in range(50):
         ...     losses, jacobian = surgery.value_and_grads(loss, form="two_pass")(params, x)
         ...     updates, state = optimizer.update(jacobian, state, params)
         ...     params = optax.apply_updates(params, updates)
         >>> print(params.round(2), state[0].conflicting)
-        [0.5 1. ] 1.0
+        [1. 1.] 1.0
 
     References:
         Yu et al., `Gradient Surgery for Multi-Task Learning <https://arxiv.org/abs/2001.06782>`_, NeurIPS 2020,

@@ -36,8 +36,8 @@ def sum() -> optax.GradientTransformationExtraArgs:
         >>> params = {"trunk": jnp.array(2.0), "head": jnp.array([1.0, 3.0])}
         >>> _, jacobian = surgery.value_and_jacobian(losses)(params)
         >>> updates, state = optimizer.update(jacobian, optimizer.init(params), params)
-        >>> print(updates["trunk"], updates["head"])
-        0.0 [-2.  2.]
+        >>> print(bool(updates["trunk"] == 0), updates["head"])  # the tasks disagree on the trunk
+        True [-2.  2.]
 
     References:
         Caruana, `Multitask Learning <https://doi.org/10.1023/A:1007379606734>`_, Machine Learning 28, 1997.

@@ -1,25 +1,17 @@
 """Every combiner on a mesh of host devices against one device. A program of its own: XLA counts devices at its start.
 
-python -m tests.surgery.meshes DEVICES
+XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.surgery.meshes
 """
-
-import os
-import sys
-
-os.environ["XLA_FLAGS"] = (
-    f"--xla_force_host_platform_device_count={sys.argv[1]} --xla_backend_optimization_level=0 "
-    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-)
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from dg_jax import surgery
 
-N = int(sys.argv[1])
+N = jax.device_count()
 COMBINERS = {
     "deep_all": surgery.deep_all,
     "sum": surgery.sum,
@@ -63,7 +55,7 @@ def check(what, result, expected, dtype):
 
 def check_on_meshes(name, dtype, stacked, expected, expected_state):
     combiner = COMBINERS[name]()
-    for kind in (AxisType.Auto, AxisType.Explicit):
+    for kind in (jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit):
         mesh = jax.make_mesh((N,), ("d",), axis_types=(kind,))
         for rows in (True, False):
             sharded = placed(stacked, mesh, rows)
@@ -74,7 +66,7 @@ def check_on_meshes(name, dtype, stacked, expected, expected_state):
             for field in state._fields:
                 if field not in ("key",):
                     np.testing.assert_allclose(getattr(state, field), getattr(expected_state, field), rtol=1e-5)
-            if kind == AxisType.Explicit:  # also without a mesh that is set, and outside of jit
+            if kind == jax.sharding.AxisType.Explicit:  # also without a mesh that is set, and outside of jit
                 result, _ = combiner.update(sharded, combiner.init(None), losses=LOSSES)
                 check(f"{what} eager", result, expected, dtype)
                 if name.startswith(("agr", "deep", "sum")) and not rows:
@@ -120,7 +112,7 @@ def check_two_pass():
             return combiner.update(jacobian, combiner.init(params), params, losses=losses)[0]
 
         expected = jax.jit(step)(params, x)
-        for kind in (AxisType.Auto, AxisType.Explicit):
+        for kind in (jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit):
             mesh = jax.make_mesh((N,), ("d",), axis_types=(kind,))
             with jax.set_mesh(mesh):
                 on_rows = jax.device_put(x, NamedSharding(mesh, P("d")))

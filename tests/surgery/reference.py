@@ -1,7 +1,11 @@
 """Plain NumPy statements of the combiners, in float64, and the stacks to try them on."""
 
+import jax
 import numpy as np
 from hypothesis import strategies as st
+
+# JAX before 0.8 has it among what is experimental.
+enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else __import__("jax.experimental").experimental.enable_x64
 
 ZEROS = ("agree", "conflict", "abstain")
 

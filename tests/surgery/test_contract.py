@@ -4,14 +4,11 @@ import collections
 import itertools
 
 import chex
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import nnx
-from optax.experimental import aggregating
 
 from dg_jax import surgery
 from tests import quick
@@ -28,11 +25,6 @@ COMBINERS = {
     "pcgrad": surgery.pcgrad(),
 }
 Pair = collections.namedtuple("Pair", "first second")
-
-
-class Layer(eqx.Module):
-    weight: jax.Array
-    bias: jax.Array
 
 
 @pytest.fixture(params=COMBINERS, ids=str)
@@ -118,6 +110,7 @@ def test_works_as_the_first_link_of_a_chain(combiner):
 def test_works_as_the_aggregator_of_process(combiner, name):
     stacked = random_stack()
     params = plain(stacked)
+    aggregating = pytest.importorskip("optax.experimental.aggregating")
     optimizer = aggregating.process(optax.identity(), combiner, optax.sgd(1.0))
     arguments = stacked, optimizer.init(params), params
     updates, _ = optimizer.update(*arguments)
@@ -160,17 +153,36 @@ def test_bfloat16_is_summed_in_float32(combiner):
         chex.assert_trees_all_equal(result, narrowed, strict=True)
 
 
-@pytest.mark.parametrize("kind", ["tuple", "namedtuple", "nnx", "equinox"])
+def nnx_state():
+    nnx = pytest.importorskip("flax.nnx")
+    return lambda w, b: nnx.State({"w": nnx.Param(w), "b": nnx.Param(b)})
+
+
+def equinox_module():
+    eqx = pytest.importorskip("equinox")
+
+    class Layer(eqx.Module):
+        weight: jax.Array
+        bias: jax.Array
+
+    return Layer
+
+
+TREES = {
+    "tuple": lambda: lambda w, b: (w, [b]),
+    "namedtuple": lambda: Pair,
+    "nnx": nnx_state,
+    "equinox": equinox_module,
+}
+
+
+@pytest.mark.parametrize("kind", TREES)
 def test_any_pytree_goes(combiner, kind):
-    trees = {
-        "tuple": lambda w, b: (w, [b]),
-        "namedtuple": Pair,
-        "nnx": lambda w, b: nnx.State({"w": nnx.Param(w), "b": nnx.Param(b)}),
-        "equinox": Layer,
-    }
+    make = TREES[kind]()
     stacked = jax.tree.map(jnp.asarray, random_stack())
-    tree = trees[kind](stacked["w"], stacked["b"])
-    result, _ = jax.eval_shape(combiner.update, tree, combiner.init(plain(tree)))
+    tree, params = make(stacked["w"], stacked["b"]), plain(stacked)
+    params = make(params["w"], params["b"])
+    result, _ = jax.eval_shape(combiner.update, tree, combiner.init(params), params)
     assert jax.tree.structure(result) == jax.tree.structure(tree)
     assert [leaf.shape for leaf in jax.tree.leaves(result)] == [leaf.shape[1:] for leaf in jax.tree.leaves(tree)]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dg_jax import surgery
+from tests.surgery import reference
 
 FACTORIES = {
     "deep_all": surgery.deep_all,
@@ -34,7 +35,7 @@ def check_derivative(function, at):
 @pytest.mark.parametrize("rows", ["ordinary", "one zero row", "all zero", "long"])
 @pytest.mark.parametrize("name", FACTORIES)
 def test_stacked(name, rows):
-    with jax.enable_x64(True):
+    with reference.enable_x64(True):
         stacked = np.random.default_rng(0).normal(size=(3, 33_000 if rows == "long" else 7))
         scale = np.ones((3, 1))
         if rows == "one zero row":
@@ -55,7 +56,7 @@ def test_stacked(name, rows):
 @pytest.mark.parametrize("zero_row", [False, True])
 @pytest.mark.parametrize("name", TWO_PASS)
 def test_two_pass(name, zero_row):
-    with jax.enable_x64(True):
+    with reference.enable_x64(True):
         rng = np.random.default_rng(1)
         x, params = rng.normal(size=(3, 4, 5)), rng.normal(size=5)
         if zero_row:

@@ -48,7 +48,7 @@ def dtypes_of(state):
     "dtypes", [("float32",), ("bfloat16", "float16"), ("float64",), ("float32", "float64")], ids=str
 )
 def test_states_keep_their_dtypes_in_a_scan(name, dtypes, x64):
-    with jax.enable_x64(x64):
+    with reference.enable_x64(x64):
         stacked = gradients(*dtypes)
         for params in (params_of(stacked), None):
             combiner = FACTORIES[name]()
@@ -81,7 +81,7 @@ def expected_in_float64(name, rows):
 
 @pytest.mark.parametrize("scale", [1.0, 1e-100, 1e100])
 def test_float64_gradients_are_computed_in_float64(name, scale):
-    with jax.enable_x64(True):
+    with reference.enable_x64(True):
         rows = np.random.default_rng(1).normal(size=(3, 40_000)) * scale  # long enough for the forms of a CPU
         combiner = FACTORIES[name]()
         for state in (combiner.init(np.zeros(40_000)), combiner.init(None)):
@@ -110,7 +110,7 @@ def test_float64_gradients_are_computed_in_float64(name, scale):
 def test_numpy_gradients_are_taken_with_and_without_64_bits(name):
     rows = {"a": np.random.default_rng(0).normal(size=(3, 5)), "b": np.ones((3, 2), np.float32)}
     for x64 in (False, True):
-        with jax.enable_x64(x64):
+        with reference.enable_x64(x64):
             combiner = FACTORIES[name]()
             result, _ = combiner.update(rows, combiner.init(None), losses=LOSSES)
             assert result["a"].dtype == (np.float64 if x64 else np.float32) and result["b"].dtype == np.float32

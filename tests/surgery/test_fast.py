@@ -13,6 +13,7 @@ from scipy import special, stats
 
 from dg_jax import surgery
 from dg_jax.surgery import _fast
+from tests.surgery import reference
 
 COUNT = 2**20
 normal = jax.jit(_fast.normal, static_argnums=(1, 2))
@@ -79,7 +80,7 @@ def test_sixty_four_bits_change_nothing():
     stacked = np.array([[1.0, 1.0, 2.0], [1.0, -1.0, -3.0]], np.float32)
     combiner = surgery.agr_rand(key=2)
     expected, _ = combiner.update(stacked, combiner.init(None))
-    with jax.enable_x64(True):
+    with reference.enable_x64(True):
         result, _ = combiner.update(stacked, combiner.init(None))
     np.testing.assert_array_equal(result, expected)
 
@@ -105,6 +106,7 @@ def test_sums_and_count(shape, jit):
     assert count(jnp.asarray(real > 0)) == (real > 0).sum()
 
 
+@pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="XLA adds up in another order")
 def test_equal_terms_keep_their_digits():
     sums = _fast.sums(jnp.full(30_000_000, 0.1, jnp.float32))
     np.testing.assert_allclose(sums[0], 30_000_000 * np.float64(np.float32(0.1)), rtol=2e-6)

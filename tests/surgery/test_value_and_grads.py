@@ -16,6 +16,7 @@ from tests import quick
 # Work in the order that needs the least memory, as training does on a CPU.
 IN_LITTLE_MEMORY = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 FORMS = ["stacked", "accumulated", "two_pass"]
+xla_of_today = pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="says what XLA makes of a program today")
 
 
 def loss(params, x, y):
@@ -146,6 +147,7 @@ def products_when_lowered_for(platform, n):
     return traced.lower(lowering_platforms=(platform,)).as_text().count("dot_general")
 
 
+@xla_of_today
 def test_the_device_chooses_between_vmap_and_one_row_after_the_other():
     assert products_when_lowered_for("cuda", 2) == products_when_lowered_for("cuda", 7)
     assert products_when_lowered_for("cpu", 7) == 7 * products_when_lowered_for("cpu", 1)
@@ -191,6 +193,7 @@ LAYERS = [jax.ShapeDtypeStruct((256, 256), jnp.float32)] * 8
 GRADIENT = 8 * 256 * 256 * 4
 
 
+@xla_of_today
 def test_accumulated_memory_does_not_grow_with_the_number_of_domains():
     few, many = (temporary_bytes(surgery.agr_rand(), "accumulated", LAYERS, n) for n in (3, 12))
     assert abs(many - few) < GRADIENT
@@ -198,12 +201,14 @@ def test_accumulated_memory_does_not_grow_with_the_number_of_domains():
     assert many - few > 4 * GRADIENT
 
 
+@xla_of_today
 def test_two_passes_hold_the_gradients_of_one_leaf():
     stacked, two_pass = (temporary_bytes(surgery.pcgrad(), form, LAYERS, 12) for form in ("stacked", "two_pass"))
     assert stacked > 12 * GRADIENT
     assert two_pass < 4 * GRADIENT
 
 
+@xla_of_today
 def test_one_after_the_other_the_activations_of_one_domain_at_a_time_are_kept():
     layers = [jax.ShapeDtypeStruct((64, 64), jnp.float32)] * 4
 
