@@ -11,7 +11,7 @@ import numpy as np
 from dg_jax import errors
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset, feed
-from dg_jax.training import advance, checkpoints, evaluate, interrupt, keys, progress, record, step
+from dg_jax.training import advance, checkpoints, evaluate, interrupt, keys, metrics_file, progress, record, step
 
 EVALUATED_AT_ONCE = 128
 
@@ -76,7 +76,7 @@ def train(
                 "ask for more, or --overwrite to start anew"
             )
         # A run that ended between two validations of this one has validated there.
-        folder.keep_metrics(lambda number: number <= first and number % config.val_every == 0)
+        metrics_file.keep(folder.metrics_file, lambda number: number <= first and number % config.val_every == 0)
         take_steps = advance.Advance(trainer.step, batches, done)
         figures: dict = {}
         step_seconds = 0.0

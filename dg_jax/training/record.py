@@ -23,10 +23,10 @@ import numpy as np
 import optax
 
 import dg_jax
-from dg_jax import errors, reading
+from dg_jax import errors
 from dg_jax.config import RunConfig, flag
-from dg_jax.training import evaluate
-from dg_jax.training.files import DamagedError, read_object, write_by_rename, writing
+from dg_jax.training import evaluate, metrics_file
+from dg_jax.training.files import DamagedError, is_count, is_fraction, read_object, write_by_rename, writing
 
 # Settings that may differ between a run and its continuation.
 _NOT_COMPARED = (
@@ -40,7 +40,6 @@ _NOT_COMPARED = (
 )
 
 
-_MOST_BYTES_OF_METRICS = 32 * 2**20  # a hundred thousand validations
 _SHORT = reprlib.Repr()
 _SHORT.maxlist = _SHORT.maxdict = 20
 _SHORT.maxstring = 200
@@ -92,9 +91,9 @@ class RunFolder:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         self.metrics_file.unlink(missing_ok=True)
 
-    def append_metrics(self, metrics: dict) -> None:
+    def append_metrics(self, values: dict) -> None:
         with writing(self.metrics_file), self.metrics_file.open("a") as file:
-            file.write(json.dumps(metrics, allow_nan=False) + "\n")
+            file.write(json.dumps(values, allow_nan=False) + "\n")
 
     def watched(self) -> list[dict]:
         """Returns what was noted at each validation of a run whose dataset has parts to watch.
@@ -106,41 +105,12 @@ class RunFolder:
         Raises:
             DamagedError: the file cannot be read, or the run watched nothing.
         """
-        try:
-            lines = [reading.parse_json(line) for line in self.metrics_file.read_text().splitlines()]
-            if not lines:
-                raise ValueError("no validation")
-            return [{name: line[name] for name in ("step", "val_accuracy", "watched")} for line in lines]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        lines = metrics_file.validations(self.metrics_file)
+        if not lines or not all("watched" in line for line in lines):
             raise DamagedError(
-                f"{self.metrics_file} is damaged ({type(error).__name__}: {error}); "
-                f"remove {self.path} to do the run again"
-            ) from error
-
-    def keep_metrics(self, is_kept: Callable[[int], bool]) -> None:
-        """Forgets the lines of the steps that ``is_kept`` refuses, one that was cut off, and what is none of ours.
-
-        Raises:
-            DamagedError: the file cannot be read.
-        """
-        if not self.metrics_file.exists():
-            return
-        try:
-            *whole, _ = reading.content(self.metrics_file, _MOST_BYTES_OF_METRICS).split(b"\n")
-        except (OSError, ValueError) as error:
-            raise DamagedError(
-                f"{self.metrics_file} is damaged ({error}); remove it to go on without what it says"
-            ) from error
-        kept, damaged = [], 0
-        for line in whole:
-            try:
-                if is_kept(_step_of(line.decode())):
-                    kept.append(line.decode() + "\n")
-            except ValueError:
-                damaged += 1
-        if damaged:
-            errors.warn(f"{self.metrics_file}: {damaged} damaged lines are left out")
-        write_by_rename(self.metrics_file, "".join(kept))
+                f"{self.metrics_file} is damaged (nothing was watched); remove {self.path} to do the run again"
+            )
+        return [{name: line[name] for name in ("step", "val_accuracy", "watched")} for line in lines]
 
 
 def folder_of(config: RunConfig) -> RunFolder:
@@ -191,28 +161,6 @@ def read_finished(folder: RunFolder) -> tuple[dict, dict]:
     if its_own != folder or any(result[key] != stored[key] for key in ("dataset", "target", "strategy")):
         raise DamagedError(f"{folder.path} holds files of another run ({its_own.path}); remove it")
     return stored, result
-
-
-def validations(folder: RunFolder) -> dict[int, float]:
-    """Returns the accuracy of each validation of a run by its step, as on disk.
-
-    Raises:
-        DamagedError: the file cannot be read.
-    """
-    found = {}
-    try:
-        for line in folder.metrics_file.read_text().splitlines():
-            metrics = json.loads(line)
-            step, accuracy = metrics["step"], metrics["val_accuracy"]
-            if type(step) is not int or not _is_fraction(accuracy):
-                raise ValueError(f"no validation: {line[:80]}")
-            found[step] = accuracy
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedError(
-            f"{folder.metrics_file} is damaged ({type(error).__name__}: {error}); "
-            f"remove {folder.path} to do the run again"
-        ) from error
-    return found
 
 
 @contextlib.contextmanager
@@ -357,17 +305,9 @@ def _shown(value: Any) -> str:
     return str(value) if isinstance(value, str | float) else _SHORT.repr(value)
 
 
-def _is_fraction(value: Any) -> bool:
-    return isinstance(value, float) and 0 <= value <= 1
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**63  # true and false are integers to Python
-
-
 _FIGURES_OF_A_RESULT: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("iterations", "selected_step"), _is_count),
-    **dict.fromkeys(("val_accuracy", "test_accuracy", "test_accuracy_last"), _is_fraction),
+    **dict.fromkeys(("iterations", "selected_step"), is_count),
+    **dict.fromkeys(("val_accuracy", "test_accuracy", "test_accuracy_last"), is_fraction),
 }
 # Of a result whose configuration is not known.
 _OF_A_RESULT = _FIGURES_OF_A_RESULT | {
@@ -390,11 +330,3 @@ def _of_a_result(config: RunConfig) -> dict[str, Callable[[Any], bool]]:
         **{name: functools.partial(operator.eq, value) for name, value in named.items()},
         **_FIGURES_OF_A_RESULT,
     }
-
-
-def _step_of(line: str) -> int:
-    """Returns the step of a line of metrics; raises ``ValueError`` if there is none."""
-    metrics = reading.parse_json(line)
-    if not isinstance(metrics, dict) or not _is_count(metrics.get("step")):
-        raise ValueError("no metrics of a step")
-    return metrics["step"]

@@ -17,7 +17,7 @@ from flax import nnx
 from dg_jax import errors, models
 from dg_jax.data import builder, picture, prepared, split_files
 from dg_jax.models import torch_weights, weights
-from dg_jax.training import record
+from dg_jax.training import metrics_file, record
 from experiments import gradient_similarity
 from tests.data import made_trees
 from tests.experiments import made_runs
@@ -195,8 +195,11 @@ def test_what_is_in_the_place_of_a_runs_files(content, file, finished, capsys):
     if file != "metrics.jsonl":
         refused(path, lambda: record.finished_result(config, folder))
     else:
+        if TEXTS[content]:
+            refused(path, lambda: metrics_file.validations(path))
+        refused(path, folder.watched)
         with within_limits():
-            folder.keep_metrics(lambda step: True)
+            metrics_file.keep(path, lambda step: True)
         assert path.read_text() == ""
         warning = capsys.readouterr().err
         count = TEXTS[content].count(b"\n")
@@ -245,7 +248,9 @@ def test_what_is_no_file_of_a_run(kind, file, finished):
         with path.open("wb") as sparse:
             sparse.truncate(10 * 2**30)
     if file == "metrics.jsonl":
-        refused(path, lambda: folder.keep_metrics(lambda step: True))
+        refused(path, lambda: metrics_file.keep(path, lambda step: True))
+        refused(path, lambda: metrics_file.validations(path))
+        refused(path, folder.watched)
     else:
         refused(path, lambda: record.finished_result(config, folder))
 
