@@ -139,7 +139,7 @@ def results(
         The results, with the runs that failed.
 
     Raises:
-        UserError: a run on disk has other settings, the dataset or the weights cannot be
+        UserError: a run on disk has other settings or inputs, the dataset or the weights cannot be
             opened, every run has failed, or Ray is wanted and missing.
         Interrupted: SIGINT or SIGTERM came; the run in hand has left a checkpoint.
     """
@@ -151,9 +151,12 @@ def results(
 
     found = Results()
     missing = []
+    identify = functools.cache(run.identify)
     for one in all_configs:
         try:
-            finished = record.finished_result(one, record.folder_of(one))
+            finished = record.finished_result(
+                one, record.folder_of(one), functools.partial(identify, _same_inputs(one))
+            )
         except record.DamagedError as error:
             errors.warn(f"left out: {error}")
             continue
@@ -273,6 +276,7 @@ def _side_by_side(missing: list[config.RunConfig], *, load: Load) -> Iterator[Ou
     opened = None
     data: dict[int, dataset.MultiDomainDataset] = {}  # by seed
     networks: dict[int, tuple] = {}  # likewise
+    weights: dict[int, dict[str, str]] = {}  # likewise, as they were when the network was made
     compiled: dict = {}
     for group in _groups(missing):
         like = dataclasses.replace(_any_strategy(group[0]), seed=0)
@@ -283,8 +287,12 @@ def _side_by_side(missing: list[config.RunConfig], *, load: Load) -> Iterator[Ou
                 data[one.seed] = load(one)
             if one.seed not in networks:
                 networks[one.seed] = run.create_network(one, data[one.seed])
+                weights[one.seed] = run.identify_weights(one)
         seeds = [one.seed for one in group]
-        of_group = [data[seed] for seed in seeds], [networks[seed] for seed in seeds]
+        of_group = (
+            [dataclasses.replace(data[seed], inputs={**data[seed].inputs, **weights[seed]}) for seed in seeds],
+            [networks[seed] for seed in seeds],
+        )
         try:
             outcome: list[dict] | str = run.run_seeds(group, *of_group, compiled)
         except errors.RunError as error:
@@ -296,6 +304,12 @@ def _any_strategy(one: config.RunConfig) -> config.RunConfig:
     """What runs that share their pictures have in common."""
     methods: dict = dict.fromkeys(settings.RANGES)
     return dataclasses.replace(one, strategy="", combiner=None, **methods)
+
+
+def _same_inputs(one: config.RunConfig) -> config.RunConfig:
+    """What runs have in common that read the same from paths."""
+    places = ("dataset", "domains", "target", "data_dir", "prepared_dir", "splits_dir")
+    return config.RunConfig(**{name: getattr(one, name) for name in places}, weights=one.weights_file)
 
 
 class _Display(contextlib.AbstractContextManager):

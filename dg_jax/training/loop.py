@@ -134,6 +134,7 @@ def train(
     result = record.result(
         config,
         data.left_out,
+        data.inputs,
         selected=(best.step, best.accuracy),
         tested=tested,
         tested_last=run_evaluation(state.params, test()),

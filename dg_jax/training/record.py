@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import fcntl
 import functools
-import hashlib
 import json
 import math
 import operator
@@ -13,7 +12,7 @@ import pathlib
 import platform
 import reprlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax
@@ -28,10 +27,12 @@ from dg_jax.config import RunConfig, flag
 from dg_jax.training import evaluate, metrics_file
 from dg_jax.training.files import DamagedError, is_count, is_fraction, read_object, write_by_rename, writing
 
-# Settings that may differ between a run and its continuation.
+# Settings that may differ between a run and its continuation. Of what lies at a path the contents are compared.
 _NOT_COMPARED = (
     "iterations",
     "data_dir",
+    "splits_dir",
+    "weights",
     "prepared_dir",
     "results_dir",
     "accumulate_domains",
@@ -121,24 +122,29 @@ def folder_of(config: RunConfig) -> RunFolder:
     return RunFolder(config.results_dir / config.dataset / config.target / method / f"seed-{config.seed}")
 
 
-def finished_result(config: RunConfig, folder: RunFolder) -> dict | None:
+def finished_result(config: RunConfig, folder: RunFolder, identify: Callable[[], Mapping[str, str]]) -> dict | None:
     """Returns the result of a run that need not be done (again), else ``None``.
 
     With ``overwrite`` every run is to be done; with ``resume`` one that ended before
     ``iterations`` is to go on.
 
+    Args:
+        config: the run.
+        folder: where it is written.
+        identify: returns what :func:`dg_jax.run.identify` does, and is called where there is a run to compare with.
+
     Raises:
         DamagedError: its files cannot be read.
-        UserError: the finished run, or the one to resume, had other settings.
+        UserError: the finished run, or the one to resume, had other settings or inputs.
     """
     if config.overwrite:
         return None
     if not folder.result_file.exists():
         if config.resume and folder.checkpoints.exists():
-            _compare(config, folder)
+            _compare(config, folder, identify())
         return None
     result = read_object(folder.result_file, _of_a_result(config))
-    _compare(config, folder)
+    _compare(config, folder, identify())
     done = f"--iterations={config.iterations}: the run in {folder.path} is done with {result['iterations']}"
     if result["iterations"] > config.iterations:
         raise errors.UserError(f"{done}; give as many, another --results-dir, or --overwrite to start anew")
@@ -154,8 +160,10 @@ def read_finished(folder: RunFolder) -> tuple[dict, dict]:
 
     Raises:
         DamagedError: its files cannot be read, or are those of another run.
+        UserError: it does not say of which inputs it is.
     """
     stored, result = read_object(folder.config_file, _OF_A_CONFIG), read_object(folder.result_file, _OF_A_RESULT)
+    check_recorded(stored, folder.path)
     name = {key: stored[key] for key in ("dataset", "target", "strategy", "combiner", "batches", "seed")}
     its_own = folder_of(RunConfig(**name, results_dir=folder.path.parents[3]))
     if its_own != folder or any(result[key] != stored[key] for key in ("dataset", "target", "strategy")):
@@ -164,15 +172,20 @@ def read_finished(folder: RunFolder) -> tuple[dict, dict]:
 
 
 @contextlib.contextmanager
-def open_folder(config: RunConfig, folder: RunFolder) -> Iterator[None]:
+def open_folder(config: RunConfig, folder: RunFolder, inputs: Mapping[str, str]) -> Iterator[None]:
     """Makes the folder ready to train in: new, emptied, or as it was left.
 
     Within ``with open_folder(...)`` no other process can. The lock goes with the process,
     however it ends.
 
+    Args:
+        config: the run.
+        folder: where it is written.
+        inputs: what :func:`dg_jax.run.identify` says of what it is made of.
+
     Raises:
         UserError: it cannot be written, an unfinished run lies in it and neither
-            ``resume`` nor ``overwrite`` is set, or the run to resume had other settings.
+            ``resume`` nor ``overwrite`` is set, or the run to resume had other settings or inputs.
         RunError: another process is writing it.
     """
     with writing(folder.path):
@@ -194,18 +207,19 @@ def open_folder(config: RunConfig, folder: RunFolder) -> Iterator[None]:
                     raise errors.UserError(
                         f"{folder.path} holds an unfinished run: --resume goes on with it, --overwrite starts anew"
                     )
-                _compare(config, folder)
+                _compare(config, folder, inputs)
             else:
                 # What was stopped before its first checkpoint has nothing to go on from.
                 folder.metrics_file.unlink(missing_ok=True)
             folder.result_file.unlink(missing_ok=True)
-            write_by_rename(folder.config_file, json.dumps(to_json(config), indent=2) + "\n")
+            write_by_rename(folder.config_file, json.dumps(to_json(config) | {"inputs": dict(inputs)}, indent=2) + "\n")
         yield
 
 
 def result(
     config: RunConfig,
     left_out: Sequence[str],
+    inputs: Mapping[str, str],
     *,
     selected: tuple[int, float],
     tested: evaluate.Evaluation,
@@ -218,6 +232,7 @@ def result(
     Args:
         config: the run's configuration.
         left_out: damaged files that it did without.
+        inputs: what :func:`dg_jax.run.identify` says of what it is made of.
         selected: step and validation accuracy of the selected parameters.
         tested: what they do on the target.
         tested_last: what the last parameters do on the target.
@@ -251,7 +266,7 @@ def result(
         "wall_seconds": seconds,
         "images_per_second": images_per_second,
         "left_out": list(left_out),
-        "weights_sha256": _digest(config.weights_file),
+        "weights_sha256": inputs.get("weights"),
         "versions": {
             "python": platform.python_version(),
             "jax": jax.__version__,
@@ -277,19 +292,40 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _digest(path: pathlib.Path | None) -> str | None:
-    if path is None:
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def to_json(config: RunConfig) -> dict:
     """Returns the configuration as JSON stores it."""
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
-def _compare(config: RunConfig, folder: RunFolder) -> None:
+def check_recorded(stored: Mapping[str, Any], place: pathlib.Path) -> None:
+    """Raises a ``UserError`` unless what was written to ``place`` says of which inputs it is."""
+    if not isinstance(stored.get("inputs"), dict):
+        raise errors.UserError(
+            f"{place} was written by an earlier version and does not say of which pictures, split lists and weights "
+            "it is; give --overwrite to do it again, or another --results-dir"
+        )
+
+
+def check_inputs(inputs: Mapping[str, str], stored: Mapping[str, Any], place: pathlib.Path) -> None:
+    """Raises a ``UserError`` that names what changed unless ``stored`` is of the same inputs.
+
+    Args:
+        inputs: the contents of what there is now, see :func:`dg_jax.run.identify`.
+        stored: what was written, with those of then under ``"inputs"``.
+        place: where that lies.
+    """
+    check_recorded(stored, place)
+    theirs = stored["inputs"]
+    changed = [name for name in sorted({*inputs, *theirs}) if inputs.get(name) != theirs.get(name)]
+    if changed:
+        raise errors.UserError(
+            f"{errors.listed(changed)}: not the same as when {place} was written; "
+            "give the same, another --results-dir, or --overwrite to start anew"
+        )
+
+
+def _compare(config: RunConfig, folder: RunFolder, inputs: Mapping[str, str]) -> None:
+    check_inputs(inputs, read_object(folder.config_file, dict.fromkeys(_OF_A_CONFIG, lambda value: True)), folder.path)
     ours = {name: value for name, value in to_json(config).items() if name not in _NOT_COMPARED}
     stored = read_object(folder.config_file, dict.fromkeys(ours, lambda value: True))
     for name, value in ours.items():

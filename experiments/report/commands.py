@@ -11,7 +11,7 @@ from experiments.report.stored import Run
 
 # What differs within a sweep, and what is no setting of a result.
 _AXES = ("strategy", "target", "seed")
-_PLACES = ("data_dir", "prepared_dir", "results_dir", "resume", "overwrite")
+_PLACES = ("data_dir", "prepared_dir", "results_dir", "resume", "overwrite", "inputs")
 
 
 def of_runs(runs: Sequence[Run]) -> list[str]:

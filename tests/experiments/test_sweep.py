@@ -97,7 +97,7 @@ def test_a_run_that_fails_is_named_at_the_end_and_the_rest_is_done(made, command
 
 def test_where_another_process_writes_a_run_the_rest_is_done(made, command, tmp_path):
     busy = configs(tmp_path / "results", "--targets", "apple")[0]
-    with record.open_folder(busy, record.folder_of(busy)):
+    with record.open_folder(busy, record.folder_of(busy), {}):
         code, _, err = command(table1, *FLAGS, "--targets", "apple")
     assert code == 1 and made.done == ALL[1:4]
     assert "1 failed, the rest is done: " in err and "deep_all/seed-0: another process is writing this run" in err
@@ -256,7 +256,7 @@ def test_a_damaged_run_is_named_and_left_out(made, tmp_path, capsys, file, conte
     assert damaged in everything
     # A single run says the same, as an error.
     with pytest.raises(record.DamagedError, match="is damaged"):
-        record.finished_result(dataclasses.replace(damaged, resume=False), record.folder_of(damaged))
+        record.finished_result(dataclasses.replace(damaged, resume=False), record.folder_of(damaged), dict)
 
 
 def test_a_half_written_run_with_a_damaged_configuration_is_left_out(made, tmp_path, capsys):

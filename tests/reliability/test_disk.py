@@ -272,7 +272,7 @@ def test_of_two_processes_that_write_one_run_the_second_refuses(tmp_path, monkey
     flags = ["--domains", *config.domains, "--batch-size=4", "--val-every=2", "--image-size=8", "--iterations=4"]
     monkeypatch.setattr(run, "load", lambda config: worlds.tiny_dataset())
     monkeypatch.setattr(run, "create_network", lambda config, data: worlds.large_model())
-    with record.open_folder(dataclasses.replace(config, resume=True), folder):
+    with record.open_folder(dataclasses.replace(config, resume=True), folder, {}):
         before = names_and_bytes(folder.path)
         for how in ("--resume", "--overwrite"):
             assert run.main([*flags, f"--results-dir={tmp_path}", how]) == 2
