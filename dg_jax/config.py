@@ -94,7 +94,10 @@ class RunConfig:
 
     def method_settings(self, method: str) -> dict:
         """Returns the settings of an objective or combiner, ``{}`` if it has none."""
-        return dataclasses.asdict(getattr(self, method)) if method in settings.RANGES else {}
+        values = dataclasses.asdict(getattr(self, method)) if method in settings.RANGES else {}
+        if method == "irm" and values["anneal_steps"] is None:
+            values["anneal_steps"] = self.iterations // 2
+        return values
 
 
 # Sections 4.1 and 4.2 of the paper.
@@ -222,10 +225,15 @@ def _check_methods(config: RunConfig, in_use: set[str]) -> None:
                     f"{setting} is set, but this run uses {' and '.join(sorted(in_use))}; leave it out"
                 )
             is_in_range, wanted = ranges.get(name, (lambda value: True, ""))
-            if not is_in_range(value):
+            if value is not None and not is_in_range(value):
                 raise errors.UserError(f"{setting}={value}: give {wanted}")
     if "mldg" in in_use and len(config.sources) < 2:
         raise errors.UserError(f"--strategy=mldg needs two sources, --domains {' '.join(config.domains)} leaves one")
+    if "irm" in in_use and config.method_settings("irm")["anneal_steps"] >= config.iterations:
+        raise errors.UserError(
+            f"--irm.anneal-steps={config.irm.anneal_steps}: with --iterations={config.iterations} the penalty never "
+            "sets in; give fewer, or leave it out for half of them"
+        )
     if "irm" in in_use and config.batch_size < 2:
         raise errors.UserError(f"--batch-size={config.batch_size}: --strategy=irm needs at least 2, one for each half")
 

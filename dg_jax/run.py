@@ -50,6 +50,7 @@ def run(config: RunConfig, data: "dataset.MultiDomainDataset | None" = None, *, 
 
     backend.keep_compiled_programs()
     folder = record.folder_of(config)
+    config = record.settled(config, folder)
 
     def inputs() -> dict[str, str]:
         return identify(config) if data is None else {**data.inputs, **identify_weights(config)}

@@ -13,8 +13,9 @@ class Irm:
 
     penalty_weight: float = 100.0
     """Weight of the penalty after annealing (DomainBed's irm_lambda)."""
-    anneal_steps: int = 500
-    """Steps with weight 1 before that; then Adam's state is reset (DomainBed's irm_penalty_anneal_iters)."""
+    anneal_steps: int | None = None
+    """Steps with weight 1 before that; then Adam's state is reset (DomainBed's irm_penalty_anneal_iters). By default
+    half of --iterations, and where a run is resumed what it began with."""
 
 
 @dataclasses.dataclass(frozen=True)

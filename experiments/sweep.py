@@ -6,12 +6,12 @@ import functools
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich import console, progress
 
-from dg_jax import command_line, config, errors, run, settings, strategies
+from dg_jax import config, errors, run, settings, strategies
 from dg_jax.data import registry
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ class Results(dict[config.RunConfig, dict]):
 class Sweep(config.RunConfig):
     """Settings of many runs: those of one, for several targets, strategies and seeds.
 
-    What is on disk already is not done again. IRM's penalty sets in after half of the steps,
-    as it does in the paper (500 of 1000), unless --irm.anneal-steps says otherwise.
+    What is on disk already is not done again.
     """
 
     strategies: tuple[str, ...] = tuple(strategies.STRATEGIES)
@@ -65,18 +64,6 @@ class Sweep(config.RunConfig):
     target: Annotated[str, tyro.conf.Suppress] = ""
     seed: Annotated[int, tyro.conf.Suppress] = 0
     resume: Annotated[bool, tyro.conf.Suppress] = True
-
-
-SweepKind = TypeVar("SweepKind", bound=Sweep)
-
-
-def parse(kind: type[SweepKind], arguments: Sequence[str], prog: str) -> SweepKind:
-    """Reads flags, see :func:`dg_jax.command_line.parse`, and sets IRM's annealing where they do not."""
-    sweep = command_line.parse(kind, arguments, prog)
-    is_set = any(argument.replace("_", "-").startswith("--irm.anneal-steps") for argument in arguments)
-    if is_set or "irm" not in sweep.strategies:
-        return sweep
-    return dataclasses.replace(sweep, irm=dataclasses.replace(sweep.irm, anneal_steps=sweep.iterations // 2))
 
 
 def configs(sweep: Sweep) -> list[config.RunConfig]:
@@ -103,6 +90,8 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
                 one = config.RunConfig(**of_run | changes)
                 in_use = {one.methods.objective, one.methods.combiner}
                 unused = {name: type(getattr(one, name))() for name in settings.RANGES if name not in in_use}
+                if "irm" in in_use:  # all seeds alike, also those that are resumed
+                    unused["irm"] = settings.Irm(**one.method_settings("irm"))
                 all_configs.append(dataclasses.replace(one, **unused))
                 all_in_use |= in_use
     if sweep.vectorize_seeds and sweep.weights_file != sweep.weights and sweep.model.startswith("resnet"):

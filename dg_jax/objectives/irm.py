@@ -7,9 +7,7 @@ from dg_jax import gradients
 from dg_jax.objectives import loss
 
 
-def irm(
-    apply_fn, penalty_weight: float = 100.0, anneal_steps: int = 500, accumulate_domains: bool = False
-) -> loss.Objective:
+def irm(apply_fn, anneal_steps: int, penalty_weight: float = 100.0, accumulate_domains: bool = False) -> loss.Objective:
     """The cross-entropy of each domain plus a penalty where scaling the logits would lower it.
 
     The penalty of a domain is an unbiased estimate of the squared gradient of its
@@ -21,10 +19,10 @@ def irm(
 
     Args:
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
+        anneal_steps: number of first steps in which the weight is 1; at least 0. With as many as a
+            run has, or more, the penalty never sets in. DomainBed's ``irm_penalty_anneal_iters``.
         penalty_weight: weight of the penalty from step ``anneal_steps`` on; at least 0.
             DomainBed's ``irm_lambda``.
-        anneal_steps: number of first steps in which the weight is 1; at least 0.
-            DomainBed's ``irm_penalty_anneal_iters``.
         accumulate_domains: whether to return the gradients as
             :func:`dg_jax.surgery.accumulate` does, in memory that does not grow with N.
 
@@ -43,7 +41,7 @@ def irm(
         >>> def apply_fn(params, images, *, key, train):
         ...     return images.reshape(len(images), -1) @ params
         >>> batch = {"image": jnp.ones((3, 4, 1, 1, 2)), "label": jnp.zeros((3, 4), int)}
-        >>> losses, stacked = irm(apply_fn)(jnp.zeros((2, 5)), batch, key=jax.random.key(0), step=0)
+        >>> losses, stacked = irm(apply_fn, anneal_steps=150)(jnp.zeros((2, 5)), batch, key=jax.random.key(0), step=0)
         >>> losses.shape, stacked.shape
         ((3,), (3, 2, 5))
 

@@ -122,6 +122,21 @@ def folder_of(config: RunConfig) -> RunFolder:
     return RunFolder(config.results_dir / config.dataset / config.target / method / f"seed-{config.seed}")
 
 
+def settled(config: RunConfig, folder: RunFolder) -> RunConfig:
+    """Returns a run's configuration with IRM's annealing as a number, on ``resume`` the one that the run began with.
+
+    Raises:
+        DamagedError: the configuration of the run to resume cannot be read.
+    """
+    if config.methods.objective != "irm" or config.irm.anneal_steps is not None:
+        return config
+    steps = config.method_settings("irm")["anneal_steps"]
+    if config.resume and folder.config_file.exists():
+        has_steps = {"irm": lambda value: isinstance(value, dict) and is_count(value.get("anneal_steps"))}
+        steps = read_object(folder.config_file, has_steps)["irm"]["anneal_steps"]
+    return dataclasses.replace(config, irm=dataclasses.replace(config.irm, anneal_steps=steps))
+
+
 def finished_result(config: RunConfig, folder: RunFolder, identify: Callable[[], Mapping[str, str]]) -> dict | None:
     """Returns the result of a run that need not be done (again), else ``None``.
 

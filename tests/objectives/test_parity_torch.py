@@ -44,7 +44,7 @@ def deep_all_update(objective):
 
 
 def test_irm():
-    update = quick.jit(deep_all_update(irm(apply_fn)))
+    update = quick.jit(deep_all_update(irm(apply_fn, anneal_steps=500)))
     for seed in range(3):
         for step, weight in [(499, 1.0), (500, 100.0)]:
             params, batch = parameters(seed), domain_batch(seed=seed)
