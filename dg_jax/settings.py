@@ -5,6 +5,7 @@ A group is named after its objective or combiner; its fields are arguments of th
 
 import dataclasses
 import math
+from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Mldg:
     """Weight β of the meta-test loss (DomainBed's mldg_beta)."""
     second_order: bool = False
     """Differentiate through the inner step, which the released version leaves out."""
+    pairing: Literal["split", "circle"] = "split"
+    """One meta-test domain for all others (DomainBed today), or for each domain the next in a random circle (DomainBed
+    until April 2022, so probably the paper)."""
 
 
 @dataclasses.dataclass(frozen=True)

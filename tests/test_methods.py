@@ -57,6 +57,16 @@ def test_a_run_of_irm_and_one_of_a_sweep_are_the_same_run(command):
     assert command("--strategy=irm")[1].startswith("done already")
 
 
+def test_mldg_pairs_as_its_flag_says(command, tmp_path):
+    losses = {}
+    for pairing, rows in (("split", 1), ("circle", 2)):
+        assert command("--strategy=mldg", f"--mldg.pairing={pairing}", "--overwrite") == (0, "")
+        assert stored(tmp_path, "config", "mldg")["mldg"]["pairing"] == pairing
+        [line, _] = (tmp_path / "results/emoji/windows/mldg/seed-0/metrics.jsonl").read_text().splitlines()
+        losses[pairing] = json.loads(line)["losses"]
+        assert len(losses[pairing]) == rows
+
+
 @pytest.mark.parametrize("steps", [4, 500])
 def test_an_annealing_that_never_ends_is_refused(command, steps):
     code, err = command("--strategy=irm", f"--irm.anneal-steps={steps}")
