@@ -203,6 +203,7 @@ def check(config: RunConfig) -> None:
                     f"only with {' and '.join(able)}; leave it out"
                 )
     _check_methods(config, {methods.objective, methods.combiner})
+    _check_effect(config)
     if registry.get(config.dataset).layout is None:
         for name in ("data_dir", "splits_dir"):
             if getattr(config, name):
@@ -236,6 +237,41 @@ def _check_methods(config: RunConfig, in_use: set[str]) -> None:
         )
     if "irm" in in_use and config.batch_size < 2:
         raise errors.UserError(f"--batch-size={config.batch_size}: --strategy=irm needs at least 2, one for each half")
+
+
+def _check_effect(config: RunConfig) -> None:
+    """Raises a ``UserError`` if something asked for would change nothing."""
+    methods, sources = config.methods, f"--domains {' '.join(config.domains)}"
+    asked = f"--combiner={config.combiner}" if config.combiner else f"--strategy={config.strategy}"
+    if methods.combiner != "deep_all":
+        without = f"{asked} would change nothing, as it combines gradients and there is one:"
+        if methods.objective == "pooled":
+            raise errors.UserError(
+                f"{without} --strategy={config.strategy} takes all images as one domain; "
+                f"give --strategy={methods.combiner}"
+            )
+        if len(config.sources) == 1:
+            raise errors.UserError(f"{without} {sources} leaves one source; name more, or give --strategy=deep_all")
+        if methods.objective == "mldg" and config.mldg.pairing == "split" and len(config.sources) == 2:
+            raise errors.UserError(
+                f"{without} --strategy=mldg makes one pair of two sources; name more --domains, leave it out, or give "
+                "--mldg.pairing=circle"
+            )
+    if len(config.sources) == 1:
+        if methods.objective == "mixup":
+            raise errors.UserError(
+                f"--strategy=mixup would change nothing, as it blends images of two sources and {sources} leaves one; "
+                "name more, or give --strategy=deep_all"
+            )
+        if config.batches == "single_domain":
+            raise errors.UserError(
+                f"--batches=single_domain would change nothing, as {sources} leaves one source; leave it out"
+            )
+    if config.model.startswith("resnet") and config.batch_norm == "frozen" and config.weights is None:
+        raise errors.UserError(
+            f"--model={config.model}: its BatchNorm statistics are frozen at those of --weights, and there are none; "
+            "give --weights (third_party/torchvision_resnet/convert.py makes them of the published ones)"
+        )
 
 
 def flag(field: str) -> str:

@@ -114,7 +114,7 @@ def test_a_folder_that_was_moved_or_touched_is_the_same(call, pictures, tmp_path
 
 
 def test_another_domain_that_takes_no_part_may_change(call, pictures):
-    flags = ("--target=x", "--domains", "a", "x")
+    flags = ("--target=x", "--domains", "a", "x", "--strategy=deep_all")
     assert call(run, *flags)[0] == 0
     change_a_byte(pictures)
     assert call(run, *flags)[1].startswith("done already")

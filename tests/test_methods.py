@@ -67,6 +67,75 @@ def test_mldg_pairs_as_its_flag_says(command, tmp_path):
         assert len(losses[pairing]) == rows
 
 
+ONE_SOURCE = ["--domains", "apple", "windows"]
+LEAVES_ONE = "as it combines gradients and there is one: --domains apple windows leaves one source; name more"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        *[
+            (
+                ["--strategy=deep_all", f"--combiner={combiner}"],
+                f"--combiner={combiner} would change nothing, as it combines gradients and there is one: "
+                f"--strategy=deep_all takes all images as one domain; give --strategy={combiner}",
+            )
+            for combiner in ("agr_sum", "agr_rand", "pcgrad", "group_dro")
+        ],
+        *[
+            ([*ONE_SOURCE, f"--strategy={strategy}"], f"--strategy={strategy} would change nothing, {LEAVES_ONE}")
+            for strategy in ("agr_sum", "agr_rand", "pcgrad", "group_dro")
+        ],
+        (
+            [*ONE_SOURCE, "--strategy=irm", "--combiner=agr_sum"],
+            f"--combiner=agr_sum would change nothing, {LEAVES_ONE}, or give --strategy=deep_all",
+        ),
+        (
+            [*ONE_SOURCE, "--strategy=mixup"],
+            "--strategy=mixup would change nothing, as it blends images of two sources",
+        ),
+        (
+            [*ONE_SOURCE, "--strategy=deep_all", "--batches=single_domain"],
+            "--batches=single_domain would change nothing, as --domains apple windows leaves one source; leave it out",
+        ),
+        (
+            ["--strategy=mldg", "--combiner=pcgrad"],
+            "--combiner=pcgrad would change nothing, as it combines gradients and there is one: --strategy=mldg makes "
+            "one pair of two sources; name more --domains, leave it out, or give --mldg.pairing=circle",
+        ),
+        (
+            ["--strategy=deep_all", "--model=resnet18"],
+            "--model=resnet18: its BatchNorm statistics are frozen at those of --weights, and there are none",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_would_have_no_effect_is_refused_with_the_reason(command, tmp_path, flags, message):
+    code, err = command(*flags)
+    assert code == 2 and message in err and err.startswith("error: ") and err.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_sweep_refuses_them_too(command, tmp_path):
+    code, err = command("--strategies", "deep_all", "pcgrad", "--targets", "windows", *ONE_SOURCE, program=table1)
+    assert code == 2 and f"--strategy=pcgrad would change nothing, {LEAVES_ONE}" in err
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [*ONE_SOURCE, "--strategy=deep_all"],
+        [*ONE_SOURCE, "--strategy=irm"],
+        ["--strategy=mldg", "--combiner=agr_sum", "--mldg.pairing=circle"],
+        ["--strategy=deep_all", "--batches=single_domain"],
+    ],
+    ids=" ".join,
+)
+def test_what_has_an_effect_is_done(command, flags):
+    assert command(*flags) == (0, "")
+
+
 @pytest.mark.parametrize("steps", [4, 500])
 def test_an_annealing_that_never_ends_is_refused(command, steps):
     code, err = command("--strategy=irm", f"--irm.anneal-steps={steps}")
