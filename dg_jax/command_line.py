@@ -20,7 +20,7 @@ class _Base:
     """The flags on which the defaults of the others depend."""
 
     dataset: str = "emoji"
-    preset: Literal["dataset", "paper"] = "dataset"
+    preset: Literal["dataset", "paper", "released"] = "dataset"
 
 
 def parse(kind: type[config.Config], arguments: Sequence[str], prog: str) -> config.Config:

@@ -108,7 +108,7 @@ def load(config: RunConfig) -> "dataset.MultiDomainDataset":
         config.dataset,
         _parts(config),
         image_size=config.image_size,
-        split_seed=config.seed,
+        split_seed=config.seed_of_split,
         data_dir=config.data_dir,
         prepared_dir=config.prepared_dir,
         splits_dir=config.splits_dir,
@@ -194,8 +194,9 @@ def _check_unseen(config: RunConfig) -> None:
     metadata = weights.metadata(config.weights_file)
     if metadata.get("dataset") != config.dataset:
         return  # of other pictures, or nothing is known
-    split = {"seed": str(config.seed), "domains": " ".join(sorted(config.domains))}
-    theirs = {"seed": metadata["split_seed"], "domains": metadata["split_domains"]}
+    seed = "seed" if config.split_seed is None else "split-seed"
+    split = {seed: str(config.seed_of_split), "domains": " ".join(sorted(config.domains))}
+    theirs = {seed: metadata["split_seed"], "domains": metadata["split_domains"]}
     for name, ours in split.items():
         if theirs[name] != ours:
             raise errors.UserError(

@@ -43,6 +43,7 @@ _SETTINGS = (
     "batch_norm",
     "dtype",
     "image_size",
+    "split_seed",
     "splits_dir",
     "skip_damaged",
 )
@@ -261,7 +262,7 @@ def _measure(
             one.dataset,
             _parts(one),
             image_size=one.image_size,
-            split_seed=one.seed,
+            split_seed=one.seed_of_split,
             skip_damaged=one.skip_damaged,
             **_places(one),
         )

@@ -80,6 +80,7 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
             raise errors.UserError(f"{name}: name at least one")
         if len(set(given)) != len(given):
             raise errors.UserError(f"{name} names one twice: {' '.join(given)}")
+    usual = config.defaults(sweep.dataset, sweep.preset)
     of_run = {field.name: getattr(sweep, field.name) for field in dataclasses.fields(config.RunConfig)}
     all_configs: list[config.RunConfig] = []
     all_in_use: set[str] = set()
@@ -89,7 +90,7 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
                 changes = {"strategy": strategy, "target": target, "seed": seed, "resume": not sweep.overwrite}
                 one = config.RunConfig(**of_run | changes)
                 in_use = {one.methods.objective, one.methods.combiner}
-                unused = {name: type(getattr(one, name))() for name in settings.RANGES if name not in in_use}
+                unused = {name: getattr(usual, name) for name in settings.RANGES if name not in in_use}
                 if "irm" in in_use:  # all seeds alike, also those that are resumed
                     unused["irm"] = settings.Irm(**one.method_settings("irm"))
                 all_configs.append(dataclasses.replace(one, **unused))
@@ -100,7 +101,7 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
             "leave it out, or {seed} in --weights"
         )
     for name in settings.RANGES:
-        if name not in all_in_use and getattr(sweep, name) != type(getattr(sweep, name))():
+        if name not in all_in_use and getattr(sweep, name) != getattr(usual, name):
             raise errors.UserError(f"{config.flag(name)} is set, but none of --strategies uses it; leave it out")
     for one in all_configs:
         config.check(one)

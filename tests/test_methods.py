@@ -2,10 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from dg_jax import run
+from dg_jax import config, run
+from dg_jax.training import record, seeds
 from experiments import table1
+from tests.training import worlds
 
 TINY = ["--batch-size=4", "--val-every=2", "--image-size=8", "--domains", "apple", "google", "windows"]
 
@@ -144,3 +147,71 @@ def test_an_annealing_that_never_ends_is_refused(command, steps):
         f"error: --irm.anneal-steps={steps}: with --iterations=4 the penalty never sets in; "
         "give fewer, or leave it out for half of them\n"
     )
+
+
+def training_pictures(emoji_dir, **seeds):
+    flags = [f"--prepared-dir={emoji_dir}", *(f"--{name.replace('_', '-')}={value}" for name, value in seeds.items())]
+    data = run.load(run.parse([*TINY, "--strategy=deep_all", *flags]))
+    return data.domains["apple"]["train"].image
+
+
+def test_a_split_of_its_own_stays_while_the_seed_varies(emoji_dir):
+    fixed = [training_pictures(emoji_dir, seed=seed, split_seed=7) for seed in (0, 1)]
+    np.testing.assert_array_equal(*fixed)
+    np.testing.assert_array_equal(fixed[0], training_pictures(emoji_dir, seed=7))
+    assert np.any(fixed[0] != training_pictures(emoji_dir, seed=0))
+
+
+def test_runs_on_one_split_differ_in_the_rest(command, tmp_path):
+    flags = ("--strategy=deep_all", "--split-seed=7")
+    losses = []
+    for seed in (0, 1):
+        assert command(*flags, f"--seed={seed}") == (0, "")
+        losses.append(stored(tmp_path, "result", "deep_all", seed)["test_loss"])
+    assert losses[0] != losses[1]
+    code, err = command("--strategy=deep_all", "--split-seed=8")
+    assert code == 2 and "--split-seed is 8, but the run in" in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--split-seed=-1"], "--split-seed=-1: give a whole number from 0 to 4294967295"),
+        (["--selection=best"], "--selection"),
+        (
+            ["--dataset=pacs", "--data-dir=/a", "--splits-dir=/b", "--split-seed=3", "--domains=A", "S", "P"],
+            "--split-seed=3 would change nothing, as --splits-dir has the split",
+        ),
+    ],
+)
+def test_a_split_seed_that_is_wrong_or_without_effect_is_refused(command, flags, message):
+    code, err = command("--strategy=deep_all", *flags)
+    assert code == 2 and message in err
+
+
+def test_the_last_parameters_are_tested_where_it_is_asked_for(tmp_path):
+    settings = {"learning_rate": 0.05, "iterations": 7}
+    usual = worlds.train(worlds.tiny_config(tmp_path / "usual", **settings))
+    last = worlds.tiny_config(tmp_path / "last", **settings, selection="last")
+    result = worlds.train(last)
+    lines = record.folder_of(last).metrics_file.read_text().splitlines()
+    assert usual["selected_step"] == 2 and result["selected_step"] == 7
+    assert result["val_accuracy"] == json.loads(lines[-1])["val_accuracy"]
+    assert result["test_accuracy"] == result["test_accuracy_last"] and result["test_loss"] != usual["test_loss"]
+    assert [path.name for path in (record.folder_of(last).checkpoints / "best").glob("[0-9]*")] == ["7"]
+    together = worlds.tiny_config(tmp_path / "together", **settings, selection="last")
+    [side_by_side] = seeds.train([together], [worlds.tiny_dataset()], [worlds.linear_model()])
+    assert side_by_side["selected_step"] == 7
+    np.testing.assert_allclose(side_by_side["test_loss"], result["test_loss"], rtol=1e-4)
+
+
+def test_the_released_codes_preset_is_the_papers_with_what_the_code_does_otherwise():
+    paper, released = (vars(run.parse([f"--preset={preset}"])) for preset in ("paper", "released"))
+    differing = {name: value for name, value in released.items() if value != paper[name]}
+    expected = {"preset": "released", "split_seed": 0, "selection": "last"}
+    assert (
+        differing == {name: config.RELEASED[name] for name in config.RELEASED.keys() - config.PAPER.keys()} | expected
+    )
+    assert run.parse(["--preset=released", "--selection=validation"]).selection == "validation"
+    sources = ["--dataset=pacs", "--data-dir=/a", "--splits-dir=/b", "--preset=released"]
+    assert run.parse(sources).split_seed == 0  # lists of one's own take its place

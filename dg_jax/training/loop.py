@@ -25,7 +25,7 @@ def train(
     *,
     show_progress: bool = True,
 ) -> dict:
-    """Trains on the sources, selects by validation accuracy, tests on the target.
+    """Trains on the sources, selects by validation accuracy (or the last parameters), tests on the target.
 
     Args:
         config: a configuration that :func:`dg_jax.config.check` accepts.
@@ -91,7 +91,7 @@ def train(
             seen = {name: run_evaluation(state.params, watch()).accuracy for name, watch in watched.items()}
             noted = {"watched": seen} if seen else {}
             folder.append_metrics({"step": done, "val_accuracy": accuracy, "val_loss": loss, **noted, **figures})
-            if accuracy > best.accuracy:
+            if accuracy > best.accuracy or config.selection == "last":
                 return checkpoints.Selected(jax.tree.map(jnp.copy, state.params), done, accuracy)
             return best
 

@@ -103,6 +103,8 @@ def train(
                 for own, evaluation in zip(configs, evaluations, strict=True):
                     loop.check_finite(np.array([evaluation.loss]), done, own, f"validation loss of seed {own.seed}")
                 better = np.array([new.accuracy > old for new, (_, old) in zip(evaluations, best, strict=True)])
+                if config.selection == "last":
+                    better[:] = True
                 best_params = _chosen(better, state.params, best_params)
                 best = [
                     (done, new.accuracy) if is_better else old
