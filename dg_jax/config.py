@@ -1,12 +1,18 @@
 """What a run is made of, and the presets that its defaults come from."""
 
 import dataclasses
+import functools
 import math
 import pathlib
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from dg_jax import errors, settings, strategies
+import tyro
+
+from dg_jax import errors, names, settings, strategies
 from dg_jax.data import registry
+
+# As in models/registry.py, whose imports take seconds.
+MODELS = ("alexnet", "resnet18", "resnet50", "small_cnn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +50,9 @@ class RunConfig:
     """Whether a step takes a batch of each source, or as many batches of one source, drawn anew at each step."""
     accumulate_domains: bool = False
     """Hold one domain's gradient at a time: memory that does not grow with the sources (agr_sum, agr_rand)."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, tyro.conf.arg(aliases=("--lr",))] = 1e-3
     """Step size of Adam."""
-    weight_decay: float = 5e-5
+    weight_decay: Annotated[float, tyro.conf.arg(aliases=("--wd",))] = 5e-5
     """Weight λ of the L2 term that is added to the combined gradient."""
     val_every: int = 20
     """Steps between two validations."""
@@ -150,6 +156,7 @@ def defaults(dataset: str = "emoji", preset: str = "dataset") -> RunConfig:
     Raises:
         UserError: there is no such dataset.
     """
+    dataset = registry.dataset_name(dataset)
     spec = registry.get(dataset)
     values = {"paper": PAPER, "released": RELEASED}.get(preset) or PRESETS.get(dataset, PAPER)
     return RunConfig(
@@ -165,7 +172,7 @@ Config = TypeVar("Config", bound=RunConfig)
 
 
 def resolve(config: Config) -> Config:
-    """Returns the configuration with ``~`` replaced, and with domains by their full names.
+    """Returns the configuration with ``~`` replaced, and with all names as they are written here.
 
     Raises:
         UserError: the domains are read off ``data_dir``, and it cannot be read.
@@ -175,10 +182,15 @@ def resolve(config: Config) -> Config:
         path = getattr(config, name)
         paths[name] = path and path.expanduser()  # a shell leaves the ~ of --results-dir=~/runs as it is
     domains = config.domains or registry.domains(config.dataset, paths["data_dir"])
+    full_name = functools.partial(registry.full_name, config.dataset, data_dir=paths["data_dir"])
     return dataclasses.replace(
         config,
-        domains=tuple(registry.full_name(config.dataset, domain) for domain in domains),
-        target=registry.full_name(config.dataset, config.target),
+        dataset=registry.dataset_name(config.dataset),
+        strategy=config.strategy and strategies.full_name(config.strategy),  # a sweep has none
+        combiner=config.combiner and strategies.full_combiner_name(config.combiner),
+        model=names.find(config.model, MODELS) or config.model,
+        domains=tuple(map(full_name, domains)),
+        target=full_name(config.target),
         **paths,
     )
 

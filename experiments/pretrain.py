@@ -15,8 +15,9 @@ import json
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
+import tyro
 from rich import console, progress
 
 from dg_jax import command_line, config, errors
@@ -41,9 +42,9 @@ class Pretrain:
     """Training steps."""
     batch_size: int = 64
     """Images of each vendor in a step."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, tyro.conf.arg(aliases=("--lr",))] = 1e-3
     """Step size of Adam."""
-    weight_decay: float = 5e-5
+    weight_decay: Annotated[float, tyro.conf.arg(aliases=("--wd",))] = 5e-5
     """Weight λ of the L2 term that is added to the gradient."""
     model: Literal["small_cnn", "alexnet"] = "small_cnn"
     """Which network."""

@@ -80,11 +80,12 @@ def make_sheet(arguments: Arguments) -> pathlib.Path:
     from dg_jax.analysis import figures, sheet
     from dg_jax.data import prepared
 
+    dataset = registry.dataset_name(arguments.dataset)
     data_dir, splits_dir, prepared_dir, output = (
         path and path.expanduser()
         for path in (arguments.data_dir, arguments.splits_dir, arguments.prepared_dir, arguments.output)
     )
-    output = output or pathlib.Path(__file__).parent / "figures" / f"samples-{arguments.dataset}.png"
+    output = output or pathlib.Path(__file__).parent / "figures" / f"samples-{dataset}.png"
     if arguments.classes < 1:
         raise errors.UserError(f"--classes={arguments.classes}: give a whole number of at least 1")
     if not 0 <= arguments.seed < 2**32:
@@ -92,9 +93,9 @@ def make_sheet(arguments: Arguments) -> pathlib.Path:
     if output.suffix != ".png":
         raise errors.UserError(f"--output={output}: give a name that ends in .png")
     data = prepared.load(
-        arguments.dataset,
-        dict.fromkeys(registry.domains(arguments.dataset, data_dir), ("train",)),
-        image_size=min(registry.builder_class(arguments.dataset).SIZE, _LARGEST),
+        dataset,
+        dict.fromkeys(registry.domains(dataset, data_dir), ("train",)),
+        image_size=min(registry.builder_class(dataset).SIZE, _LARGEST),
         split_seed=arguments.seed,
         data_dir=data_dir,
         prepared_dir=prepared_dir,

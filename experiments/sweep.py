@@ -74,8 +74,10 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
     """
     if sweep.seeds < 1:
         raise errors.UserError(f"--seeds={sweep.seeds}: give a whole number of at least 1")
-    targets = [registry.full_name(sweep.dataset, target) for target in sweep.targets] or list(sweep.domains)
-    for name, given in (("--strategies", sweep.strategies), ("--targets", targets)):
+    full_name = functools.partial(registry.full_name, sweep.dataset, data_dir=sweep.data_dir)
+    targets = [full_name(target) for target in sweep.targets] or list(sweep.domains)
+    methods = [strategies.full_name(name) for name in sweep.strategies]
+    for name, given in (("--strategies", methods), ("--targets", targets)):
         if not given:
             raise errors.UserError(f"{name}: name at least one")
         if len(set(given)) != len(given):
@@ -86,7 +88,7 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
     all_in_use: set[str] = set()
     for target in targets:
         for seed in range(sweep.seeds):
-            for strategy in sweep.strategies:
+            for strategy in methods:
                 changes = {"strategy": strategy, "target": target, "seed": seed, "resume": not sweep.overwrite}
                 one = config.RunConfig(**of_run | changes)
                 in_use = {one.methods.objective, one.methods.combiner}

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dg_jax import errors
+from dg_jax import errors, names
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -130,11 +130,6 @@ def scan(folder: pathlib.Path, layout: Layout, dataset: str) -> Tree:
     return Tree(classes, pictures, ignored)
 
 
-def same_name(name: str, others: tuple[str, ...]) -> bool:
-    """Whether a name is one of the others, but for case, spaces and punctuation."""
-    return _plain(name) in map(_plain, others)
-
-
 def _find_root(folder: pathlib.Path, layout: Layout) -> pathlib.Path:
     """Returns the folder given, or the one below it in which the domains lie."""
     aliases = _aliases(layout.domains)
@@ -230,7 +225,7 @@ def _composed(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return "".join(letter for letter in _composed(name).casefold() if letter.isalnum())
+    return names.plain(_composed(name))
 
 
 def _aliases(names: dict[str, tuple[str, ...]], exact: bool = False) -> dict[str, str]:

@@ -166,7 +166,8 @@ def _find(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Path |
         raise errors.UserError(registry.DATA_DIR_MISSING.format(name))
     tree = image_tree.scan(data_dir, layout, name)
     place = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:16]
-    kept = pathlib.Path(prepared_dir or tfds.core.constants.DATA_DIR) / name / f"hashes-{place}.json"
+    folder = pathlib.Path(prepared_dir or tfds.core.constants.DATA_DIR) / registry.dataset_name(name)
+    kept = folder / f"hashes-{place}.json"
     return _Pictures(tree, identity.of_pictures(tree, kept))
 
 
