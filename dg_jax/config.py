@@ -4,12 +4,13 @@ import dataclasses
 import functools
 import math
 import pathlib
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
 from dg_jax import errors, names, settings, strategies
 from dg_jax.data import registry
+from dg_jax.paths import expanded
 
 # As in models/registry.py, whose imports take seconds.
 MODELS = ("alexnet", "resnet18", "resnet50", "small_cnn")
@@ -175,12 +176,12 @@ def resolve(config: Config) -> Config:
     """Returns the configuration with ``~`` replaced, and with all names as they are written here.
 
     Raises:
-        UserError: the domains are read off ``data_dir``, and it cannot be read.
+        UserError: the domains are read off ``data_dir``, and it cannot be read, or there is no home folder.
     """
-    paths = {}
+    paths: dict[str, Any] = {}
     for name in ("data_dir", "splits_dir", "prepared_dir", "results_dir", "weights"):
         path = getattr(config, name)
-        paths[name] = path and path.expanduser()  # a shell leaves the ~ of --results-dir=~/runs as it is
+        paths[name] = path and expanded(path, flag(name))
     domains = config.domains or registry.domains(config.dataset, paths["data_dir"])
     full_name = functools.partial(registry.full_name, config.dataset, data_dir=paths["data_dir"])
     return dataclasses.replace(

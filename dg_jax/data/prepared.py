@@ -166,9 +166,17 @@ def _find(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Path |
         raise errors.UserError(registry.DATA_DIR_MISSING.format(name))
     tree = image_tree.scan(data_dir, layout, name)
     place = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:16]
-    folder = pathlib.Path(prepared_dir or tfds.core.constants.DATA_DIR) / registry.dataset_name(name)
-    kept = folder / f"hashes-{place}.json"
+    kept = _folder(prepared_dir) / registry.dataset_name(name) / f"hashes-{place}.json"
     return _Pictures(tree, identity.of_pictures(tree, kept))
+
+
+def _folder(prepared_dir: pathlib.Path | None) -> pathlib.Path:
+    if prepared_dir is not None:
+        return prepared_dir
+    folder = os.path.expanduser(tfds.core.constants.DATA_DIR)
+    if folder.startswith("~"):
+        raise errors.UserError("--prepared-dir: there is no home folder to keep prepared datasets in; name a folder")
+    return pathlib.Path(folder)
 
 
 def _inputs(
@@ -195,7 +203,7 @@ def _prepare(
 
     def open_builder() -> builder.PictureBuilder:
         # array_record is the one format that TFDS writes and reads without TensorFlow.
-        return registry.builder_class(name)(config=config, data_dir=prepared_dir, file_format="array_record")
+        return registry.builder_class(name)(config=config, data_dir=_folder(prepared_dir), file_format="array_record")
 
     try:
         source = open_builder()

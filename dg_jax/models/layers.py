@@ -36,13 +36,13 @@ class Conv(nnx.Module):
 
 
 def for_each_image(parameter: chex.Array, num_images: int) -> chex.Array:
-    """On accelerators repeats ``[C]`` to ``[B, 1, 1, C]``, so that its gradient is summed over each image first.
+    """Makes ``[1, 1, 1, C]`` of ``[C]``, on accelerators ``[B, 1, 1, C]``: its gradient is summed by image first.
 
     Under ``vmap`` over domains XLA:GPU would fuse the sum over all images of a domain with
     the gradient of the pooling into a kernel that takes ten times as long.
     """
     if backend.is_cpu():
-        return parameter
+        return parameter[None, None, None]
     return _apart_from_its_gradient(jnp.broadcast_to(parameter, (num_images, 1, 1, *parameter.shape)))
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import json
 import math
@@ -24,6 +23,7 @@ import optax
 import dg_jax
 from dg_jax import errors
 from dg_jax.config import RunConfig, flag
+from dg_jax.data import lock
 from dg_jax.training import evaluate, metrics_file
 from dg_jax.training.files import DamagedError, is_count, is_fraction, read_object, write_by_rename, writing
 
@@ -205,11 +205,11 @@ def open_folder(config: RunConfig, folder: RunFolder, inputs: Mapping[str, str])
     """
     with writing(folder.path):
         folder.path.mkdir(parents=True, exist_ok=True)
-        lock = (folder.path / ".lock").open("w")
-    with lock:
+        lock_file = (folder.path / ".lock").open("w")
+    with lock_file:
         with writing(folder.path):
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock.take(lock_file)
             except BlockingIOError as error:
                 raise errors.RunError(
                     f"{folder.path}: another process is writing this run; wait for it, or give another --results-dir"
