@@ -106,7 +106,7 @@ def cli(kind, arguments: Sequence[str], **options):
     message = " ".join(itertools.takewhile(_is_no_rule, itertools.dropwhile(lambda line: not _is_no_rule(line), lines)))
     _, is_unknown, given = message.partition("Unrecognized options: ")
     if is_unknown:
-        nearest = names.nearest(given.split("=")[0].split()[0], _flags(kind))
+        nearest = names.nearest(given.partition("=")[0].partition(",")[0], _flags(kind))
         message = f"unknown flag {given}" + (f"; did you mean {nearest}?" if nearest else "")
     raise errors.UserError(f"{message} (--help shows all flags)")
 

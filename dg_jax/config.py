@@ -269,13 +269,20 @@ def _check_methods(config: RunConfig, in_use: set[str]) -> None:
                 raise errors.UserError(f"{setting}={value}: give {wanted}")
     if "mldg" in in_use and len(config.sources) < 2:
         raise errors.UserError(f"--strategy=mldg needs two sources, --domains {' '.join(config.domains)} leaves one")
-    if "irm" in in_use and config.method_settings("irm")["anneal_steps"] >= config.iterations:
-        raise errors.UserError(
-            f"--irm.anneal-steps={config.irm.anneal_steps}: with --iterations={config.iterations} the penalty never "
-            "sets in; give fewer, or leave it out for half of them"
-        )
+    if "irm" in in_use:
+        check_annealing(config)
     if "irm" in in_use and config.batch_size < 2:
         raise errors.UserError(f"--batch-size={config.batch_size}: --strategy=irm needs at least 2, one for each half")
+
+
+def check_annealing(config: RunConfig) -> None:
+    """Raises a ``UserError`` if IRM's penalty would never set in."""
+    steps = config.method_settings("irm")["anneal_steps"]
+    if steps >= config.iterations:
+        raise errors.UserError(
+            f"--irm.anneal-steps={steps}: with --iterations={config.iterations} the penalty never sets in; "
+            "give fewer, or leave it out for half of them"
+        )
 
 
 def _check_effect(config: RunConfig) -> None:

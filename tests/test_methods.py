@@ -1,6 +1,7 @@
 """Methods do what they say: what is set by default, and what is refused because it would have no effect."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -137,6 +138,18 @@ def test_a_sweep_refuses_them_too(command, tmp_path):
 )
 def test_what_has_an_effect_is_done(command, flags):
     assert command(*flags) == (0, "")
+
+
+def test_a_run_of_irm_that_goes_on_to_fewer_steps_than_its_annealing_is_refused(command, tmp_path):
+    command("--strategy=irm", "--irm.anneal-steps=3")
+    folder = tmp_path / "results/emoji/windows/irm/seed-0"
+    (folder / "result.json").unlink()
+    (folder / "checkpoints/last/4").rename(folder / "checkpoints/last/2")  # as if it had been stopped there
+    code, err = command("--strategy=irm", "--resume", "--iterations=3")
+    assert code == 2 and "--irm.anneal-steps=3: with --iterations=3 the penalty never sets in" in err
+    shutil.rmtree(folder / "checkpoints")  # stopped before the first, a run begins anew
+    assert command("--strategy=irm", "--resume", "--iterations=3") == (0, "")
+    assert stored(tmp_path, "config")["irm"]["anneal_steps"] == 1
 
 
 @pytest.mark.parametrize("steps", [4, 500])

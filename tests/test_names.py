@@ -78,6 +78,8 @@ def test_a_sweep_understands_them_too():
         (["strategy=agr_sum"], "; did you mean --strategy?"),
         (["--learningrate=1"], "; did you mean --learning-rate?"),
         (["--irm.penalty=1"], "; did you mean --irm.penalty-weight?"),
+        (["=3"], "unknown flag =3 (--help shows all flags)"),
+        (["--domain", "apple"], "; did you mean --domains?"),
         (["--xyzzy"], "unknown flag --xyzzy (--help shows all flags)"),
         (["--preset=papers"], "Expected one of ('dataset', 'paper', 'released'). (--help shows all flags)"),
     ],

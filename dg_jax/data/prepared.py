@@ -53,7 +53,7 @@ def load(
             a split file does not fit it, or ``prepared_dir`` cannot be written.
     """
     pictures = _find(name, data_dir, prepared_dir)
-    inputs = _inputs(pictures, parts, splits_dir)  # before anything is read: what changes from now on is another's
+    inputs = _inputs(pictures, parts, splits_dir)
     source = _prepare(name, pictures, data_dir, prepared_dir)
     index = source.read_index()
     _report(name, index, tuple(parts), skip_damaged)

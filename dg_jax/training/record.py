@@ -22,7 +22,7 @@ import optax
 
 import dg_jax
 from dg_jax import errors
-from dg_jax.config import RunConfig, flag
+from dg_jax.config import RunConfig, check_annealing, flag
 from dg_jax.data import lock
 from dg_jax.training import evaluate, metrics_file
 from dg_jax.training.files import DamagedError, is_count, is_fraction, read_object, write_by_rename, writing
@@ -127,14 +127,17 @@ def settled(config: RunConfig, folder: RunFolder) -> RunConfig:
 
     Raises:
         DamagedError: the configuration of the run to resume cannot be read.
+        UserError: the run to resume would end before its penalty sets in.
     """
     if config.methods.objective != "irm" or config.irm.anneal_steps is not None:
         return config
     steps = config.method_settings("irm")["anneal_steps"]
-    if config.resume and folder.config_file.exists():
+    if config.resume and (folder.result_file.exists() or folder.checkpoints.exists()):
         has_steps = {"irm": lambda value: isinstance(value, dict) and is_count(value.get("anneal_steps"))}
         steps = read_object(folder.config_file, has_steps)["irm"]["anneal_steps"]
-    return dataclasses.replace(config, irm=dataclasses.replace(config.irm, anneal_steps=steps))
+    settled_config = dataclasses.replace(config, irm=dataclasses.replace(config.irm, anneal_steps=steps))
+    check_annealing(settled_config)
+    return settled_config
 
 
 def finished_result(config: RunConfig, folder: RunFolder, identify: Callable[[], Mapping[str, str]]) -> dict | None:
