@@ -26,15 +26,15 @@ def keep_compiled_programs() -> None:
     """Makes JAX keep what it compiles, so that the next start of the same run need not wait for it.
 
     The folder is the one that ``JAX_COMPILATION_CACHE_DIR`` names, by default
-    ``~/.cache/dg_jax``; where that cannot be written, every start compiles. So it does on a
+    ``~/.cache/dg_jax``; where there is no home folder or it cannot be written, every start compiles. So it does on a
     CPU with JAX before 0.10.2, which takes programs of this very machine for another's and
     prints 6 kB on stderr for each (JAX's issue 38445).
     """
     if jax.__version_info__ < (0, 10, 2) and is_cpu():
         return
-    folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dg_jax"
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):
+            folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dg_jax"
             folder.mkdir(parents=True, exist_ok=True)
             jax.config.update("jax_compilation_cache_dir", str(folder))
     # A start compiles some 60 programs, most of them tiny ones that JAX by default would not keep.

@@ -7,12 +7,13 @@ import itertools
 import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import tyro
 
-from dg_jax import config, errors
+import dg_jax
+from dg_jax import config, errors, names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class _Base:
     """The flags on which the defaults of the others depend."""
 
     dataset: str = "emoji"
-    preset: Literal["dataset", "paper"] = "dataset"
+    preset: Literal["dataset", "paper", "released"] = "dataset"
 
 
 def parse(kind: type[config.Config], arguments: Sequence[str], prog: str) -> config.Config:
@@ -59,8 +60,12 @@ def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Seq
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     handler, hook = signal.signal(signal.SIGTERM, _stop), sys.unraisablehook
     sys.unraisablehook = _show_unraisable
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        program(sys.argv[1:] if arguments is None else arguments)
+        if "--version" in given:
+            print(f"dg_jax {dg_jax.__version__}")
+        else:
+            program(given)
     except errors.UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -98,9 +103,24 @@ def cli(kind, arguments: Sequence[str], **options):
             raise
     # A title, perhaps a rule, the message, a rule, and advice.
     lines = (line.strip("│ ") for line in printed.getvalue().splitlines()[1:])
-    message = itertools.takewhile(_is_no_rule, itertools.dropwhile(lambda line: not _is_no_rule(line), lines))
-    raise errors.UserError(" ".join(message) + " (--help shows all flags)")
+    message = " ".join(itertools.takewhile(_is_no_rule, itertools.dropwhile(lambda line: not _is_no_rule(line), lines)))
+    _, is_unknown, given = message.partition("Unrecognized options: ")
+    if is_unknown:
+        nearest = names.nearest(given.partition("=")[0].partition(",")[0], _flags(kind))
+        message = f"unknown flag {given}" + (f"; did you mean {nearest}?" if nearest else "")
+    raise errors.UserError(f"{message} (--help shows all flags)")
+
+
+def _flags(kind) -> Iterator[str]:
+    for field in dataclasses.fields(kind):
+        if tyro.conf.Suppress in getattr(field.type, "__metadata__", ()):
+            continue
+        flag = config.flag(field.name)
+        if dataclasses.is_dataclass(field.type):
+            yield from (f"{flag}.{config.flag(own.name).removeprefix('--')}" for own in dataclasses.fields(field.type))
+        else:
+            yield flag
 
 
 def _is_no_rule(line: str) -> bool:
-    return not set(line) <= set("─-")
+    return not set(line) <= set("─-╭╮╰╯")

@@ -2,7 +2,9 @@
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from dg_jax import names
 
 _LONGEST = 4000  # letters of a message: ten names of the longest kind that file systems take
 
@@ -37,9 +39,12 @@ class RunsFailedError(UserError):
         super().__init__(f"{len(named)} failed, the rest is done: {listed(named)}")
 
 
-def unknown(what: str, name: str, known) -> UserError:
-    """Returns the error for a name that is not among the known ones."""
-    return UserError(f"unknown {what} {name!r}; there are: {', '.join(known)}")
+def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
+    """Returns the error for a name that is not among the known ones; it names the nearest."""
+    known = list(known)
+    nearest = names.nearest(name, known)
+    meant = f"; did you mean {nearest}?" if nearest else ""
+    return UserError(f"unknown {what} {name!r}; there are: {', '.join(known)}{meant}")
 
 
 def listed(items: list[str]) -> str:

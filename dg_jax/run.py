@@ -3,6 +3,7 @@
 python -m dg_jax.run --strategy=agr_sum
 """
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -54,7 +55,12 @@ def run(config: RunConfig, data: "dataset.MultiDomainDataset | None" = None, *, 
 
     backend.keep_compiled_programs()
     folder = record.folder_of(config)
-    finished = record.finished_result(config, folder)
+    config = record.settled(config, folder)
+
+    def inputs() -> dict[str, str]:
+        return identify(config) if data is None else {**data.inputs, **identify_weights(config)}
+
+    finished = record.finished_result(config, folder, inputs)
     if finished is not None:
         if not quiet:
             done = errors.printable(f"done already: {folder.result_file}")
@@ -62,7 +68,8 @@ def run(config: RunConfig, data: "dataset.MultiDomainDataset | None" = None, *, 
         return finished
     data = data or load(config)
     network = create_network(config, data)
-    with record.open_folder(config, folder):
+    data = dataclasses.replace(data, inputs={**data.inputs, **identify_weights(config)})
+    with record.open_folder(config, folder, data.inputs):
         return loop.train(config, data, *network, folder, show_progress=not quiet)
 
 
@@ -76,7 +83,7 @@ def run_seeds(
 
     Args:
         configs: their configurations.
-        data: what :func:`load` returns for each.
+        data: what :func:`load` returns for each, with what :func:`identify_weights` returns among its inputs.
         networks: what :func:`create_network` returns for each.
         compiled: for several groups of runs, see :func:`dg_jax.training.seeds.train`.
 
@@ -104,9 +111,9 @@ def load(config: RunConfig) -> "dataset.MultiDomainDataset":
 
     data = prepared.load(
         config.dataset,
-        {domain: ("test",) if domain == config.target else ("train", "validation") for domain in config.domains},
+        _parts(config),
         image_size=config.image_size,
-        split_seed=config.seed,
+        split_seed=config.seed_of_split,
         data_dir=config.data_dir,
         prepared_dir=config.prepared_dir,
         splits_dir=config.splits_dir,
@@ -114,6 +121,42 @@ def load(config: RunConfig) -> "dataset.MultiDomainDataset":
     )
     check_batch_size(config, data)
     return data
+
+
+def identify(config: RunConfig) -> dict[str, str]:
+    """Identifies by its contents what a run reads from paths, without opening the dataset.
+
+    Args:
+        config: a configuration that :func:`dg_jax.config.check` accepts.
+
+    Returns:
+        What was read -> SHA-256, see :func:`dg_jax.data.prepared.identify`; with ``"weights"`` if there are any.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    from dg_jax.data import prepared
+
+    pictures = prepared.identify(
+        config.dataset,
+        _parts(config),
+        data_dir=config.data_dir,
+        prepared_dir=config.prepared_dir,
+        splits_dir=config.splits_dir,
+    )
+    return {**pictures, **identify_weights(config)}
+
+
+def identify_weights(config: RunConfig) -> dict[str, str]:
+    """Returns that part of :func:`identify` which is on the weights, ``{}`` if there are none."""
+    from dg_jax.models import weights
+
+    return {"weights": weights.identify(config.weights_file)} if config.weights_file else {}
+
+
+def _parts(config: RunConfig) -> dict[str, tuple[str, ...]]:
+    """The parts of each domain that a run reads."""
+    return {domain: ("test",) if domain == config.target else ("train", "validation") for domain in config.domains}
 
 
 def check_batch_size(config: RunConfig, data: "dataset.MultiDomainDataset") -> None:
@@ -156,8 +199,9 @@ def _check_unseen(config: RunConfig) -> None:
     metadata = weights.metadata(config.weights_file)
     if metadata.get("dataset") != config.dataset:
         return  # of other pictures, or nothing is known
-    split = {"seed": str(config.seed), "domains": " ".join(sorted(config.domains))}
-    theirs = {"seed": metadata["split_seed"], "domains": metadata["split_domains"]}
+    seed = "seed" if config.split_seed is None else "split-seed"
+    split = {seed: str(config.seed_of_split), "domains": " ".join(sorted(config.domains))}
+    theirs = {seed: metadata["split_seed"], "domains": metadata["split_domains"]}
     for name, ours in split.items():
         if theirs[name] != ours:
             raise errors.UserError(

@@ -31,8 +31,9 @@ class Irm:
 
     penalty_weight: float = 100.0
     """Weight of the penalty after annealing (DomainBed's irm_lambda)."""
-    anneal_steps: int = 500
-    """Steps with weight 1 before that; then Adam's state is reset (DomainBed's irm_penalty_anneal_iters)."""
+    anneal_steps: int | None = None
+    """Steps with weight 1 before that; then Adam's state is reset (DomainBed's irm_penalty_anneal_iters). By default
+    half of --iterations, and where a run is resumed what it began with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,9 @@ class Mldg:
     """Weight β of the meta-test loss (DomainBed's mldg_beta)."""
     second_order: bool = False
     """Differentiate through the inner step, which the released version leaves out."""
+    pairing: Literal["split", "circle"] = "split"
+    """One meta-test domain for all others (DomainBed today), or for each domain the next in a random circle (DomainBed
+    until April 2022, so probably the paper)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ so that the names can be listed quickly.
 import dataclasses
 import inspect
 
-from dg_jax import errors
+from dg_jax import errors, names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +56,25 @@ def get(name: str, combiner: str | None = None) -> Strategy:
     Raises:
         UserError: an unknown name; it lists the known ones.
     """
-    if name not in STRATEGIES:
+    strategy = STRATEGIES[full_name(name)]
+    return strategy if combiner is None else Strategy(strategy.objective, full_combiner_name(combiner))
+
+
+def full_name(name: str) -> str:
+    """Returns the name of a strategy that may be written otherwise, as AgrSum; an unknown one is a ``UserError``."""
+    found = names.find(name, STRATEGIES)
+    if found is None:
         raise errors.unknown("strategy", name, STRATEGIES)
+    return found
+
+
+def full_combiner_name(name: str) -> str:
+    """Returns the name of a combiner in the same way."""
     combiners = dict.fromkeys(strategy.combiner for strategy in STRATEGIES.values())
-    if combiner is not None and combiner not in combiners:
-        raise errors.unknown("combiner", combiner, combiners)
-    return Strategy(STRATEGIES[name].objective, combiner or STRATEGIES[name].combiner)
+    found = names.find(name, combiners)
+    if found is None:
+        raise errors.unknown("combiner", name, combiners)
+    return found
 
 
 def make_objective(name: str, apply_fn, settings: dict):

@@ -60,7 +60,7 @@ def compare(
 
 def make(arguments: Sequence[str]) -> None:
     """Does the runs, prints the table and writes the files."""
-    settings = sweep.parse(DomainControl, arguments, "python -m experiments.domain_control")
+    settings = command_line.parse(DomainControl, arguments, "python -m experiments.domain_control")
     from dg_jax.analysis import render, result_figures
 
     configs = {

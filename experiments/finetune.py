@@ -153,7 +153,7 @@ def rates_table(validation: "Mapping[float, tables.Accuracies]", chosen: Chosen)
 
 def make(arguments: Sequence[str]) -> None:
     """Does the runs, prints the tables and writes the files."""
-    settings = sweep.parse(Finetune, arguments, "python -m experiments.finetune")
+    settings = command_line.parse(Finetune, arguments, "python -m experiments.finetune")
     from dg_jax.analysis import grid, render, result_figures, study_figures, table, validations
 
     runs = configs(settings)

@@ -48,10 +48,14 @@ _SETTINGS = (
     "batch_norm",
     "dtype",
     "image_size",
+    "split_seed",
     "splits_dir",
     "skip_damaged",
 )
 
+
+# Of what lies there the contents are compared, see `inputs_of`.
+_PATHS = ("weights", "splits_dir")
 
 # What reading a damaged file may raise.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError)
@@ -108,6 +112,22 @@ def settings_of(arguments: GradientSimilarity, run_config: RunConfig) -> dict:
     return json.loads(json.dumps(values, default=str))
 
 
+def inputs_of(run_config: RunConfig) -> dict[str, str]:
+    """Identifies by its contents what the measurements read from paths, see :func:`dg_jax.run.identify`."""
+    from dg_jax.data import prepared
+
+    pictures = prepared.identify(run_config.dataset, _parts(run_config), **_places(run_config))
+    return {**pictures, **run.identify_weights(run_config)}
+
+
+def _parts(run_config: RunConfig) -> dict[str, tuple[str, ...]]:
+    return dict.fromkeys(run_config.sources, ("train",))
+
+
+def _places(run_config: RunConfig) -> dict[str, pathlib.Path | None]:
+    return {name: getattr(run_config, name) for name in ("data_dir", "prepared_dir", "splits_dir")}
+
+
 def read(path: pathlib.Path) -> dict:
     """Returns measurements as they are on disk.
 
@@ -115,19 +135,28 @@ def read(path: pathlib.Path) -> dict:
         OSError, ValueError, KeyError, TypeError, RecursionError: the file is damaged.
     """
     measured = reading.parse_json(reading.text(path))
-    if not all(isinstance(name, str) for name in dict(measured["settings"]).get("sources", ())):
+    if not isinstance(measured["settings"], dict):
+        raise TypeError("settings that are no object")
+    if not all(isinstance(name, str) for name in measured["settings"].get("sources", ())):
         raise TypeError("a name of a source that is no text")
     json.dumps(measured, ensure_ascii=False).encode()  # a lone surrogate is none either
     _check_shapes(measured)
     return measured
 
 
-def stored(path: pathlib.Path, settings: dict) -> dict | None:
+def stored(path: pathlib.Path, settings: dict, identify: Callable[[], dict[str, str]]) -> dict | None:
     """Returns measurements made earlier, or ``None`` if there are none or the file is damaged, which it says on stderr.
 
+    Args:
+        path: where they are kept.
+        settings: what :func:`settings_of` returns.
+        identify: returns what :func:`inputs_of` does.
+
     Raises:
-        UserError: they were made with other settings.
+        UserError: they were made with other settings, or of other inputs.
     """
+    from dg_jax.training import record
+
     if not path.exists():
         return None
     try:
@@ -136,13 +165,14 @@ def stored(path: pathlib.Path, settings: dict) -> dict | None:
         errors.warn(f"{path} is damaged and measured again ({type(error).__name__}: {error})")
         return None
     theirs = measured["settings"]
-    different = [name for name in settings if settings[name] != theirs.get(name)]
+    different = [name for name in settings if name not in _PATHS and settings[name] != theirs.get(name)]
     if different:
         shown = "; ".join(f"{name} is {settings[name]} here, {theirs.get(name)!s:.200} there" for name in different)
         raise errors.UserError(
             f"{path} was measured with other settings: {shown}; "
             "give the same, another --results-dir, or --overwrite to measure again"
         )
+    record.check_inputs(identify(), measured, path)
     return measured
 
 
@@ -170,7 +200,10 @@ def measure_all(
     Raises:
         UserError: something that the user can mend; files written before stay.
     """
-    found = [None if one.overwrite else stored(file_of(one), settings_of(arguments, one)) for one in configs]
+    found = [
+        None if one.overwrite else stored(file_of(one), settings_of(arguments, one), functools.partial(inputs_of, one))
+        for one in configs
+    ]
     results: dict[str, list[dict]] = {}
     failed: dict[str, str] = {}
     missing = [one for one, earlier in zip(configs, found, strict=True) if earlier is None]
@@ -232,17 +265,16 @@ def _measure(
     for one in missing:
         data = prepared.load(
             one.dataset,
-            dict.fromkeys(one.sources, ("train",)),
+            _parts(one),
             image_size=one.image_size,
-            split_seed=one.seed,
-            data_dir=one.data_dir,
-            prepared_dir=one.prepared_dir,
-            splits_dir=one.splits_dir,
+            split_seed=one.seed_of_split,
             skip_damaged=one.skip_damaged,
+            **_places(one),
         )
         run.check_batch_size(one, data)
         measured_training.check_classes(data)
         params, apply_fn = run.create_network(one, data)
+        inputs = {**data.inputs, **run.identify_weights(one)}
         probe = probe or measured_training.Probe(apply_fn)
         try:
             measured = measured_training.train(
@@ -258,7 +290,7 @@ def _measure(
         except errors.RunError as error:
             yield [one], str(error)
             continue
-        measured = {"settings": settings_of(arguments, one)} | measured
+        measured = {"settings": settings_of(arguments, one), "inputs": inputs} | measured
         path = file_of(one)
         with record.writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ class GridSearch(sweep.Sweep):
 
 def search(arguments: Sequence[str]) -> None:
     """Does the runs, prints the tables and the chosen pairs, and writes the files."""
-    settings = sweep.parse(GridSearch, arguments, "python -m experiments.grid_search")
+    settings = command_line.parse(GridSearch, arguments, "python -m experiments.grid_search")
     from dg_jax.analysis import grid, result_figures
 
     for name in ("learning_rates", "weight_decays"):

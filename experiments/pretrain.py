@@ -15,13 +15,14 @@ import json
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from dg_jax import extras
 
 if __name__ == "__main__":
     extras.exit_unless_installed("train")
 
+import tyro
 from rich import console, progress
 
 from dg_jax import command_line, config, errors
@@ -46,9 +47,9 @@ class Pretrain:
     """Training steps."""
     batch_size: int = 64
     """Images of each vendor in a step."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, tyro.conf.arg(aliases=("--lr",))] = 1e-3
     """Step size of Adam."""
-    weight_decay: float = 5e-5
+    weight_decay: Annotated[float, tyro.conf.arg(aliases=("--wd",))] = 5e-5
     """Weight λ of the L2 term that is added to the gradient."""
     model: Literal["small_cnn", "alexnet"] = "small_cnn"
     """Which network."""

@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
 import numpy as np
 
-from dg_jax import command_line, errors
+from dg_jax import command_line, config, errors, paths
 from dg_jax.data import registry
 
 _LARGEST = 128
@@ -81,25 +81,26 @@ def make_sheet(arguments: Arguments) -> pathlib.Path:
     Raises:
         UserError: a flag is wrong, the dataset cannot be read, or the file not written.
     """
-    # These imports take seconds, which --help and a mistyped flag need not wait for.
-    from dg_jax.analysis import figures, sheet
-    from dg_jax.data import prepared
-
+    dataset = registry.dataset_name(arguments.dataset)
     data_dir, splits_dir, prepared_dir, output = (
-        path and path.expanduser()
-        for path in (arguments.data_dir, arguments.splits_dir, arguments.prepared_dir, arguments.output)
+        (path := getattr(arguments, name)) and paths.expanded(path, config.flag(name))
+        for name in ("data_dir", "splits_dir", "prepared_dir", "output")
     )
-    output = output or pathlib.Path(__file__).parent / "figures" / f"samples-{arguments.dataset}.png"
+    output = output or pathlib.Path(__file__).parent / "figures" / f"samples-{dataset}.png"
     if arguments.classes < 1:
         raise errors.UserError(f"--classes={arguments.classes}: give a whole number of at least 1")
     if not 0 <= arguments.seed < 2**32:
         raise errors.UserError(f"--seed={arguments.seed}: give a whole number from 0 to 4294967295")
     if output.suffix != ".png":
         raise errors.UserError(f"--output={output}: give a name that ends in .png")
+    # These imports take seconds, which --help and a mistyped flag need not wait for.
+    from dg_jax.analysis import figures, sheet
+    from dg_jax.data import prepared
+
     data = prepared.load(
-        arguments.dataset,
-        dict.fromkeys(registry.domains(arguments.dataset, data_dir), ("train",)),
-        image_size=min(registry.builder_class(arguments.dataset).SIZE, _LARGEST),
+        dataset,
+        dict.fromkeys(registry.domains(dataset, data_dir), ("train",)),
+        image_size=min(registry.builder_class(dataset).SIZE, _LARGEST),
         split_seed=arguments.seed,
         data_dir=data_dir,
         prepared_dir=prepared_dir,

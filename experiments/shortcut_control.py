@@ -102,7 +102,7 @@ def measured(runs: Sequence[ShortcutRun], results: sweep.Results) -> "tables.Mea
 
 def make(arguments: Sequence[str]) -> None:
     """Does the runs, prints the tables and writes the files."""
-    settings = sweep.parse(ShortcutControl, arguments, "python -m experiments.shortcut_control")
+    settings = command_line.parse(ShortcutControl, arguments, "python -m experiments.shortcut_control")
     from dg_jax.analysis import shortcut, study_figures
 
     runs = configs(settings)

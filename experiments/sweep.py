@@ -6,12 +6,12 @@ import functools
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich import console, progress
 
-from dg_jax import command_line, config, errors, run, settings, strategies
+from dg_jax import config, errors, run, settings, strategies
 from dg_jax.data import registry
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ class Results(dict[config.RunConfig, dict]):
 class Sweep(config.RunConfig):
     """Settings of many runs: those of one, for several targets, strategies and seeds.
 
-    What is on disk already is not done again. IRM's penalty sets in after half of the steps,
-    as it does in the paper (500 of 1000), unless --irm.anneal-steps says otherwise.
+    What is on disk already is not done again.
     """
 
     strategies: tuple[str, ...] = tuple(strategies.STRATEGIES)
@@ -67,18 +66,6 @@ class Sweep(config.RunConfig):
     resume: Annotated[bool, tyro.conf.Suppress] = True
 
 
-SweepKind = TypeVar("SweepKind", bound=Sweep)
-
-
-def parse(kind: type[SweepKind], arguments: Sequence[str], prog: str) -> SweepKind:
-    """Reads flags, see :func:`dg_jax.command_line.parse`, and sets IRM's annealing where they do not."""
-    sweep = command_line.parse(kind, arguments, prog)
-    is_set = any(argument.replace("_", "-").startswith("--irm.anneal-steps") for argument in arguments)
-    if is_set or "irm" not in sweep.strategies:
-        return sweep
-    return dataclasses.replace(sweep, irm=dataclasses.replace(sweep.irm, anneal_steps=sweep.iterations // 2))
-
-
 def configs(sweep: Sweep) -> list[config.RunConfig]:
     """Returns the runs of a sweep, those of one target together, and in there those of one seed.
 
@@ -87,22 +74,27 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
     """
     if sweep.seeds < 1:
         raise errors.UserError(f"--seeds={sweep.seeds}: give a whole number of at least 1")
-    targets = [registry.full_name(sweep.dataset, target) for target in sweep.targets] or list(sweep.domains)
-    for name, given in (("--strategies", sweep.strategies), ("--targets", targets)):
+    full_name = functools.partial(registry.full_name, sweep.dataset, data_dir=sweep.data_dir)
+    targets = [full_name(target) for target in sweep.targets] or list(sweep.domains)
+    methods = [strategies.full_name(name) for name in sweep.strategies]
+    for name, given in (("--strategies", methods), ("--targets", targets)):
         if not given:
             raise errors.UserError(f"{name}: name at least one")
         if len(set(given)) != len(given):
             raise errors.UserError(f"{name} names one twice: {' '.join(given)}")
+    usual = config.defaults(sweep.dataset, sweep.preset)
     of_run = {field.name: getattr(sweep, field.name) for field in dataclasses.fields(config.RunConfig)}
     all_configs: list[config.RunConfig] = []
     all_in_use: set[str] = set()
     for target in targets:
         for seed in range(sweep.seeds):
-            for strategy in sweep.strategies:
+            for strategy in methods:
                 changes = {"strategy": strategy, "target": target, "seed": seed, "resume": not sweep.overwrite}
                 one = config.RunConfig(**of_run | changes)
                 in_use = {one.methods.objective, one.methods.combiner}
-                unused = {name: type(getattr(one, name))() for name in settings.RANGES if name not in in_use}
+                unused = {name: getattr(usual, name) for name in settings.RANGES if name not in in_use}
+                if "irm" in in_use:  # all seeds alike, also those that are resumed
+                    unused["irm"] = settings.Irm(**one.method_settings("irm"))
                 all_configs.append(dataclasses.replace(one, **unused))
                 all_in_use |= in_use
     if sweep.vectorize_seeds and sweep.weights_file != sweep.weights and sweep.model.startswith("resnet"):
@@ -111,7 +103,7 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
             "leave it out, or {seed} in --weights"
         )
     for name in settings.RANGES:
-        if name not in all_in_use and getattr(sweep, name) != type(getattr(sweep, name))():
+        if name not in all_in_use and getattr(sweep, name) != getattr(usual, name):
             raise errors.UserError(f"{config.flag(name)} is set, but none of --strategies uses it; leave it out")
     for one in all_configs:
         config.check(one)
@@ -139,7 +131,7 @@ def results(
         The results, with the runs that failed.
 
     Raises:
-        UserError: a run on disk has other settings, the dataset or the weights cannot be
+        UserError: a run on disk has other settings or inputs, the dataset or the weights cannot be
             opened, every run has failed, or Ray is wanted and missing.
         Interrupted: SIGINT or SIGTERM came; the run in hand has left a checkpoint.
     """
@@ -151,9 +143,12 @@ def results(
 
     found = Results()
     missing = []
+    identify = functools.cache(run.identify)
     for one in all_configs:
         try:
-            finished = record.finished_result(one, record.folder_of(one))
+            finished = record.finished_result(
+                one, record.folder_of(one), functools.partial(identify, _same_inputs(one))
+            )
         except record.DamagedError as error:
             errors.warn(f"left out: {error}")
             continue
@@ -273,6 +268,7 @@ def _side_by_side(missing: list[config.RunConfig], *, load: Load) -> Iterator[Ou
     opened = None
     data: dict[int, dataset.MultiDomainDataset] = {}  # by seed
     networks: dict[int, tuple] = {}  # likewise
+    weights: dict[int, dict[str, str]] = {}  # likewise, as they were when the network was made
     compiled: dict = {}
     for group in _groups(missing):
         like = dataclasses.replace(_any_strategy(group[0]), seed=0)
@@ -283,8 +279,12 @@ def _side_by_side(missing: list[config.RunConfig], *, load: Load) -> Iterator[Ou
                 data[one.seed] = load(one)
             if one.seed not in networks:
                 networks[one.seed] = run.create_network(one, data[one.seed])
+                weights[one.seed] = run.identify_weights(one)
         seeds = [one.seed for one in group]
-        of_group = [data[seed] for seed in seeds], [networks[seed] for seed in seeds]
+        of_group = (
+            [dataclasses.replace(data[seed], inputs={**data[seed].inputs, **weights[seed]}) for seed in seeds],
+            [networks[seed] for seed in seeds],
+        )
         try:
             outcome: list[dict] | str = run.run_seeds(group, *of_group, compiled)
         except errors.RunError as error:
@@ -296,6 +296,12 @@ def _any_strategy(one: config.RunConfig) -> config.RunConfig:
     """What runs that share their pictures have in common."""
     methods: dict = dict.fromkeys(settings.RANGES)
     return dataclasses.replace(one, strategy="", combiner=None, **methods)
+
+
+def _same_inputs(one: config.RunConfig) -> config.RunConfig:
+    """What runs have in common that read the same from paths."""
+    places = ("dataset", "domains", "target", "data_dir", "prepared_dir", "splits_dir")
+    return config.RunConfig(**{name: getattr(one, name) for name in places}, weights=one.weights_file)
 
 
 class _Display(contextlib.AbstractContextManager):

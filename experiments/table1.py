@@ -29,7 +29,7 @@ class Table1(sweep.Sweep):
 
 def make(arguments: Sequence[str]) -> None:
     """Does the runs, prints the table and writes the files."""
-    settings = sweep.parse(Table1, arguments, "python -m experiments.table1")
+    settings = command_line.parse(Table1, arguments, "python -m experiments.table1")
     from dg_jax.analysis import paper, render, result_figures, table
 
     if settings.compare_paper and settings.dataset not in paper.read(sweep.PAPER):

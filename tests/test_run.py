@@ -13,7 +13,16 @@ from dg_jax import config, models, run, strategies
 from dg_jax.data import registry
 from dg_jax.training import interrupt, progress
 
-TINY = ["--iterations=4", "--batch-size=4", "--val-every=2", "--image-size=8", "--domains", "apple", "windows"]
+TINY = [
+    "--iterations=4",
+    "--batch-size=4",
+    "--val-every=2",
+    "--image-size=8",
+    "--domains",
+    "apple",
+    "google",
+    "windows",
+]
 
 
 @pytest.fixture
@@ -34,7 +43,7 @@ def test_a_run_ends_in_a_table_and_a_result(command, tmp_path):
     assert "test (windows), selected parameters" in out
     assert err == ""
     result = json.loads((tmp_path / "results/emoji/windows/agr_sum/seed-0/result.json").read_text())
-    assert result["sources"] == ["apple"]
+    assert result["sources"] == ["apple", "google"]
     assert f"{100 * result['test_accuracy']:.1f}%" in out
 
 
@@ -69,7 +78,7 @@ def test_other_settings_under_the_same_name_are_refused(command):
         (["--strategy=sum"], "unknown strategy 'sum'; there are: deep_all, agr_sum"),
         (["--dataset=mnist"], "unknown dataset 'mnist'; there are: emoji"),
         (["--target=moon"], "unknown --target for --dataset=emoji: 'moon'; there are: apple, facebook"),
-        (["--target=twitter"], "--target=twitter is not among --domains apple windows"),
+        (["--target=twitter"], "--target=twitter is not among --domains apple google windows"),
         (["--domains", "apple", "moon"], "'moon'; there are: apple, facebook"),
         (["--domains", "windows"], "leaves no source beside the target"),
         (["--domains", "apple", "windows", "windows"], "--domains names a domain twice"),
@@ -93,7 +102,10 @@ def test_other_settings_under_the_same_name_are_refused(command):
         (["--strategy=irm", "--irm.penalty-weight=-1"], "--irm.penalty-weight=-1.0: give a number of at least 0"),
         (["--strategy=irm", "--irm.anneal-steps=-1"], "--irm.anneal-steps=-1: give a number of at least 0"),
         (["--strategy=irm", "--batch-size=1"], "--batch-size=1: --strategy=irm needs at least 2"),
-        (["--strategy=mldg"], "--strategy=mldg needs two sources, --domains apple windows leaves one"),
+        (
+            ["--domains", "apple", "windows", "--strategy=mldg"],
+            "--strategy=mldg needs two sources, --domains apple windows leaves one",
+        ),
         (["--strategy=group_dro", "--group-dro.step-size=0"], "--group-dro.step-size=0.0: give a positive number"),
         (["--combiner=group_dro", "--group-dro.step-size=inf"], "--group-dro.step-size=inf: give a positive number"),
         (["--mldg.beta=2"], "--mldg.beta is set, but this run uses agr_sum and erm; leave it out"),

@@ -32,7 +32,7 @@ def test_settings_are_arguments_of_their_method_with_the_same_defaults(method):
     parameters = inspect.signature(function).parameters
     group = getattr(config.RunConfig(), method)
     for name, value in dataclasses.asdict(group).items():
-        assert parameters[name].default == value
+        assert parameters[name].default == (inspect.Parameter.empty if value is None else value)
 
 
 def test_settings_reach_the_method():

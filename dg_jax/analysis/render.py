@@ -125,7 +125,9 @@ def _latex_cell(cell: tables.Cell | None) -> str:
 
 
 def _latex_line(cells: list[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    line = " & ".join(cells)
+    # After the \\ of the line before, a star or a bracket would be taken for its argument.
+    return ("{}" if line.lstrip().startswith(("*", "[")) else "") + line + r" \\"
 
 
 def to_csv(table: tables.Table) -> str:

@@ -48,16 +48,18 @@ class Comparison:
 def compare(ours: Mapping[int, float], baseline: Mapping[int, float]) -> Comparison:
     """Tests whether two methods differ, on the seeds that both have.
 
-    The p is that of ``scipy.stats.wilcoxon`` with its defaults: two-sided, pairs without a
-    difference left out, equal differences sharing their mean rank; exact, but that with
-    equal differences among more than 13 pairs SciPy takes a normal distribution.
+    Pairs without a difference are left out first, as Wilcoxon does. The p is that of
+    ``scipy.stats.wilcoxon`` with its defaults on the pairs that differ: two-sided, equal
+    differences sharing their mean rank; exact, but that with equal differences among more than
+    13 pairs SciPy takes a normal distribution. (Given all pairs, SciPy would also take the normal
+    distribution wherever more than 13 pairs include one without a difference.)
 
     Args:
         ours: accuracy of each seed, as a fraction.
         baseline: the same of the method compared to.
 
     Raises:
-        ValueError: they have no seed in common.
+        ValueError: they have no seed in common, or an accuracy of one is not finite.
 
     Example:
         >>> baseline = {0: 0.50, 1: 0.52, 2: 0.48}
@@ -67,6 +69,9 @@ def compare(ours: Mapping[int, float], baseline: Mapping[int, float]) -> Compari
     seeds = tuple(sorted(ours.keys() & baseline.keys()))
     if not seeds:
         raise ValueError("the two methods have no seed in common")
+    broken = [seed for seed in seeds if not (np.isfinite(ours[seed]) and np.isfinite(baseline[seed]))]
+    if broken:
+        raise ValueError(f"the accuracy of seed {broken[0]} is not finite: {ours[broken[0]]}, {baseline[broken[0]]}")
     # 0.7 - 0.6 and 0.8 - 0.7 are not the same float. Rounding makes them equal again, and differences that are not the
     # same are farther apart: two counts over n images differ by 1/n or more.
     differences = np.round([ours[seed] - baseline[seed] for seed in seeds], 9)

@@ -3,7 +3,7 @@
 import concurrent.futures
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import chex
@@ -95,6 +95,7 @@ class MultiDomainDataset:
         domains: for each domain the parts asked for of ``"train"``, ``"validation"`` and
             ``"test"``; all in memory or all stored.
         left_out: files that are damaged and were left out.
+        inputs: what came in by a path -> SHA-256 of its contents, see :func:`dg_jax.data.prepared.identify`.
         watched: parts by a name of one's own, of which a run notes the accuracy at each
             validation, to be looked at. Nothing is chosen by it.
     """
@@ -103,6 +104,7 @@ class MultiDomainDataset:
     classes: tuple[str, ...]
     domains: dict[str, dict[str, AnyPart]]
     left_out: tuple[str, ...] = ()
+    inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     watched: dict[str, AnyPart] = dataclasses.field(default_factory=dict)
 
 

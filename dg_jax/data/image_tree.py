@@ -1,14 +1,13 @@
 """Folders of pictures as they are downloaded: which files belong to which domain and class."""
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dg_jax import errors
+from dg_jax import errors, names
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -59,13 +58,11 @@ class Tree:
         classes: names of the classes, in the order of the labels.
         pictures: for each domain its files, sorted by class and name.
         ignored: files whose ending is not that of a picture.
-        fingerprint: changes whenever a file is added, removed, renamed or written.
     """
 
     classes: tuple[str, ...]
     pictures: dict[str, list[Picture]]
     ignored: list[str]
-    fingerprint: str
 
 
 def domain_names(folder: pathlib.Path) -> tuple[str, ...]:
@@ -107,7 +104,6 @@ def scan(folder: pathlib.Path, layout: Layout, dataset: str) -> Tree:
 
     problems: list[str] = []
     ignored: list[str] = []
-    digest = hashlib.sha256(repr(classes).encode())
     pictures: dict[str, list[Picture]] = {}
     top = root.resolve()
     for domain, paths in class_folders.items():
@@ -123,9 +119,7 @@ def scan(folder: pathlib.Path, layout: Layout, dataset: str) -> Tree:
             for file in _files(path, top, ignored):
                 if (label, file.name) not in names:
                     names.add((label, file.name))
-                    status = file.stat()
                     name = f"{relative}/{_composed(file.name)}"
-                    digest.update(f"{domain}/{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
                     found[label].append(Picture(pathlib.Path(file.path), label, name))
         for label, class_name in enumerate(classes):
             if not found[label]:
@@ -133,12 +127,7 @@ def scan(folder: pathlib.Path, layout: Layout, dataset: str) -> Tree:
         pictures[domain] = [picture for of_class in found for picture in sorted(of_class, key=lambda one: one.name)]
     if problems:
         raise errors.UserError(f"{dataset}: in {root}: {errors.listed(problems)}; is the download complete?")
-    return Tree(classes, pictures, ignored, digest.hexdigest())
-
-
-def same_name(name: str, others: tuple[str, ...]) -> bool:
-    """Whether a name is one of the others, but for case, spaces and punctuation."""
-    return _plain(name) in map(_plain, others)
+    return Tree(classes, pictures, ignored)
 
 
 def _find_root(folder: pathlib.Path, layout: Layout) -> pathlib.Path:
@@ -236,7 +225,7 @@ def _composed(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return "".join(letter for letter in _composed(name).casefold() if letter.isalnum())
+    return names.plain(_composed(name))
 
 
 def _aliases(names: dict[str, tuple[str, ...]], exact: bool = False) -> dict[str, str]:

@@ -1,9 +1,24 @@
 """One process at a time."""
 
 import contextlib
-import fcntl
 import pathlib
 from collections.abc import Iterator
+from typing import IO
+
+from dg_jax import errors
+
+try:
+    import fcntl
+except ModuleNotFoundError as error:
+    raise errors.UserError(
+        "dg_jax trains on Linux and macOS, and this system cannot lock files as they do; on Windows use WSL "
+        "(dg_jax.surgery works everywhere)"
+    ) from error
+
+
+def take(file: IO) -> None:
+    """Locks an open file, until it is closed or the process ends; raises a ``BlockingIOError`` if another has it."""
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextlib.contextmanager

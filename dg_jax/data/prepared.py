@@ -1,15 +1,19 @@
 """Opens a dataset that TFDS has prepared, preparing it first where it is not yet."""
 
 import contextlib
+import hashlib
 import io
+import os
 import pathlib
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from dg_jax import errors
-from dg_jax.data import builder, dataset, decoded, image_tree, lock, registry, split_files, splits
+from dg_jax.data import builder, dataset, decoded, identity, image_tree, lock, registry, split_files, splits
 
 # Decoded pictures beyond this are read from disk at each step. PACS, VLCS, Office-Home and Terra Incognita stay below.
 MOST_BYTES_IN_MEMORY = 4 * 2**30
@@ -48,7 +52,9 @@ def load(
         UserError: what the dataset is made from is missing, damaged or has other contents,
             a split file does not fit it, or ``prepared_dir`` cannot be written.
     """
-    source = _prepare(name, data_dir, prepared_dir)
+    pictures = _find(name, data_dir, prepared_dir)
+    inputs = _inputs(pictures, parts, splits_dir)
+    source = _prepare(name, pictures, data_dir, prepared_dir)
     index = source.read_index()
     _report(name, index, tuple(parts), skip_damaged)
     labels = {domain: np.array(index.labels[domain], np.int32) for domain in parts}
@@ -81,14 +87,32 @@ def load(
                 continue
             stored = dataset.StoredPart(_records(source, domain), chosen, labels[domain][chosen], image_size)
             domains[domain][part] = stored.in_memory() if fits else stored
-    return dataset.MultiDomainDataset(name, tuple(index.classes), domains, tuple(file for file, _ in index.damaged))
+    left_out = tuple(file for file, _ in index.damaged)
+    return dataset.MultiDomainDataset(name, tuple(index.classes), domains, left_out, inputs)
+
+
+def identify(
+    name: str,
+    parts: Mapping[str, Iterable[str]],
+    *,
+    data_dir: pathlib.Path | None = None,
+    prepared_dir: pathlib.Path | None = None,
+    splits_dir: pathlib.Path | None = None,
+) -> dict[str, str]:
+    """Identifies by its contents what :func:`load` reads from paths, without opening it; see there for the arguments.
+
+    Returns:
+        ``"pictures of DOMAIN"`` and ``"split list FILE"`` -> SHA-256. Empty for a dataset that is
+        made from packages, as these have versions.
+    """
+    return _inputs(_find(name, data_dir, prepared_dir), parts, splits_dir)
 
 
 def read_index(
     name: str, *, data_dir: pathlib.Path | None = None, prepared_dir: pathlib.Path | None = None
 ) -> builder.Index:
     """Returns what is known of a dataset without reading a picture; arguments and errors are those of :func:`load`."""
-    return _prepare(name, data_dir, prepared_dir).read_index()
+    return _prepare(name, _find(name, data_dir, prepared_dir), data_dir, prepared_dir).read_index()
 
 
 def parts_of_concepts(index: builder.Index, domains: Iterable[str], seed: int) -> dict[str, str]:
@@ -109,7 +133,7 @@ def load_whole(
 
     Arguments and errors are those of :func:`load`.
     """
-    source = _prepare(name, data_dir, prepared_dir)
+    source = _prepare(name, _find(name, data_dir, prepared_dir), data_dir, prepared_dir)
     index = source.read_index()
     return {domain: _whole(source, index, domain, image_size) for domain in domains}
 
@@ -127,18 +151,59 @@ def _records(source: builder.PictureBuilder, domain: str) -> Sequence:
     return source.as_data_source(builder.split_name(domain), decoders={"image": tfds.decode.SkipDecoding()})
 
 
-def _prepare(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Path | None) -> builder.PictureBuilder:
-    layout, config, ignored = registry.get(name).layout, None, []
-    if layout is not None:
-        if data_dir is None:
-            raise errors.UserError(registry.DATA_DIR_MISSING.format(name))
-        tree = image_tree.scan(data_dir, layout, name)
-        config = tfds.core.BuilderConfig(name=tree.fingerprint[:16], description=str(data_dir))
-        ignored = tree.ignored
+class _Pictures(NamedTuple):
+    """What lies in --data-dir, and for each domain the SHA-256 of its contents."""
+
+    tree: image_tree.Tree
+    contents: dict[str, str]
+
+
+def _find(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Path | None) -> _Pictures | None:
+    layout = registry.get(name).layout
+    if layout is None:
+        return None
+    if data_dir is None:
+        raise errors.UserError(registry.DATA_DIR_MISSING.format(name))
+    tree = image_tree.scan(data_dir, layout, name)
+    place = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:16]
+    kept = _folder(prepared_dir) / registry.dataset_name(name) / f"hashes-{place}.json"
+    return _Pictures(tree, identity.of_pictures(tree, kept))
+
+
+def _folder(prepared_dir: pathlib.Path | None) -> pathlib.Path:
+    if prepared_dir is not None:
+        return prepared_dir
+    folder = os.path.expanduser(tfds.core.constants.DATA_DIR)
+    if folder.startswith("~"):
+        raise errors.UserError("--prepared-dir: there is no home folder to keep prepared datasets in; name a folder")
+    return pathlib.Path(folder)
+
+
+def _inputs(
+    pictures: _Pictures | None, parts: Mapping[str, Iterable[str]], splits_dir: pathlib.Path | None
+) -> dict[str, str]:
+    if pictures is None:
+        return {}
+    inputs = {f"pictures of {domain}": pictures.contents[domain] for domain in parts}
+    if splits_dir is not None:
+        names = {domain: [one.name for one in pictures.tree.pictures[domain]] for domain in parts}
+        lists = split_files.find(splits_dir, names, parts)
+        inputs |= {f"split list {path.name}": split_files.identify(path) for path, _ in lists.values()}
+    return inputs
+
+
+def _prepare(
+    name: str, pictures: _Pictures | None, data_dir: pathlib.Path | None, prepared_dir: pathlib.Path | None
+) -> builder.PictureBuilder:
+    config, ignored = None, []
+    if pictures is not None:
+        whole = hashlib.sha256(repr((pictures.tree.classes, pictures.contents)).encode()).hexdigest()
+        config = tfds.core.BuilderConfig(name=whole[:16], description=str(data_dir))
+        ignored = pictures.tree.ignored
 
     def open_builder() -> builder.PictureBuilder:
         # array_record is the one format that TFDS writes and reads without TensorFlow.
-        return registry.builder_class(name)(config=config, data_dir=prepared_dir, file_format="array_record")
+        return registry.builder_class(name)(config=config, data_dir=_folder(prepared_dir), file_format="array_record")
 
     try:
         source = open_builder()
@@ -154,6 +219,12 @@ def _prepare(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Pat
                 # TFDS says on stdout that it downloads, also where it does not.
                 with contextlib.redirect_stdout(io.StringIO()):
                     source.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=data_dir))
+                if _find(name, data_dir, prepared_dir) != pictures:
+                    shutil.rmtree(source.data_path)
+                    raise errors.UserError(
+                        f"--data-dir={data_dir}: pictures changed while they were prepared; "
+                        "the same command prepares them again"
+                    )
     except OSError as error:
         raise errors.UserError(
             f"--prepared-dir: cannot prepare {name}: {error.strerror or error}: {error.filename}; "

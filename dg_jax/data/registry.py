@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import pathlib
 
-from dg_jax import errors
+from dg_jax import errors, names
 from dg_jax.data import image_tree
 
 DATA_DIR_MISSING = "--dataset={} is made from a download: --data-dir=FOLDER says where it is unpacked"
@@ -153,9 +153,15 @@ DATASETS = {
 
 def get(name: str) -> DatasetSpec:
     """Returns the dataset called ``name``; an unknown name is a ``UserError`` that lists the known ones."""
-    if name not in DATASETS:
+    return DATASETS[dataset_name(name)]
+
+
+def dataset_name(name: str) -> str:
+    """Returns the name of a dataset that may be written otherwise, as PACS; errors are those of :func:`get`."""
+    found = names.find(name, DATASETS)
+    if found is None:
         raise errors.unknown("dataset", name, DATASETS)
-    return DATASETS[name]
+    return found
 
 
 def domains(name: str, data_dir: pathlib.Path | None) -> tuple[str, ...]:
@@ -172,14 +178,21 @@ def domains(name: str, data_dir: pathlib.Path | None) -> tuple[str, ...]:
     return spec.domains or image_tree.domain_names(data_dir)
 
 
-def full_name(name: str, domain: str) -> str:
-    """Returns the name of a domain that may be given by a short one, or by that of its folder."""
+def full_name(name: str, domain: str, data_dir: pathlib.Path | None = None) -> str:
+    """Returns the name of a domain that may be written otherwise, given by a short one, or by that of its folder.
+
+    Args:
+        name: of the dataset.
+        domain: what was given; if it is unknown, it is returned as it is.
+        data_dir: where the domains are read off, if they are.
+    """
     spec = get(name)
     folders = spec.layout.domains if spec.layout else {}
     for full, others in folders.items():
-        if image_tree.same_name(domain, (full, *others)):
+        if names.find(domain, (full, *others)):
             return full
-    return spec.short.get(domain.upper(), domain)
+    known = spec.domains or (image_tree.domain_names(data_dir) if data_dir else ())
+    return names.find(domain, known) or spec.short.get(domain.upper(), domain)
 
 
 def builder_class(name: str):

@@ -63,11 +63,11 @@ def _pass(images: chex.Array, size: int, axis: int) -> chex.Array:
         padded = jnp.pad(rows, ((0, 0), (before, behind), (0, 0)))
         for offset in distinct:
             shifted = padded[:, before + offset : before + offset + size]
-            total += shifted.astype(jnp.int32) * np.where(offsets == offset, weights, 0).sum(axis=0)[:, None]
+            total += shifted.astype(jnp.int32) * np.where(offsets == offset, weights, 0).sum(axis=0)[None, :, None]
     else:
         for of_tap, weights_of_tap in zip(positions, weights, strict=True):
             taken = rows.at[:, of_tap].get(mode="promise_in_bounds")
-            total += taken.astype(jnp.int32) * weights_of_tap[:, None]
+            total += taken.astype(jnp.int32) * weights_of_tap[None, :, None]
     return (total >> _PRECISION).astype(jnp.uint8).reshape(*outer, size, *inner)
 
 

@@ -15,7 +15,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 def normalize(images: chex.Array) -> chex.Array:
     """Turns uint8 images ``[..., 3]`` into JAX's default floats with ImageNet's mean and deviation taken out."""
-    return (images.astype(float) / 255 - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
+    channels = (1,) * (images.ndim - 1) + (3,)
+    mean, deviation = (jnp.array(values).reshape(channels) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (images.astype(float) / 255 - mean) / deviation
 
 
 def sample_indices(key: chex.PRNGKey, step: chex.Array, num_images: int, batch_size: int) -> chex.Array:

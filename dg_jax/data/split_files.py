@@ -1,9 +1,10 @@
 """Splits that others have published, as text files with one picture a line."""
 
 import collections
+import hashlib
 import pathlib
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -39,16 +40,15 @@ def read(
         UserError: a file is missing or empty, or a line is no such line, names a picture
             that the dataset has not, names one twice, or has another label than its class.
     """
+    lists = find(folder, index.concepts, parts)
     damaged = {name for name, _ in index.damaged}
     numbers: dict[int, int] = {}  # label in the files -> label of ours
     rows: dict[str, dict[str, np.ndarray]] = {}
     for domain, wanted in parts.items():
         row_of = {concept: row for row, concept in enumerate(index.concepts[domain])}
-        # All pictures of a domain lie in one folder, whose name need not be the domain's.
-        names = sorted({domain, *(concept.split("/")[0] for concept in index.concepts[domain])})
         rows[domain] = {}
         for part in wanted:
-            path, separator = _find(folder, part, names)
+            path, separator = lists[domain, part]
             found: list[int] = []
             for number, picture, label in _lines(path, separator):
                 if picture in damaged:
@@ -78,8 +78,31 @@ def read(
     return rows
 
 
+def find(
+    folder: pathlib.Path, pictures: Mapping[str, Iterable[str]], parts: Mapping[str, Iterable[str]]
+) -> dict[tuple[str, str], tuple[pathlib.Path, str]]:
+    """Finds the files of a split.
+
+    Args:
+        folder: where they lie.
+        pictures: for each domain the names of its pictures.
+        parts: for each domain the parts wanted.
+
+    Returns:
+        Domain and part -> its file, and what stands between picture and label in it.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    lists: dict[tuple[str, str], tuple[pathlib.Path, str]] = {}
+    for domain, wanted in parts.items():
+        # All pictures of a domain lie in one folder, whose name need not be the domain's.
+        names = sorted({domain, *(name.split("/")[0] for name in pictures[domain])})
+        lists |= {(domain, part): _find(folder, part, names) for part in wanted}
+    return lists
+
+
 def _find(folder: pathlib.Path, part: str, names: list[str]) -> tuple[pathlib.Path, str]:
-    """Returns the file of a part, and what stands between picture and label in it."""
     candidates = [(folder / files[part].format(name), separator) for separator, files in _KINDS for name in names]
     for path, separator in candidates:
         if path.is_file():
@@ -87,13 +110,21 @@ def _find(folder: pathlib.Path, part: str, names: list[str]) -> tuple[pathlib.Pa
     raise errors.UserError(f"--splits-dir={folder} has no {' or '.join(path.name for path, _ in candidates)}")
 
 
-def _lines(path: pathlib.Path, separator: str) -> Iterator[tuple[int, str, int]]:
-    """Yields number of the line, picture and label."""
+def identify(path: pathlib.Path) -> str:
+    """Returns the SHA-256 of a list; raises a ``UserError`` if it cannot be read."""
+    return hashlib.sha256(_text(path).encode()).hexdigest()
+
+
+def _text(path: pathlib.Path) -> str:
     try:
-        lines = reading.text(path).split("\n")
+        return reading.text(path)
     except (OSError, ValueError) as error:
         raise errors.UserError(f"--splits-dir: cannot read {path}: {error}") from error
-    for number, line in enumerate(lines, 1):
+
+
+def _lines(path: pathlib.Path, separator: str) -> Iterator[tuple[int, str, int]]:
+    """Yields number of the line, picture and label."""
+    for number, line in enumerate(_text(path).split("\n"), 1):
         if not line.strip():
             continue
         picture, _, label = line.rpartition(separator)

@@ -6,7 +6,7 @@ from dg_jax.data import builder, image_tree, registry
 class TreeBuilder(builder.PictureBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Pictures of 227 × 227 pixels from a tree of folders, which is TFDS's manual directory.
 
-    The name of the configuration is the tree's fingerprint: other files are another dataset.
+    The name of the configuration is made from the contents of the files: other contents are another dataset.
     """
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = "Unpack the download; --data-dir (manual_dir) is the folder with its domains."

@@ -40,7 +40,8 @@ class FrozenBatchNorm(nnx.Module):
 
     def __call__(self, x: chex.Array) -> chex.Array:
         scale, bias = (fast.for_each_image(own[...], x) for own in (self.scale, self.bias))
-        y = (x - self.mean[...]) * (jax.lax.rsqrt(self.var[...] + 1e-5) * scale) + bias
+        mean, var = (own[...][None, None, None] for own in (self.mean, self.var))
+        y = (x - mean) * (jax.lax.rsqrt(var + 1e-5) * scale) + bias
         return y.astype(x.dtype)  # the statistics are float32 also where the network computes in bfloat16
 
 

@@ -4,6 +4,7 @@ A tensor's name in the file is its path in the parameters joined by dots, such a
 ``conv1.kernel`` or ``layer1.block0.bn1.mean``.
 """
 
+import hashlib
 import pathlib
 from collections.abc import Mapping
 
@@ -47,6 +48,16 @@ def check_size(path: pathlib.Path) -> None:
         raise errors.UserError(f"{path} cannot be read: it is no regular file")
     if size > MOST_BYTES:
         raise errors.UserError(f"{path}: {size} bytes, but no network here has more than {MOST_BYTES} of weights")
+
+
+def identify(path: pathlib.Path) -> str:
+    """Returns the SHA-256 of a weights file; errors are those of :func:`check_size`, and for a file not readable."""
+    check_size(path)
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise errors.UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

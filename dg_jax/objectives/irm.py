@@ -12,8 +12,8 @@ from dg_jax.objectives import loss
 
 def irm(
     apply_fn: loss.ApplyFn,
+    anneal_steps: int,
     penalty_weight: float = 100.0,
-    anneal_steps: int = 500,
     form: surgery.Form = "stacked",
 ) -> loss.Objective:
     """The cross-entropy of each domain plus a penalty where scaling the logits would lower it.
@@ -27,10 +27,10 @@ def irm(
 
     Args:
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
+        anneal_steps: number of first steps in which the weight is 1; at least 0. With as many as a
+            run has, or more, the penalty never sets in. DomainBed's ``irm_penalty_anneal_iters``.
         penalty_weight: weight of the penalty from step ``anneal_steps`` on; at least 0.
             DomainBed's ``irm_lambda``.
-        anneal_steps: number of first steps in which the weight is 1; at least 0.
-            DomainBed's ``irm_penalty_anneal_iters``.
         form: which form of Jacobian is returned, see :func:`dg_jax.surgery.value_and_grads`.
 
     Returns:
@@ -48,7 +48,7 @@ def irm(
         >>> def apply_fn(params, images, *, key, train):
         ...     return images.reshape(len(images), -1) @ params
         >>> batch = {"image": jnp.ones((3, 4, 1, 1, 2)), "label": jnp.zeros((3, 4), int)}
-        >>> losses, stacked = irm(apply_fn)(jnp.zeros((2, 5)), batch, key=jax.random.key(0), step=0)
+        >>> losses, stacked = irm(apply_fn, anneal_steps=150)(jnp.zeros((2, 5)), batch, key=jax.random.key(0), step=0)
         >>> losses.shape, stacked.shape
         ((3,), (3, 2, 5))
 

@@ -1,7 +1,7 @@
 """MLDG: a step on one domain must also help another (paper, section 3.3)."""
 
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import chex
 import jax
@@ -20,21 +20,23 @@ def mldg(
     weight_decay: chex.Numeric,
     beta: float = 1.0,
     second_order: bool = False,
+    pairing: Literal["split", "circle"] = "split",
     form: surgery.Form = "stacked",
 ) -> loss.Objective:
     """The loss of each meta-train domain plus that of a meta-test domain after a step on the first.
 
-    Each step puts the N domains in a random order; the last one, j, is the meta-test
-    domain of all N - 1 others. For each of these, i, an inner step of a fresh Adam with
-    L2 leads from the parameters p to p_i, and the row is
+    Each step puts the N domains in a random order and forms M pairs of a meta-train domain i
+    and a meta-test domain j. For each pair an inner step of a fresh Adam with L2 leads from the
+    parameters p to p_i, and the row is
 
-        (N-1)/N · (∇L_i(p) + β · ∇L_j(p_i)).
+        M/N · (∇L_i(p) + β · ∇L_j(p_i)).
 
-    The released version (DomainBed's ``MLDG`` with ``n_meta_test`` = 1) forms the same
-    N - 1 pairs and divides their sum by N, not by their number. The factor (N-1)/N stands
-    for that: with it the combiner ``deep_all``, the mean of the N - 1 rows, is exactly the
-    released update. Until April 2022, and so when the gradient-surgery paper was written,
-    DomainBed paired each domain with the next in a random circle: N pairs, divided by N.
+    With ``pairing="split"`` the last domain is the meta-test domain of all others: M = N - 1
+    pairs, as in DomainBed's ``MLDG`` with ``n_meta_test`` = 1. DomainBed divides their sum by
+    N, not by their number. The factor M/N stands for that: with it the combiner ``deep_all``,
+    the mean of the rows, is exactly the released update. With ``pairing="circle"`` each domain
+    is paired with the next in a random circle: M = N pairs, as in DomainBed until April 2022,
+    and so when the gradient-surgery paper was written.
     (In the paper of MLDG itself the meta-train domains share one inner
     step, of plain gradient descent.)
 
@@ -47,15 +49,17 @@ def mldg(
             and not with respect to p_i. Where a component of the inner gradient is exactly
             zero (a dead unit), the slope of Adam's step is 1/eps = 1e8: large, but
             finite.
+        pairing: ``"split"`` or ``"circle"``.
         form: which form of Jacobian is returned, see :func:`dg_jax.surgery.value_and_grads`.
 
     Returns:
-        An objective with N - 1 rows, in the order of their meta-train domains: losses
-        ``[N-1]``, each L_i(p) + β · L_j(p_i) without the factor (N-1)/N, and gradients
-        ``[N-1, *shape]``. Dropout is drawn anew for each loss.
+        An objective with M rows, in the order of their meta-train domains: losses
+        ``[M]``, each L_i(p) + β · L_j(p_i) without the factor M/N, and gradients
+        ``[M, *shape]``. Dropout is drawn anew for each loss.
 
     Raises:
-        ValueError: ``beta`` is negative; when called, there are fewer than two domains.
+        ValueError: ``beta`` is negative, or there is no such ``pairing``; when called, there
+            are fewer than two domains.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -74,12 +78,14 @@ def mldg(
     """
     if beta < 0:
         raise ValueError(f"mldg: beta={beta}; it must not be negative")
+    if pairing not in ("split", "circle"):
+        raise ValueError(f"mldg: pairing={pairing!r}; it must be 'split' or 'circle'")
 
     def domain_loss(params: chex.ArrayTree, images: chex.Array, labels: chex.Array, key: chex.PRNGKey) -> chex.Array:
         return loss.cross_entropy(apply_fn(params, images, key=key, train=True), labels)
 
     def pair_loss(
-        test: loss.DomainBatch, params: chex.ArrayTree, train: loss.DomainBatch, keys: chex.PRNGKey
+        params: chex.ArrayTree, train: loss.DomainBatch, keys: chex.PRNGKey, test: loss.DomainBatch
     ) -> chex.Array:
         # To first order the step is a constant, so that the gradient with respect to params is that at the
         # inner parameters. XLA merges the two passes over the images of the meta-train domain into one.
@@ -98,33 +104,40 @@ def mldg(
         n = len(domain_batch["label"])
         if n < 2:
             raise ValueError(f"mldg needs at least two source domains; got {n}")
-        meta_train, meta_test, keys = draw(key, n)
+        meta_train, meta_test, keys = draw(key, n, pairing)
         train, test = ({name: leaf[which] for name, leaf in domain_batch.items()} for which in (meta_train, meta_test))
-        of_pair, scale = functools.partial(pair_loss, test), (n - 1) / n
+        # The one meta-test domain of all pairs is not copied for each.
+        of_pair, of_rows = (functools.partial(pair_loss, test=test), ()) if pairing == "split" else (pair_loss, (test,))
+        scale = len(keys) / n
         if form == "stacked":
             # Each row has inner parameters of its own, of which ``vmap`` would make grouped convolutions.
-            losses, rows = _value_and_grads.unrolled(of_pair)(params, train, keys)
+            losses, rows = _value_and_grads.unrolled(of_pair)(params, train, keys, *of_rows)
             return losses, jax.tree.map(lambda leaf: leaf * scale, rows)
 
         def scaled(*arguments: Any) -> tuple[chex.Array, chex.Array]:
             pair = of_pair(*arguments)
             return scale * pair, pair
 
-        (_, losses), jacobian = surgery.value_and_grads(scaled, form, has_aux=True)(params, train, keys)
+        scaled_losses_and_jacobian = surgery.value_and_grads(scaled, form, has_aux=True)
+        (_, losses), jacobian = scaled_losses_and_jacobian(params, train, keys, *of_rows)
         return losses, jacobian
 
     return objective
 
 
-def draw(key: chex.PRNGKey, n: int) -> tuple[chex.Array, chex.Array, chex.PRNGKey]:
+def draw(key: chex.PRNGKey, n: int, pairing: Literal["split", "circle"]) -> tuple[chex.Array, chex.Array, chex.PRNGKey]:
     """Draws what is random in a step on ``n`` domains.
 
     Returns:
-        The meta-train domains in ascending order (int ``[n-1]``), the meta-test domain
-        (int scalar), and for each pair the dropout keys of its two losses (``[n-1, 2]``).
+        The meta-train domains in ascending order (int ``[M]``), their meta-test domain (int
+        scalar, or with ``"circle"`` ``[M]``, one each), and for each pair the dropout keys of
+        its two losses (``[M, 2]``).
     """
     order_key, dropout_key = jax.random.split(key)
     order = jax.random.permutation(order_key, n)
+    if pairing == "circle":
+        following = jnp.zeros_like(order).at[order].set(jnp.roll(order, -1))
+        return jnp.arange(n), following, jax.random.split(dropout_key, (n, 2))
     return jnp.sort(order[:-1]), order[-1], jax.random.split(dropout_key, (n - 1, 2))
 
 

@@ -45,4 +45,6 @@ def deep_all() -> optax.GradientTransformationExtraArgs:
     def rule(jacobian: Jacobian, state: Any, losses: Any) -> tuple[optax.Updates, Any]:
         return _jacobian.total(jacobian, 1 / _jacobian.num_rows(jacobian)), state
 
-    return _combiner.combiner("deep_all", optax.init_empty_state, rule, ("stacked", "accumulated", "two_pass"))
+    return _combiner.combiner(
+        "deep_all", lambda params: optax.EmptyState(), rule, ("stacked", "accumulated", "two_pass")
+    )

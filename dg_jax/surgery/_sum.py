@@ -46,4 +46,4 @@ def sum() -> optax.GradientTransformationExtraArgs:
     def rule(jacobian: Jacobian, state: Any, losses: Any) -> tuple[optax.Updates, Any]:
         return _jacobian.total(jacobian, 1), state
 
-    return _combiner.combiner("sum", optax.init_empty_state, rule, ("stacked", "accumulated", "two_pass"))
+    return _combiner.combiner("sum", lambda params: optax.EmptyState(), rule, ("stacked", "accumulated", "two_pass"))

@@ -22,7 +22,7 @@ from dg_jax.training import record, step
 
 
 class Selected(NamedTuple):
-    """The parameters with the highest validation accuracy so far.
+    """The parameters with the highest validation accuracy so far, or with ``--selection=last`` those validated last.
 
     Attributes:
         params: the parameters; ``None`` before the first validation.

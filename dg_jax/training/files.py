@@ -33,6 +33,16 @@ def read_object(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]])
     return stored
 
 
+def is_count(value: Any) -> bool:
+    """Whether a value out of JSON is a number of steps."""
+    return type(value) is int and 0 <= value < 2**63  # true and false are integers to Python
+
+
+def is_fraction(value: Any) -> bool:
+    """Whether a value out of JSON is an accuracy."""
+    return isinstance(value, float) and 0 <= value <= 1
+
+
 def write_whole(path: pathlib.Path, text: str) -> None:
     """Writes a file so that it is there whole or not at all; raises an ``OSError`` if it cannot be written."""
     temporary = path.with_name(path.name + ".tmp")

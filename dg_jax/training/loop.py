@@ -11,7 +11,7 @@ import numpy as np
 from dg_jax import errors
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset, feed
-from dg_jax.training import advance, checkpoints, evaluate, interrupt, keys, progress, record, step
+from dg_jax.training import advance, checkpoints, evaluate, interrupt, keys, metrics_file, progress, record, step
 
 EVALUATED_AT_ONCE = 128
 
@@ -25,7 +25,7 @@ def train(
     *,
     show_progress: bool = True,
 ) -> dict:
-    """Trains on the sources, selects by validation accuracy, tests on the target.
+    """Trains on the sources, selects by validation accuracy (or the last parameters), tests on the target.
 
     Args:
         config: a configuration that :func:`dg_jax.config.check` accepts.
@@ -76,7 +76,7 @@ def train(
                 "ask for more, or --overwrite to start anew"
             )
         # A run that ended between two validations of this one has validated there.
-        folder.keep_metrics(lambda number: number <= first and number % config.val_every == 0)
+        metrics_file.keep(folder.metrics_file, lambda number: number <= first and number % config.val_every == 0)
         take_steps = advance.Advance(trainer.step, batches, done)
         figures: dict = {}
         step_seconds = 0.0
@@ -91,7 +91,7 @@ def train(
             seen = {name: run_evaluation(state.params, watch()).accuracy for name, watch in watched.items()}
             noted = {"watched": seen} if seen else {}
             folder.append_metrics({"step": done, "val_accuracy": accuracy, "val_loss": loss, **noted, **figures})
-            if accuracy > best.accuracy:
+            if accuracy > best.accuracy or config.selection == "last":
                 return checkpoints.Selected(jax.tree.map(jnp.copy, state.params), done, accuracy)
             return best
 
@@ -134,6 +134,7 @@ def train(
     result = record.result(
         config,
         data.left_out,
+        data.inputs,
         selected=(best.step, best.accuracy),
         tested=tested,
         tested_last=run_evaluation(state.params, test()),

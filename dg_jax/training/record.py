@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
-import hashlib
 import json
 import math
 import operator
@@ -13,7 +11,7 @@ import pathlib
 import platform
 import reprlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax
@@ -23,15 +21,18 @@ import numpy as np
 import optax
 
 import dg_jax
-from dg_jax import errors, reading
-from dg_jax.config import RunConfig, flag
-from dg_jax.training import evaluate
-from dg_jax.training.files import DamagedError, read_object, write_by_rename, writing
+from dg_jax import errors
+from dg_jax.config import RunConfig, check_annealing, flag
+from dg_jax.data import lock
+from dg_jax.training import evaluate, metrics_file
+from dg_jax.training.files import DamagedError, is_count, is_fraction, read_object, write_by_rename, writing
 
-# Settings that may differ between a run and its continuation.
+# Settings that may differ between a run and its continuation. Of what lies at a path the contents are compared.
 _NOT_COMPARED = (
     "iterations",
     "data_dir",
+    "splits_dir",
+    "weights",
     "prepared_dir",
     "results_dir",
     "gradients",
@@ -40,7 +41,6 @@ _NOT_COMPARED = (
 )
 
 
-_MOST_BYTES_OF_METRICS = 32 * 2**20  # a hundred thousand validations
 _SHORT = reprlib.Repr()
 _SHORT.maxlist = _SHORT.maxdict = 20
 _SHORT.maxstring = 200
@@ -92,9 +92,9 @@ class RunFolder:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         self.metrics_file.unlink(missing_ok=True)
 
-    def append_metrics(self, metrics: dict) -> None:
+    def append_metrics(self, values: dict) -> None:
         with writing(self.metrics_file), self.metrics_file.open("a") as file:
-            file.write(json.dumps(metrics, allow_nan=False) + "\n")
+            file.write(json.dumps(values, allow_nan=False) + "\n")
 
     def watched(self) -> list[dict]:
         """Returns what was noted at each validation of a run whose dataset has parts to watch.
@@ -106,41 +106,12 @@ class RunFolder:
         Raises:
             DamagedError: the file cannot be read, or the run watched nothing.
         """
-        try:
-            lines = [reading.parse_json(line) for line in self.metrics_file.read_text().splitlines()]
-            if not lines:
-                raise ValueError("no validation")
-            return [{name: line[name] for name in ("step", "val_accuracy", "watched")} for line in lines]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        lines = metrics_file.validations(self.metrics_file)
+        if not lines or not all("watched" in line for line in lines):
             raise DamagedError(
-                f"{self.metrics_file} is damaged ({type(error).__name__}: {error}); "
-                f"remove {self.path} to do the run again"
-            ) from error
-
-    def keep_metrics(self, is_kept: Callable[[int], bool]) -> None:
-        """Forgets the lines of the steps that ``is_kept`` refuses, one that was cut off, and what is none of ours.
-
-        Raises:
-            DamagedError: the file cannot be read.
-        """
-        if not self.metrics_file.exists():
-            return
-        try:
-            *whole, _ = reading.content(self.metrics_file, _MOST_BYTES_OF_METRICS).split(b"\n")
-        except (OSError, ValueError) as error:
-            raise DamagedError(
-                f"{self.metrics_file} is damaged ({error}); remove it to go on without what it says"
-            ) from error
-        kept, damaged = [], 0
-        for line in whole:
-            try:
-                if is_kept(_step_of(line.decode())):
-                    kept.append(line.decode() + "\n")
-            except ValueError:
-                damaged += 1
-        if damaged:
-            errors.warn(f"{self.metrics_file}: {damaged} damaged lines are left out")
-        write_by_rename(self.metrics_file, "".join(kept))
+                f"{self.metrics_file} is damaged (nothing was watched); remove {self.path} to do the run again"
+            )
+        return [{name: line[name] for name in ("step", "val_accuracy", "watched")} for line in lines]
 
 
 def folder_of(config: RunConfig) -> RunFolder:
@@ -151,24 +122,47 @@ def folder_of(config: RunConfig) -> RunFolder:
     return RunFolder(config.results_dir / config.dataset / config.target / method / f"seed-{config.seed}")
 
 
-def finished_result(config: RunConfig, folder: RunFolder) -> dict | None:
+def settled(config: RunConfig, folder: RunFolder) -> RunConfig:
+    """Returns a run's configuration with IRM's annealing as a number, on ``resume`` the one that the run began with.
+
+    Raises:
+        DamagedError: the configuration of the run to resume cannot be read.
+        UserError: the run to resume would end before its penalty sets in.
+    """
+    if config.methods.objective != "irm" or config.irm.anneal_steps is not None:
+        return config
+    steps = config.method_settings("irm")["anneal_steps"]
+    if config.resume and (folder.result_file.exists() or folder.checkpoints.exists()):
+        has_steps = {"irm": lambda value: isinstance(value, dict) and is_count(value.get("anneal_steps"))}
+        steps = read_object(folder.config_file, has_steps)["irm"]["anneal_steps"]
+    settled_config = dataclasses.replace(config, irm=dataclasses.replace(config.irm, anneal_steps=steps))
+    check_annealing(settled_config)
+    return settled_config
+
+
+def finished_result(config: RunConfig, folder: RunFolder, identify: Callable[[], Mapping[str, str]]) -> dict | None:
     """Returns the result of a run that need not be done (again), else ``None``.
 
     With ``overwrite`` every run is to be done; with ``resume`` one that ended before
     ``iterations`` is to go on.
 
+    Args:
+        config: the run.
+        folder: where it is written.
+        identify: returns what :func:`dg_jax.run.identify` does, and is called where there is a run to compare with.
+
     Raises:
         DamagedError: its files cannot be read.
-        UserError: the finished run, or the one to resume, had other settings.
+        UserError: the finished run, or the one to resume, had other settings or inputs.
     """
     if config.overwrite:
         return None
     if not folder.result_file.exists():
         if config.resume and folder.checkpoints.exists():
-            _compare(config, folder)
+            _compare(config, folder, identify())
         return None
     result = read_object(folder.result_file, _of_a_result(config))
-    _compare(config, folder)
+    _compare(config, folder, identify())
     done = f"--iterations={config.iterations}: the run in {folder.path} is done with {result['iterations']}"
     if result["iterations"] > config.iterations:
         raise errors.UserError(f"{done}; give as many, another --results-dir, or --overwrite to start anew")
@@ -184,8 +178,10 @@ def read_finished(folder: RunFolder) -> tuple[dict, dict]:
 
     Raises:
         DamagedError: its files cannot be read, or are those of another run.
+        UserError: it does not say of which inputs it is.
     """
     stored, result = read_object(folder.config_file, _OF_A_CONFIG), read_object(folder.result_file, _OF_A_RESULT)
+    check_recorded(stored, folder.path)
     name = {key: stored[key] for key in ("dataset", "target", "strategy", "combiner", "batches", "seed")}
     its_own = folder_of(RunConfig(**name, results_dir=folder.path.parents[3]))
     if its_own != folder or any(result[key] != stored[key] for key in ("dataset", "target", "strategy")):
@@ -193,47 +189,30 @@ def read_finished(folder: RunFolder) -> tuple[dict, dict]:
     return stored, result
 
 
-def validations(folder: RunFolder) -> dict[int, float]:
-    """Returns the accuracy of each validation of a run by its step, as on disk.
-
-    Raises:
-        DamagedError: the file cannot be read.
-    """
-    found = {}
-    try:
-        for line in folder.metrics_file.read_text().splitlines():
-            metrics = json.loads(line)
-            step, accuracy = metrics["step"], metrics["val_accuracy"]
-            if type(step) is not int or not _is_fraction(accuracy):
-                raise ValueError(f"no validation: {line[:80]}")
-            found[step] = accuracy
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedError(
-            f"{folder.metrics_file} is damaged ({type(error).__name__}: {error}); "
-            f"remove {folder.path} to do the run again"
-        ) from error
-    return found
-
-
 @contextlib.contextmanager
-def open_folder(config: RunConfig, folder: RunFolder) -> Iterator[None]:
+def open_folder(config: RunConfig, folder: RunFolder, inputs: Mapping[str, str]) -> Iterator[None]:
     """Makes the folder ready to train in: new, emptied, or as it was left.
 
     Within ``with open_folder(...)`` no other process can. The lock goes with the process,
     however it ends.
 
+    Args:
+        config: the run.
+        folder: where it is written.
+        inputs: what :func:`dg_jax.run.identify` says of what it is made of.
+
     Raises:
         UserError: it cannot be written, an unfinished run lies in it and neither
-            ``resume`` nor ``overwrite`` is set, or the run to resume had other settings.
+            ``resume`` nor ``overwrite`` is set, or the run to resume had other settings or inputs.
         RunError: another process is writing it.
     """
     with writing(folder.path):
         folder.path.mkdir(parents=True, exist_ok=True)
-        lock = (folder.path / ".lock").open("w")
-    with lock:
+        lock_file = (folder.path / ".lock").open("w")
+    with lock_file:
         with writing(folder.path):
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock.take(lock_file)
             except BlockingIOError as error:
                 raise errors.RunError(
                     f"{folder.path}: another process is writing this run; wait for it, or give another --results-dir"
@@ -246,18 +225,19 @@ def open_folder(config: RunConfig, folder: RunFolder) -> Iterator[None]:
                     raise errors.UserError(
                         f"{folder.path} holds an unfinished run: --resume goes on with it, --overwrite starts anew"
                     )
-                _compare(config, folder)
+                _compare(config, folder, inputs)
             else:
                 # What was stopped before its first checkpoint has nothing to go on from.
                 folder.metrics_file.unlink(missing_ok=True)
             folder.result_file.unlink(missing_ok=True)
-            write_by_rename(folder.config_file, json.dumps(to_json(config), indent=2) + "\n")
+            write_by_rename(folder.config_file, json.dumps(to_json(config) | {"inputs": dict(inputs)}, indent=2) + "\n")
         yield
 
 
 def result(
     config: RunConfig,
     left_out: Sequence[str],
+    inputs: Mapping[str, str],
     *,
     selected: tuple[int, float],
     tested: evaluate.Evaluation,
@@ -270,6 +250,7 @@ def result(
     Args:
         config: the run's configuration.
         left_out: damaged files that it did without.
+        inputs: what :func:`dg_jax.run.identify` says of what it is made of.
         selected: step and validation accuracy of the selected parameters.
         tested: what they do on the target.
         tested_last: what the last parameters do on the target.
@@ -303,7 +284,7 @@ def result(
         "wall_seconds": seconds,
         "images_per_second": images_per_second,
         "left_out": list(left_out),
-        "weights_sha256": _digest(config.weights_file),
+        "weights_sha256": inputs.get("weights"),
         "versions": {
             "python": platform.python_version(),
             "jax": jax.__version__,
@@ -329,19 +310,40 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _digest(path: pathlib.Path | None) -> str | None:
-    if path is None:
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def to_json(config: RunConfig) -> dict:
     """Returns the configuration as JSON stores it."""
     return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
-def _compare(config: RunConfig, folder: RunFolder) -> None:
+def check_recorded(stored: Mapping[str, Any], place: pathlib.Path) -> None:
+    """Raises a ``UserError`` unless what was written to ``place`` says of which inputs it is."""
+    if not isinstance(stored.get("inputs"), dict):
+        raise errors.UserError(
+            f"{place} was written by an earlier version and does not say of which pictures, split lists and weights "
+            "it is; give --overwrite to do it again, or another --results-dir"
+        )
+
+
+def check_inputs(inputs: Mapping[str, str], stored: Mapping[str, Any], place: pathlib.Path) -> None:
+    """Raises a ``UserError`` that names what changed unless ``stored`` is of the same inputs.
+
+    Args:
+        inputs: the contents of what there is now, see :func:`dg_jax.run.identify`.
+        stored: what was written, with those of then under ``"inputs"``.
+        place: where that lies.
+    """
+    check_recorded(stored, place)
+    theirs = stored["inputs"]
+    changed = [name for name in sorted({*inputs, *theirs}) if inputs.get(name) != theirs.get(name)]
+    if changed:
+        raise errors.UserError(
+            f"{errors.listed(changed)}: not the same as when {place} was written; "
+            "give the same, another --results-dir, or --overwrite to start anew"
+        )
+
+
+def _compare(config: RunConfig, folder: RunFolder, inputs: Mapping[str, str]) -> None:
+    check_inputs(inputs, read_object(folder.config_file, dict.fromkeys(_OF_A_CONFIG, lambda value: True)), folder.path)
     ours = {name: value for name, value in to_json(config).items() if name not in _NOT_COMPARED}
     stored = read_object(folder.config_file, dict.fromkeys(ours, lambda value: True))
     for name, value in ours.items():
@@ -357,17 +359,9 @@ def _shown(value: Any) -> str:
     return str(value) if isinstance(value, str | float) else _SHORT.repr(value)
 
 
-def _is_fraction(value: Any) -> bool:
-    return isinstance(value, float) and 0 <= value <= 1
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**63  # true and false are integers to Python
-
-
 _FIGURES_OF_A_RESULT: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("iterations", "selected_step"), _is_count),
-    **dict.fromkeys(("val_accuracy", "test_accuracy", "test_accuracy_last"), _is_fraction),
+    **dict.fromkeys(("iterations", "selected_step"), is_count),
+    **dict.fromkeys(("val_accuracy", "test_accuracy", "test_accuracy_last"), is_fraction),
 }
 # Of a result whose configuration is not known.
 _OF_A_RESULT = _FIGURES_OF_A_RESULT | {
@@ -390,11 +384,3 @@ def _of_a_result(config: RunConfig) -> dict[str, Callable[[Any], bool]]:
         **{name: functools.partial(operator.eq, value) for name, value in named.items()},
         **_FIGURES_OF_A_RESULT,
     }
-
-
-def _step_of(line: str) -> int:
-    """Returns the step of a line of metrics; raises ``ValueError`` if there is none."""
-    metrics = reading.parse_json(line)
-    if not isinstance(metrics, dict) or not _is_count(metrics.get("step")):
-        raise ValueError("no metrics of a step")
-    return metrics["step"]

@@ -80,8 +80,9 @@ def train(
 
     folders = [record.folder_of(own) for own in configs]
     with contextlib.ExitStack() as locks:
-        for own, folder in zip(configs, folders, strict=True):  # only now, when it is known that the runs fit together
-            locks.enter_context(record.open_folder(own, folder))
+        # Only now, when it is known that the runs fit together.
+        for own, own_data, folder in zip(configs, data, folders, strict=True):
+            locks.enter_context(record.open_folder(own, folder, own_data.inputs))
             folder.forget_progress()
         best_params, best = jax.tree.map(jnp.copy, state.params), [(0, -1.0)] * len(configs)
         done, step_seconds = 0, 0.0
@@ -102,6 +103,8 @@ def train(
                 for own, evaluation in zip(configs, evaluations, strict=True):
                     loop.check_finite(np.array([evaluation.loss]), done, own, f"validation loss of seed {own.seed}")
                 better = np.array([new.accuracy > old for new, (_, old) in zip(evaluations, best, strict=True)])
+                if config.selection == "last":
+                    better[:] = True
                 best_params = _chosen(better, state.params, best_params)
                 best = [
                     (done, new.accuracy) if is_better else old
@@ -124,6 +127,7 @@ def train(
             record.result(
                 own,
                 own_data.left_out,
+                own_data.inputs,
                 selected=best[i],
                 tested=tested[i],
                 tested_last=tested_last[i],

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from dg_jax import config, errors
+from dg_jax import config, errors, paths
 from dg_jax.data import dataset, feed, image_tree, prepared, registry, sampling
 from experiments.benchmark import measure, report
 from experiments.benchmark.rival import device as rival_device
@@ -111,7 +111,7 @@ def main(flags: Sequence[str]) -> None:
     """
     arguments = tyro.cli(Arguments, args=list(flags), prog="python -m experiments.benchmark input")
     measure.check_repetitions(arguments.repetitions)
-    arguments = dataclasses.replace(arguments, data_dir=arguments.data_dir.expanduser())
+    arguments = dataclasses.replace(arguments, data_dir=paths.expanded(arguments.data_dir, "--data-dir"))
     sources = config.defaults(arguments.dataset).sources
     layout = registry.get(arguments.dataset).layout
     if layout is None:
@@ -123,9 +123,9 @@ def main(flags: Sequence[str]) -> None:
         raise errors.UserError(f"--batch-size={arguments.batch_size}: give 1 to {smallest}, the smallest source")
     tree = image_tree.scan(arguments.data_dir, layout, arguments.dataset)
     of_domain = [[picture.path for picture in tree.pictures[domain]] for domain in sources]
-    for part, paths in zip(stored, of_domain, strict=True):
-        check(part, paths, arguments.image_size)
-    files = [path for paths in of_domain for path in paths]
+    for part, files in zip(stored, of_domain, strict=True):
+        check(part, files, arguments.image_size)
+    all_files = [path for files in of_domain for path in files]
     images = len(sources) * arguments.batch_size
     at_once = (arguments.batch_size, arguments.batches)
     calls: dict[str, Callable[[], object]] = {
@@ -135,7 +135,9 @@ def main(flags: Sequence[str]) -> None:
         "streamed": ours(stored, *at_once),
     }
     for workers in WORKERS:
-        batches = pictures.loader(pictures.Pictures(files, arguments.image_size), images, arguments.batches, workers)
+        batches = pictures.loader(
+            pictures.Pictures(all_files, arguments.image_size), images, arguments.batches, workers
+        )
         calls[f"loader {workers}"] = lambda batches=batches: loaded(batches)  # type: ignore[misc]
     seconds = measure.alternate(calls, arguments.repetitions, what="input")
     epoch = sum(len(part.label) for part in held)

@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
 from rich import console
 
-from dg_jax import command_line, errors
+from dg_jax import command_line, errors, paths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,8 @@ def make(arguments: Sequence[str]) -> None:
         UserError: a flag is wrong, there are no results, or the page cannot be written.
     """
     given = command_line.cli(Arguments, arguments, prog="python -m experiments.report")
-    results_dir, output = given.results_dir.expanduser(), given.output.expanduser()
+    results_dir = paths.expanded(given.results_dir, "--results-dir")
+    output = paths.expanded(given.output, "--output")
     if not results_dir.is_dir():
         raise errors.UserError(f"--results-dir={results_dir}: no such folder; name the one that runs were written to")
     if output.suffix != ".html":

@@ -8,7 +8,7 @@ import numpy as np
 
 from dg_jax.analysis import markdown, notes, render, result_figures, validation_figures
 from dg_jax.analysis import table as tables
-from dg_jax.training import record
+from dg_jax.training import files, metrics_file
 from experiments import domain_control
 from experiments.report import configuration, parts
 from experiments.report.stored import Run, Stored
@@ -50,11 +50,13 @@ def _validation(dataset: str, runs: Sequence[Run], found: Stored) -> list[parts.
     read: dict[str, dict[str, list[dict[int, float]]]] = {}
     for run in runs:
         try:
-            accuracy_at = record.validations(run.folder)
-        except record.DamagedError as error:
+            lines = metrics_file.validations(run.folder.metrics_file)
+        except files.DamagedError as error:
             found.leave_out(error)
         else:
-            read.setdefault(run.target, {}).setdefault(run.method, []).append(accuracy_at)
+            read.setdefault(run.target, {}).setdefault(run.method, []).append(
+                {line["step"]: line["val_accuracy"] for line in lines}
+            )
     panels: dict[str, dict[str, validation_figures.Curve]] = {}
     for target, of_target in read.items():
         for method, of_runs in of_target.items():

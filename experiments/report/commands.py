@@ -11,7 +11,7 @@ from experiments.report.stored import Run
 
 # What differs within a sweep, and what is no setting of a result.
 _AXES = ("strategy", "target", "seed")
-_PLACES = ("data_dir", "prepared_dir", "results_dir", "resume", "overwrite")
+_PLACES = ("data_dir", "prepared_dir", "results_dir", "resume", "overwrite", "inputs")
 
 
 def of_runs(runs: Sequence[Run]) -> list[str]:
@@ -118,7 +118,7 @@ def _settings(group: Sequence[Run], said: set[str]) -> list[str]:
     usual = record.to_json(config.defaults(one["dataset"], one.get("preset", "dataset"))) | {"preset": "dataset"}
     for method in settings.RANGES:
         usual |= {f"{method}.{name}": value for name, value in usual.pop(method).items()}
-    usual["irm.anneal_steps"] = one["iterations"] // 2  # as sweep.parse has it
+    usual["irm.anneal_steps"] = one["iterations"] // 2  # as sweep.configs has it
     values = {name: value for name, value in one.items() if name not in {*_AXES, *_PLACES, *said} - {"data_dir"}}
     for run in group:
         values |= _of_methods(run)

@@ -65,7 +65,8 @@ class Stored:
         grid_runs: those below ``grid_search``.
         similarities: target -> seed -> measurements, all of a target with the same settings.
         unfinished: folders of runs that have no result yet.
-        left_out: a line for each thing that could not be read.
+        left_out: a line for each thing that could not be read, or is of other pictures or weights than the rest.
+        contents: what was read from paths by dataset and name -> its SHA-256, and where that was found first.
     """
 
     runs: dict[str, list[Run]]
@@ -73,6 +74,7 @@ class Stored:
     similarities: dict[str, dict[str, dict[int, dict]]]
     unfinished: list[pathlib.Path]
     left_out: list[str]
+    contents: dict[tuple, tuple[str, pathlib.Path]] = dataclasses.field(default_factory=dict)
 
     @property
     def datasets(self) -> list[str]:
@@ -82,6 +84,25 @@ class Stored:
         """Keeps the reason for the page and says it on stderr."""
         self.left_out.append(str(reason))
         print(f"warning: left out: {reason}", file=sys.stderr)
+
+    def is_of_the_same(self, dataset: str, settings: dict, seed: int, inputs: dict, place: pathlib.Path) -> bool:
+        """Whether a result is of the same inputs as those before it; if not, it is left out with a line that says so.
+
+        Args:
+            dataset: its name.
+            settings: of the result; what lies at another path, or is of another seed, may differ.
+            seed: of the result.
+            inputs: the contents of what it was made of, see :func:`dg_jax.run.identify`.
+            place: where it lies.
+        """
+        weights = str(settings.get("weights")).replace("{seed}", str(seed))
+        for name, content in inputs.items():
+            path = {"weights": weights}.get(name, settings.get("splits_dir") if name.startswith("split list") else None)
+            known, first = self.contents.setdefault((dataset, name, str(path)), (content, place))
+            if content != known:
+                self.leave_out(f"{place}: {name}: not the same as of {first}; do one of them again, with --overwrite")
+                return False
+        return True
 
 
 def find(results_dir: pathlib.Path) -> Stored:
@@ -109,10 +130,12 @@ def _runs(paths: list[pathlib.Path], found: Stored) -> dict[str, list[Run]]:
         if folder.result_file.exists():
             try:
                 run = Run(folder, *record.read_finished(folder))
-            except record.DamagedError as error:
+            except errors.UserError as error:
                 found.leave_out(error)
-            else:
-                runs[run.config["dataset"]].append(run)
+                continue
+            dataset = run.config["dataset"]
+            if found.is_of_the_same(dataset, run.config, run.seed, run.config["inputs"], folder.path):
+                runs[dataset].append(run)
         elif folder.config_file.exists():
             found.unfinished.append(folder.path)
     return {dataset: _in_order(of_dataset) for dataset, of_dataset in runs.items()}
@@ -134,7 +157,14 @@ def _read_similarity(path: pathlib.Path, found: Stored) -> None:
     except gradient_similarity.UNREADABLE as error:
         found.leave_out(f"{path} is damaged ({type(error).__name__}: {error}); remove it to measure again")
         return
+    try:
+        record.check_recorded(measured, path)
+    except errors.UserError as error:
+        found.leave_out(error)
+        return
     dataset, target = path.parts[-3:-1]
+    if not found.is_of_the_same(dataset, measured["settings"], int(seed[1]), measured["inputs"], path):
+        return
     of_target = found.similarities.setdefault(dataset, {}).setdefault(target, {})
     for first, other in of_target.items():
         if any(other[name] != measured[name] for name in ("settings", "steps", "layers")):

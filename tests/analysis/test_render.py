@@ -71,6 +71,14 @@ def test_latex(summary):
     assert comments == notes.of(summary)
 
 
+@pytest.mark.parametrize("name", ["[0.5]", "*", " [1cm]", "a[", "x*"])
+def test_a_row_of_latex_that_begins_with_a_bracket_or_a_star_is_no_argument_of_the_one_before(name):
+    text = render.to_latex(table.summarize({target: {"m": {0: 0.5}} for target in ("b", name)}, ["m"], ["b", name]))
+    assert f"{name} & " in text
+    behind = [after.lstrip() for after in text.split(r"\\")[1:]]  # LaTeX also looks behind line ends and spaces
+    assert not [after for after in behind if after.startswith(("[", "*"))]
+
+
 def test_latex_escapes_names_of_folders():
     text = render.to_latex(table.summarize({r"a&b_100%{\}": {"m": {0: 0.5}}}, ["m"], [r"a&b_100%{\}"]))
     assert r"a\&b\_100\%\{\textbackslash{}\}" in text.splitlines()[-5]

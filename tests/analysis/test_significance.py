@@ -56,6 +56,22 @@ def test_equal_differences_that_floats_tell_apart_are_ties():
     assert (result.p, result.rank_biserial) == (1.0, pytest.approx(1 / 3))
 
 
+def test_pairs_without_a_difference_are_left_out_before_scipy_chooses_how_to_compute():
+    differences = (np.arange(15) + 1.0) * np.where(np.random.default_rng(0).random(15) < 0.7, 1, -1) / 4096
+    exact = stats.wilcoxon(differences, method="exact").pvalue
+    assert against_zero([*differences, 0.0, 0.0]).p == pytest.approx(exact, rel=1e-9)
+    assert stats.wilcoxon([*differences, 0.0, 0.0]).pvalue != pytest.approx(exact, rel=1e-3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_accuracy_that_is_not_finite_is_an_error(value):
+    with pytest.raises(ValueError, match="the accuracy of seed 1 is not finite"):
+        significance.compare({0: 0.5, 1: value}, {0: 0.4, 1: 0.4})
+    with pytest.raises(ValueError, match="the accuracy of seed 1 is not finite"):
+        significance.compare({0: 0.5, 1: 0.4}, {0: 0.4, 1: value})
+    assert significance.compare({0: 0.5, 1: value}, {0: 0.4}).seeds == (0,)
+
+
 def test_all_differences_zero():
     result = against_zero(np.zeros(8))
     assert (result.p, result.rank_biserial, result.mean_difference) == (1.0, 0.0, 0.0)

@@ -35,7 +35,9 @@ def test_pacs_with_and_without_kfold_is_the_same(pacs):
     assert whole.pictures["photo"][0][1:] == (0, "photo/dog/pic_000.jpg")
     assert whole.pictures["sketch"][-1][1:] == (6, "sketch/person/n00001-1.png")
     inner = scan(pacs / "kfold")
-    assert (inner.classes, inner.fingerprint) == (whole.classes, whole.fingerprint)
+    assert inner.classes == whole.classes
+    for domain, files in whole.pictures.items():
+        assert [file[1:] for file in inner.pictures[domain]] == [file[1:] for file in files]
 
 
 @pytest.mark.parametrize(
@@ -186,29 +188,14 @@ def test_symbolic_links(pacs, tmp_path):
 
 def test_a_root_that_is_itself_a_link_is_fine(pacs, tmp_path):
     (tmp_path / "link").symlink_to(pacs)
-    assert scan(tmp_path / "link").fingerprint == scan(pacs).fingerprint
+    names = [[file.name for file in scan(folder).pictures["photo"]] for folder in (tmp_path / "link", pacs)]
+    assert names[0] == names[1]
 
 
 def test_names_that_are_no_utf8(tmp_path):
     made_trees.fill(tmp_path, ("a", "b"), ("x", "y"), per_class=1, size=9)
     shutil.copy(tmp_path / "a/x/pic_000.jpg", os.fsencode(tmp_path / "a/x") + b"/\xff.jpg")
     assert "is not valid UTF-8" in refused(tmp_path, "folder")
-
-
-@pytest.mark.parametrize("change", ["add", "remove", "rename", "touch"])
-def test_the_fingerprint_follows_every_change(pacs, change):
-    before = scan(pacs).fingerprint
-    assert scan(pacs).fingerprint == before
-    file = pacs / "kfold" / "photo" / "dog" / "pic_000.jpg"
-    if change == "add":
-        shutil.copy(file, file.with_name("new.jpg"))
-    elif change == "remove":
-        file.unlink()
-    elif change == "rename":
-        file.rename(file.with_name("other.jpg"))
-    else:
-        os.utime(file, (1, 1))
-    assert scan(pacs).fingerprint != before
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ def test_missing_and_unreadable_files(tmp_path):
     with pytest.raises(errors.UserError, match=r"has no photo_train\.txt or photo_train_kfold\.txt"):
         read(tmp_path)
     (tmp_path / "photo_train.txt").write_bytes(b"\xff\xfe")
+    write(tmp_path, "photo_val.txt", "photo/dog/1.jpg,1")
     with pytest.raises(errors.UserError, match="cannot read"):
         read(tmp_path)
 

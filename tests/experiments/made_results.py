@@ -56,6 +56,7 @@ def write_similarity(path: pathlib.Path, **changes) -> None:
     rng = np.random.default_rng(0)
     measured = {
         "settings": {"sources": list(HOSTILE[1:]), "iterations": 300, "every": 150, "per_domain": 16},
+        "inputs": {},
         "layers": [MESSAGE, "dense.kernel"],
         "steps": [0, 150, 300],
         "intra": rng.random(3).tolist(),

@@ -146,7 +146,7 @@ def test_bad_input_is_one_line(command, flags, message, tmp_path):
 def test_a_damaged_file_is_named_and_counts_as_missing(text, tmp_path, capsys):
     path = tmp_path / "seed-0.json"
     path.write_text(text, encoding="latin-1")
-    assert gradient_similarity.stored(path, {}) is None
+    assert gradient_similarity.stored(path, {}, dict) is None
     assert f"warning: {path} is damaged and measured again" in capsys.readouterr().err
 
 

@@ -88,7 +88,7 @@ def test_a_run_without_notes_is_left_out(monkeypatch, command, tmp_path):
     damaged.write_text('{"step": 2')
     code, out, err = command(shortcut_control, *flags)
     assert code == 0 and "Seeds in a cell: 1, 2." in out
-    assert err.startswith(f"warning: left out: {damaged} is damaged (JSONDecodeError")
+    assert err.startswith(f"warning: left out: {damaged} is damaged (damaged lines, 1 in number)")
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import functools
+
 import chex
 import jax
 import numpy as np
@@ -19,7 +21,8 @@ from tests.objectives.worlds import (
     with_other_images,
 )
 
-DRAW = quick.jit(draw, static_argnums=1)
+DRAW = quick.jit(functools.partial(draw, pairing="split"), static_argnums=1)
+CIRCLE = quick.jit(functools.partial(draw, pairing="circle"), static_argnums=1)
 RUN = {"learning_rate": 1e-2, "weight_decay": 5e-2}
 
 
@@ -77,6 +80,26 @@ def test_splits_are_random_and_in_ascending_order():
     assert {int(meta_test) for _, meta_test in splits} == {0, 1, 2, 3}
 
 
+def test_a_circle_pairs_each_domain_with_another_and_goes_round_all():
+    circles = [jax.device_get(CIRCLE(jax.random.key(seed), 4)[:2]) for seed in range(60)]
+    for meta_train, following in circles:
+        assert meta_train.tolist() == [0, 1, 2, 3]
+        seen = [0]
+        while following[seen[-1]] != 0:
+            seen.append(int(following[seen[-1]]))
+        assert sorted(seen) == [0, 1, 2, 3]
+    assert len({tuple(following.tolist()) for _, following in circles}) == 6  # all that there are
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_in_a_circle_every_row_depends_on_its_domain_and_on_the_next(n):
+    batch, objective = domain_batch(n), mldg(apply_fn, **RUN, pairing="circle")
+    _, following, _ = CIRCLE(KEY, n)
+    for domain in range(n):
+        changed = changed_rows(objective, batch, with_other_images(batch, domain))
+        assert changed == [domain in (row, following[row]) for row in range(n)]
+
+
 def test_second_order_is_finite_where_the_inner_gradient_is_zero():
     # A black pixel and dead units: no gradient, and no L2 term either.
     params, batch = parameters(), domain_batch()
@@ -100,6 +123,11 @@ def test_dropout_differs_between_the_rows_and_within_a_pair():
 def test_negative_beta_is_an_error():
     with pytest.raises(ValueError, match=r"mldg: beta=-1\.0"):
         mldg(apply_fn, **RUN, beta=-1.0)
+
+
+def test_another_pairing_is_an_error():
+    with pytest.raises(ValueError, match="mldg: pairing='pairs'; it must be 'split' or 'circle'"):
+        mldg(apply_fn, **RUN, pairing="pairs")
 
 
 def test_one_domain_is_an_error_at_trace_time():

@@ -42,7 +42,7 @@ def deep_all_update(objective):
 
 
 def test_irm():
-    update = quick.jit(deep_all_update(irm(apply_fn)))
+    update = quick.jit(deep_all_update(irm(apply_fn, anneal_steps=500)))
     for seed in range(3):
         for step, weight in [(499, 1.0), (500, 100.0)]:
             params, batch = parameters(seed), domain_batch(seed=seed)
@@ -65,17 +65,18 @@ def test_mixup():
         assert_close(gradient, expected)
 
 
-def mldg_pairs(key, n):
-    meta_train, meta_test, _ = quick.jit(draw_mldg, static_argnums=1)(key, n)
-    return [(int(i), int(meta_test)) for i in meta_train]
+def mldg_pairs(key, n, pairing="split"):
+    meta_train, meta_test, _ = quick.jit(draw_mldg, static_argnums=(1, 2))(key, n, pairing)
+    return [(int(i), int(j)) for i, j in zip(meta_train, jnp.broadcast_to(meta_test, len(meta_train)), strict=True)]
 
 
+@pytest.mark.parametrize("pairing", ["split", "circle"])
 @pytest.mark.parametrize("n", [2, 3])
-def test_mldg_first_order(n):
+def test_mldg_first_order(n, pairing):
     settings = {"learning_rate": 1e-2, "weight_decay": 5e-2, "beta": 0.7}
     params, batch, key = parameters(), domain_batch(n), jax.random.key(n)
-    _, gradient = quick.jit(deep_all_update(mldg(apply_fn, **settings)))(params, batch, key)
-    pairs = mldg_pairs(key, n)
+    _, gradient = quick.jit(deep_all_update(mldg(apply_fn, **settings, pairing=pairing)))(params, batch, key)
+    pairs = mldg_pairs(key, n, pairing)
     assert_close(gradient, reference.mldg_first_order(reference.variables(params), batch, pairs, **settings))
 
 

@@ -22,7 +22,7 @@ import pytest
 
 from dg_jax import errors, run
 from dg_jax.data import feed, prepared
-from dg_jax.training import checkpoints, interrupt, keys, progress, record, step
+from dg_jax.training import checkpoints, interrupt, keys, metrics_file, progress, record, step
 from tests.data import made_trees
 from tests.training import worlds
 
@@ -116,11 +116,11 @@ def test_a_line_of_metrics_that_does_not_fit_is_forgotten(tmp_path, capsys):
     folder.append_metrics({"step": 2})
     with files_of_at_most(20), pytest.raises(errors.UserError, match=r"cannot write .*metrics.jsonl: File too large"):
         folder.append_metrics({"step": 4, "val_accuracy": 0.5})
-    folder.keep_metrics(lambda number: True)
+    metrics_file.keep(folder.metrics_file, lambda number: True)
     assert folder.metrics_file.read_text() == '{"step": 2}\n'
     assert capsys.readouterr().err == ""
     folder.metrics_file.write_bytes(b'{"step": 2}\n{"st\xffp": 4}\n[]\n{"step": 6}\n{"ste')
-    folder.keep_metrics(lambda number: number != 2)
+    metrics_file.keep(folder.metrics_file, lambda number: number != 2)
     assert folder.metrics_file.read_text() == '{"step": 6}\n'
     assert capsys.readouterr().err == f"warning: {folder.metrics_file}: 2 damaged lines are left out\n"
 
@@ -272,7 +272,7 @@ def test_of_two_processes_that_write_one_run_the_second_refuses(tmp_path, monkey
     flags = ["--domains", *config.domains, "--batch-size=4", "--val-every=2", "--image-size=8", "--iterations=4"]
     monkeypatch.setattr(run, "load", lambda config: worlds.tiny_dataset())
     monkeypatch.setattr(run, "create_network", lambda config, data: worlds.large_model())
-    with record.open_folder(dataclasses.replace(config, resume=True), folder):
+    with record.open_folder(dataclasses.replace(config, resume=True), folder, {}):
         before = names_and_bytes(folder.path)
         for how in ("--resume", "--overwrite"):
             assert run.main([*flags, f"--results-dir={tmp_path}", how]) == 2

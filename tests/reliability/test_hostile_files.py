@@ -17,7 +17,7 @@ from flax import nnx
 from dg_jax import errors, models
 from dg_jax.data import builder, picture, prepared, split_files
 from dg_jax.models import torch_weights, weights
-from dg_jax.training import record
+from dg_jax.training import metrics_file, record
 from experiments import gradient_similarity
 from tests.data import made_trees
 from tests.experiments import made_runs
@@ -178,11 +178,11 @@ def finished(tmp_path):
     """A run with its files, as :func:`record.finished_result` finds them."""
     config = worlds.tiny_config(tmp_path)
     folder = record.folder_of(config)
-    folder.path.mkdir(parents=True)
-    record.write_by_rename(folder.config_file, json.dumps(record.to_json(config)))
+    with record.open_folder(config, folder, {}):
+        pass
     folder.write_result(made_runs.made_result(config, 0.5, 0.5))
     folder.append_metrics({"step": 2, "val_accuracy": 0.5})
-    assert record.finished_result(config, folder)
+    assert record.finished_result(config, folder, dict)
     return config, folder
 
 
@@ -193,10 +193,13 @@ def test_what_is_in_the_place_of_a_runs_files(content, file, finished, capsys):
     path = folder.path / file
     path.write_bytes(TEXTS[content])
     if file != "metrics.jsonl":
-        refused(path, lambda: record.finished_result(config, folder))
+        refused(path, lambda: record.finished_result(config, folder, dict))
     else:
+        if TEXTS[content]:
+            refused(path, lambda: metrics_file.validations(path))
+        refused(path, folder.watched)
         with within_limits():
-            folder.keep_metrics(lambda step: True)
+            metrics_file.keep(path, lambda step: True)
         assert path.read_text() == ""
         warning = capsys.readouterr().err
         count = TEXTS[content].count(b"\n")
@@ -212,7 +215,7 @@ def test_a_result_with_a_value_that_is_not_ours(name, value, finished):
     config, folder = finished
     result = json.loads(folder.result_file.read_text())
     folder.result_file.write_text(json.dumps({**result, name: value}))
-    refused(folder.result_file, lambda: record.finished_result(config, folder))
+    refused(folder.result_file, lambda: record.finished_result(config, folder, dict))
 
 
 @pytest.mark.parametrize("value", ["\x1b[2J" * 10_000, [[[[[[[[0]]]]]]]] * 1000, {"a": 10**400}, None])
@@ -220,7 +223,7 @@ def test_a_configuration_with_a_value_that_is_not_ours(value, finished):
     config, folder = finished
     stored = json.loads(folder.config_file.read_text())
     folder.config_file.write_text(json.dumps({**stored, "learning_rate": value}))
-    line = refused(folder.path, lambda: record.finished_result(config, folder))
+    line = refused(folder.path, lambda: record.finished_result(config, folder, dict))
     assert "--learning-rate is 0.001, but the run in" in line
 
 
@@ -228,7 +231,7 @@ def test_a_configuration_with_half_a_letter(finished):
     config, folder = finished
     stored = json.loads(folder.config_file.read_text())
     folder.config_file.write_text(json.dumps({**stored, "learning_rate": "\ud800"}))
-    refused(folder.config_file, lambda: record.finished_result(config, folder))
+    refused(folder.config_file, lambda: record.finished_result(config, folder, dict))
 
 
 @pytest.mark.parametrize("file", ["result.json", "config.json", "metrics.jsonl"])
@@ -245,13 +248,16 @@ def test_what_is_no_file_of_a_run(kind, file, finished):
         with path.open("wb") as sparse:
             sparse.truncate(10 * 2**30)
     if file == "metrics.jsonl":
-        refused(path, lambda: folder.keep_metrics(lambda step: True))
+        refused(path, lambda: metrics_file.keep(path, lambda step: True))
+        refused(path, lambda: metrics_file.validations(path))
+        refused(path, folder.watched)
     else:
-        refused(path, lambda: record.finished_result(config, folder))
+        refused(path, lambda: record.finished_result(config, folder, dict))
 
 
 MEASURED = {
     "settings": {"a": 1},
+    "inputs": {},
     "layers": ["conv"],
     "steps": [0, 2],
     "intra": [0.5, 0.5],
@@ -279,10 +285,10 @@ MEASURED = {
 def test_measurements_that_are_not_ours(name, value, tmp_path, capsys):
     path = tmp_path / "seed-0.json"
     path.write_text(json.dumps(MEASURED))
-    assert gradient_similarity.stored(path, {"a": 1}) == MEASURED
+    assert gradient_similarity.stored(path, {"a": 1}, dict) == MEASURED
     path.write_text(json.dumps({**MEASURED, name: value}))
     with within_limits():
-        assert gradient_similarity.stored(path, {"a": 1}) is None
+        assert gradient_similarity.stored(path, {"a": 1}, dict) is None
     check_line(capsys.readouterr().err.removesuffix("\n"), path)
 
 

@@ -141,4 +141,4 @@ def test_a_result_of_such_names_is_found_again(tmp_path):
     data = worlds.tiny_dataset()
     data.domains[NAMES[0]], data.domains[NAMES[1]] = data.domains["apple"], data.domains["google"]
     result = worlds.train(config, data=data)
-    assert record.finished_result(config, record.folder_of(config)) == result
+    assert record.finished_result(config, record.folder_of(config), dict) == result

@@ -110,7 +110,9 @@ def test_works_as_the_first_link_of_a_chain(combiner):
 def test_works_as_the_aggregator_of_process(combiner, name):
     stacked = random_stack()
     params = plain(stacked)
-    aggregating = pytest.importorskip("optax.experimental.aggregating")
+    pytest.importorskip("optax", minversion="0.2.7")
+    from optax.experimental import aggregating
+
     optimizer = aggregating.process(optax.identity(), combiner, optax.sgd(1.0))
     arguments = stacked, optimizer.init(params), params
     updates, _ = optimizer.update(*arguments)

@@ -103,7 +103,7 @@ def test_watched_parts_are_noted_at_each_validation_and_choose_nothing(tmp_path)
         by_step = {line["step"]: line["watched"]["windows at a glance"] for line in noted}
         assert by_step[7] == result["test_accuracy_last"]
         assert by_step[result["selected_step"]] == result["test_accuracy"]
-    with pytest.raises(record.DamagedError, match=r"metrics\.jsonl is damaged \(KeyError: 'watched'\); remove"):
+    with pytest.raises(record.DamagedError, match=r"metrics\.jsonl is damaged \(nothing was watched\); remove"):
         record.folder_of(configs(tmp_path / "plain")[0]).watched()
 
 

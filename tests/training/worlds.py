@@ -66,7 +66,7 @@ def train(run_config, model=None, data=None):
     data = data or tiny_dataset()
     params, apply_fn = model or linear_model()
     folder = record.folder_of(run_config)
-    with record.open_folder(run_config, folder):
+    with record.open_folder(run_config, folder, data.inputs):
         return loop.train(run_config, data, params, apply_fn, folder)
 
 

@@ -14,7 +14,8 @@ def for_each_image(parameter: chex.Array, x: chex.Array) -> chex.Array:
     into one kernel, which takes ten times as long.
     """
     # Zeros of x's own lie on the devices that x lies on; a new array would be copied to all of them.
-    return _apart_from_its_gradient(parameter + jnp.zeros_like(x[:, :1, :1], parameter.dtype))
+    zeros = jnp.zeros_like(x[:, :1, :1], parameter.dtype)
+    return _apart_from_its_gradient(parameter[None, None, None] + zeros)
 
 
 @jax.custom_jvp

@@ -1,0 +1,35 @@
+"""Names as people write them: in any case, with ``-``, ``_``, a space or nothing between words."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def plain(name: str) -> str:
+    """Returns what all writings of a name have in common.
+
+    Example:
+        >>> plain("Agr-Sum"), plain("agr_sum"), plain("AgrSum")
+        ('agrsum', 'agrsum', 'agrsum')
+    """
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def find(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that is meant, or ``None`` if it is none of them, or one of several."""
+    known = list(known)
+    if name in known:
+        return name
+    meant = [one for one in known if plain(one) == plain(name) != ""]
+    return meant[0] if len(meant) == 1 else None
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that is most like another, or ``None`` if none is.
+
+    Example:
+        >>> nearest("arg-sum", ["deep_all", "agr_sum"])
+        'agr_sum'
+    """
+    by_plain = {plain(one): one for one in known if plain(one)}
+    found = difflib.get_close_matches(plain(name), by_plain, n=1)
+    return by_plain[found[0]] if found else None
