@@ -45,6 +45,7 @@ def deep_all() -> optax.GradientTransformationExtraArgs:
     def rule(jacobian: Jacobian, state: Any, losses: Any) -> tuple[optax.Updates, Any]:
         return _jacobian.total(jacobian, 1 / _jacobian.num_rows(jacobian)), state
 
-    return _combiner.combiner(
-        "deep_all", lambda params: optax.EmptyState(), rule, ("stacked", "accumulated", "two_pass")
-    )
+    def init(params: Any) -> optax.EmptyState:
+        return optax.EmptyState()
+
+    return _combiner.combiner("deep_all", init, rule, ("stacked", "accumulated", "two_pass"))

@@ -46,4 +46,7 @@ def sum() -> optax.GradientTransformationExtraArgs:
     def rule(jacobian: Jacobian, state: Any, losses: Any) -> tuple[optax.Updates, Any]:
         return _jacobian.total(jacobian, 1), state
 
-    return _combiner.combiner("sum", lambda params: optax.EmptyState(), rule, ("stacked", "accumulated", "two_pass"))
+    def init(params: Any) -> optax.EmptyState:
+        return optax.EmptyState()
+
+    return _combiner.combiner("sum", init, rule, ("stacked", "accumulated", "two_pass"))
