@@ -64,7 +64,10 @@ def random_key(key: int | jax.Array) -> jax.Array:
     """Returns a typed key as it is, and for an integer, perhaps a traced one, the key with this seed."""
     dtype = getattr(key, "dtype", None)
     if isinstance(key, int) or (dtype is not None and key.shape == () and jnp.issubdtype(dtype, jnp.integer)):
-        return jax.random.key(key)
+        try:
+            return jax.random.key(key)
+        except OverflowError:
+            raise ValueError(f"key={key}: give an integer of at most 64 bits") from None
     if dtype is None or key.shape != () or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
         raise ValueError(f"key={key!r}: give an integer, or one key of jax.random.key")
     return key
@@ -96,6 +99,9 @@ def _checked(jacobian: Jacobian, params: optax.Params | None, name: str, forms: 
         ValueError: it is not what the combiner takes; the leaf is named.
     """
     form = _jacobian.form_of(jacobian)
+    leaves = jax.tree.leaves(jacobian, is_leaf=_jacobian.is_accumulated)
+    if form == "stacked" and any(map(_jacobian.is_accumulated, leaves)):
+        raise ValueError(f"{name}: some leaves are accumulated and others are not; accumulate whole gradients")
     if form not in forms:
         raise ValueError(f"{name} does not take form={form!r}, only {' or '.join(map(repr, forms))}")
     if isinstance(jacobian, TwoPass):
@@ -122,7 +128,7 @@ def _check_shapes(gradients: optax.Updates, params: optax.Params, name: str, *, 
             raise ValueError(f"{name}: the gradients have a leaf {leaf_name}, the parameters have none there")
         wanted = shapes[leaf_name]
         if (shape[1:] if stacked else shape) != wanted or (stacked and not shape):
-            needed = f"({', '.join(map(str, ('N', *wanted)))})" if stacked else "the parameter's"
+            needed = f"({', '.join(map(str, ('N', *wanted)))}{'' if wanted else ','})" if stacked else "the parameter's"
             raise ValueError(
                 f"{name}: {leaf_name} has shape {shape} and its parameter {wanted}, "
                 f"but the gradients of N losses have shape {needed}: {_CURE}"

@@ -84,10 +84,21 @@ def accumulate(gradient: optax.Updates, before: optax.Updates | None = None) -> 
     """
     if not jax.tree.leaves(gradient):
         raise ValueError("accumulate: the gradient has no leaves; give it one array per parameter")
+    if any(map(is_accumulated, jax.tree.leaves(gradient, is_leaf=is_accumulated))):
+        raise ValueError("accumulate: the gradient is accumulated already; give it as before=")
     check_floating(gradient)
     gradient = jax.tree.map(jnp.asarray, gradient)
     if before is None:
         return jax.tree.map(lambda row: SumMinMax(row.astype(wide(row.dtype)), row, row, 1), gradient)
+    paths, paths_before = (
+        [leaf_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree, is_leaf=is_accumulated)]
+        for tree in (gradient, before)
+    )
+    if paths != paths_before or form_of(before) != "accumulated":
+        raise ValueError(
+            f"accumulate: the gradient has the leaves {', '.join(paths)}, but before= has {', '.join(paths_before)}; "
+            "it must be what accumulate returned for gradients of the same parameters"
+        )
     return jax.tree_util.tree_map_with_path(_add, gradient, before)
 
 
@@ -251,7 +262,7 @@ def wide(dtype: Any) -> Any:
 def widest(tree: Any) -> Any:
     """Returns float64 where a leaf is float64 (and 64 bits are enabled), else float32; any tree, or None."""
     tree = tree.gramian if isinstance(tree, TwoPass) else tree
-    is_double = any(getattr(leaf, "dtype", None) == np.float64 for leaf in jax.tree.leaves(tree))
+    is_double = any(getattr(leaf, "dtype", type(leaf)) in (np.float64, float) for leaf in jax.tree.leaves(tree))
     return jax.dtypes.canonicalize_dtype(np.float64 if is_double else np.float32)
 
 
@@ -263,8 +274,10 @@ def leaf_name(path: Any) -> str:
 def check_floating(tree: Any) -> None:
     """Raises a ``ValueError`` that names the first leaf which is no floating-point array."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        dtype = getattr(leaf, "dtype", type(leaf).__name__)
-        if not (hasattr(leaf, "dtype") and jnp.issubdtype(dtype, jnp.floating)):
+        if not hasattr(leaf, "dtype"):
+            raise ValueError(f"gradients: {leaf_name(path)} is a {type(leaf).__name__}, no array; give arrays")
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            dtype = "float0" if leaf.dtype == jax.dtypes.float0 else leaf.dtype
             raise ValueError(
                 f"gradients: {leaf_name(path)} is {dtype}, but only floating-point arrays are combined; "
                 "differentiate with respect to the others by themselves, or not at all"

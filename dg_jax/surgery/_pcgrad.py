@@ -51,8 +51,10 @@ def pcgrad(key: int | jax.Array = 0) -> optax.GradientTransformationExtraArgs:
 
     Note:
         On the scale of the sum. Nothing is projected on a zero gradient. N = 1 gives back the one gradient. A NaN or an
-        infinity in any row reaches the result, of N > 1 all of it. Stacked gradients may have any norm, those of a
-        two-pass Jacobian 1e-15 to 1e15 in float32, whose squares are in range; above, the result is NaN.
+        infinity in any row reaches the result, of N > 1 all of it. Stacked gradients may have any norm, but where two
+        differ by a factor beyond some 1e37 (in float32) the result may be infinite or NaN. Those of a two-pass
+        Jacobian have norms of 1e-15 to 1e15, whose squares are in range; above, the result is NaN, far below a gradient
+        counts as zero.
 
     Example:
         >>> import jax.numpy as jnp, optax

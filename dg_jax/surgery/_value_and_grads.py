@@ -37,7 +37,7 @@ def value_and_grads(loss_fn: Loss, form: Form = "stacked", has_aux: bool = False
 
     ``stacked`` keeps the activations of one domain on a CPU and of all N elsewhere, ``accumulated`` of one,
     ``two_pass`` of all N, until its second pass; :func:`jax.checkpoint` around the loss trades them for time.
-    Measured: docs/surgery.md.
+    Measured: docs/forms.md.
 
     Args:
         loss_fn: ``loss_fn(params, *row) -> scalar``, the loss of one domain; with ``has_aux`` ``(scalar, aux)``.
@@ -123,8 +123,9 @@ def value_and_jacobian(
 
     .. math:: \ell = (L_1(\theta), \dots, L_N(\theta)), \qquad g^{(i)} = \nabla_\theta L_i(\theta)
 
-    A function that returns all losses goes forwards once, and N times backwards. Of a list, each function is
-    differentiated by itself; under ``jit`` XLA computes once what they share.
+    A function that returns all losses goes forwards once, and N times backwards through all of it: it is for losses
+    that share most of their work. Of a list, each function is differentiated by itself, without what is the others'
+    alone; under ``jit`` XLA computes once what they share.
 
     Args:
         losses_fn: ``losses_fn(params, *args) -> [N]``, or a list of N functions ``(params, *args) -> scalar``; with
@@ -159,17 +160,17 @@ def value_and_jacobian(
     def all_losses(params: Any, *args: Any) -> Any:
         if functions is None:
             return losses_fn(params, *args)  # type: ignore[operator]
-        results = [function(params, *args) for function in functions]
+        results = [_as_vector(function(params, *args), has_aux) for function in functions]
         if not has_aux:
-            return jnp.stack(results)
-        return jnp.stack([loss for loss, _ in results]), tuple(aux for _, aux in results)
+            return jnp.concatenate(results)
+        return jnp.concatenate([loss for loss, _ in results]), tuple(aux for _, aux in results)
 
     def pull_all(params: Any, *args: Any) -> Any:
         """All losses, with aux, and the pull-back of them together."""
         values, pull = _vjp(lambda p: all_losses(p, *args), params, has_aux)
         losses = values[0] if has_aux else values
-        if losses.ndim != 1 or not losses.size:
-            raise ValueError(f"value_and_jacobian: the losses have shape {losses.shape}; return a vector, [N]")
+        if not losses.size:
+            raise ValueError("losses: the function returned an empty vector; return [N], N at least 1")
         return values, pull, len(losses)
 
     def rows(params: Any, pull: Any, n: int, *args: Any) -> Any:
@@ -188,8 +189,9 @@ def value_and_jacobian(
         def row(k: int, i: Any) -> Any:
             if functions is None:
                 return (), pull((jnp.arange(n) == i).astype(_jacobian.widest(params)))[0]
-            _, pull_one = _vjp(lambda p: functions[k](p, *args), params, has_aux)
-            return (), pull_one(jnp.asarray(k == i, _jacobian.widest(params)))[0]
+            function = functions[k]
+            _, pull_one = _vjp(lambda p: _as_vector(function(p, *args), has_aux), params, has_aux)
+            return (), pull_one(jnp.asarray(k == i, _jacobian.widest(params))[None])[0]
 
         return values, _one_after_the_other(n, row)[1]
 
@@ -200,10 +202,19 @@ def value_and_jacobian(
     return _form(form, stacked_form, accumulated_form, two_pass_form)
 
 
+def _as_vector(value: Any, has_aux: bool) -> Any:
+    """Returns what a function of one loss returned, with the loss as a vector of one."""
+    loss = value[0] if has_aux and isinstance(value, tuple) else value
+    if jnp.shape(loss) != ():
+        raise ValueError(f"losses: a function of the list returned shape {jnp.shape(loss)}; return one scalar each")
+    vector = jnp.asarray(loss)[None]
+    return (vector, value[1]) if has_aux else vector
+
+
 def _form(form: Form, stacked: Any, accumulated: Any, two_pass: Any) -> ValueAndJacobian:
     """Returns the function of the form that is asked for."""
     functions: dict[str, ValueAndJacobian] = dict(zip(get_args(Form), (stacked, accumulated, two_pass), strict=True))
-    if form not in functions:
+    if form not in get_args(Form):
         raise ValueError(f"form={form!r}: give {', '.join(map(repr, functions))}")
     return functions[form]
 
@@ -213,7 +224,10 @@ def _vjp(losses_fn: Callable[[Any], Any], params: Any, has_aux: bool) -> tuple[A
 
     def wide_losses(p: Any) -> tuple[jax.Array, Any]:
         values = losses_fn(p)
-        losses = values[0] if has_aux else values
+        losses = values[0] if has_aux and isinstance(values, tuple) else values
+        if not hasattr(losses, "dtype") or not jnp.issubdtype(losses.dtype, jnp.floating) or jnp.ndim(losses) != 1:
+            what = f"{losses.dtype} {losses.shape}" if hasattr(losses, "dtype") else f"a {type(losses).__name__}"
+            raise ValueError(f"losses: the function returned {what}; return one floating-point vector, [N]")
         return _mesh.replicated(losses.astype(_jacobian.widest(params))), values
 
     _, pull, values = jax.vjp(wide_losses, params, has_aux=True)
@@ -221,6 +235,8 @@ def _vjp(losses_fn: Callable[[Any], Any], params: Any, has_aux: bool) -> tuple[A
 
 
 def _gramian(stacked: Any) -> Any:
+    if not jax.tree.leaves(stacked):
+        raise ValueError("two_pass: the parameters have no leaves")
     of_rows = functools.partial(_jacobian.gramian, then_freed=True)
     return _mesh.automatic(of_rows, stacked, lambda at: at())(stacked)
 
@@ -230,10 +246,10 @@ def _check_rows(stacked: tuple[Any, ...]) -> None:
     if not leaves:
         raise ValueError("value_and_grads: nothing is stacked; give arguments with a leading axis of N rows")
     for path, leaf in leaves:
-        if jnp.ndim(leaf) == 0 or len(leaf) != _num_rows(stacked):
+        if jnp.ndim(leaf) == 0 or len(leaf) != _num_rows(stacked) or not len(leaf):
             raise ValueError(
                 f"value_and_grads: argument {jax.tree_util.keystr(path)} has shape {jnp.shape(leaf)}, "
-                f"the first has {_num_rows(stacked)} rows; all need the same leading axis N"
+                f"the first has {_num_rows(stacked)} rows; all need the same leading axis N, at least 1"
             )
 
 
@@ -258,7 +274,7 @@ def _one_after_the_other(n: int, value_and_grad: Callable[[int, Any], tuple[Any,
     # XLA would compute all gradients first and then fuse their sums; on a CPU it drops optimization barriers before
     # that. So each sum is a loop of one turn, out of which the number of the next row comes. XLA would unroll it, did
     # it know that the count starts with 1.
-    count = 1 + _zero_after(jax.tree.leaves(value)[:1] or jax.tree.leaves(gradient)[:1])
+    count = 1 + _zero_after([leaf for leaf in jax.tree.leaves((value, gradient)) if leaf.size][:1])
     for k in range(1, n):
         value, gradient = value_and_grad(k, count)
         values.append(value)

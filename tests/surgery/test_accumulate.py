@@ -100,8 +100,15 @@ def test_gradients_that_do_not_fit_are_errors():
         surgery.accumulate({"w": np.ones((2, 3), np.float32), "b": np.ones(1, np.float32)}, first)
     with pytest.raises(ValueError, match=r"\['w'\] is bfloat16 \(2, 3\), but float32 \(2, 3\)"):
         surgery.accumulate({"w": np.ones((2, 3), jnp.bfloat16), "b": np.ones(3, np.float32)}, first)
-    with pytest.raises(ValueError):  # noqa: PT011 JAX's own, which names the difference
+    with pytest.raises(ValueError, match=r"has the leaves \['w'\], but before= has \['b'\], \['w'\]"):
         surgery.accumulate({"w": np.ones((2, 3), np.float32)}, first)
+    plain = {"w": np.ones((2, 3), np.float32), "b": np.ones(3, np.float32)}
+    with pytest.raises(ValueError, match="it must be what accumulate returned"):
+        surgery.accumulate(plain, plain)
+    with pytest.raises(ValueError, match="accumulated already; give it as before="):
+        surgery.accumulate(first)
+    with pytest.raises(ValueError, match="some leaves are accumulated and others are not"):
+        surgery.agr_sum().update({"w": first["w"], "b": np.ones((2, 3), np.float32)}, surgery.agr_sum().init(None))
     with pytest.raises(ValueError, match="accumulate: the gradient has no leaves"):
         surgery.accumulate({})
 

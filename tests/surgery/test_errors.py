@@ -123,6 +123,6 @@ def test_a_key_is_an_integer_or_a_typed_key(factory):
         assert jnp.issubdtype(state.key.dtype, jax.dtypes.prng_key)
     seeded, keyed = (jax.random.key_data(factory(key=key).init(None).key) for key in (7, jax.random.key(7)))
     np.testing.assert_array_equal(seeded, keyed)
-    for key in (0.5, "a", jax.random.PRNGKey(0), jax.random.split(jax.random.key(0)), None):
-        with pytest.raises(ValueError, match="give an integer, or one key of"):
+    for key in (0.5, "a", 2**70, jax.random.PRNGKey(0), jax.random.split(jax.random.key(0)), None):
+        with pytest.raises(ValueError, match="give an integer"):
             factory(key=key).init(None)

@@ -119,9 +119,10 @@ def test_step_size_must_be_above_zero(step_size):
         group_dro(step_size)
 
 
-def test_num_rows_must_be_positive():
-    with pytest.raises(ValueError, match="group_dro: num_rows=0"):
-        group_dro(num_rows=0)
+@pytest.mark.parametrize("num_rows", [0, -1, 2.5, np.int64(0), jnp.array(3)])
+def test_num_rows_must_be_a_positive_integer(num_rows):
+    with pytest.raises(ValueError, match="group_dro: num_rows="):
+        group_dro(num_rows=num_rows)
 
 
 def test_runs_in_scan_when_told_n():

@@ -12,6 +12,7 @@ import pytest
 from dg_jax import surgery
 from dg_jax.surgery import _value_and_grads
 from tests import quick
+from tests.surgery import reference
 
 # Work in the order that needs the least memory, as training does on a CPU.
 IN_LITTLE_MEMORY = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
@@ -135,10 +136,42 @@ def test_wrong_arguments_are_errors_that_name_them():
             jax.jit(called)(params, x, y[:2])
         with pytest.raises(ValueError, match="nothing is stacked"):
             called(params)
-        with pytest.raises(ValueError, match=r"the losses have shape \(\); return a vector"):
-            surgery.value_and_jacobian(loss, form)(params, x[0], y[0])
+        with pytest.raises(ValueError, match=r"argument \[0\] has shape \(0, 6, 4\).*at least 1"):
+            called(params, x[:0], y[:0])
+        for wrong, what in (
+            (loss, r"float32 \(\)"),
+            (lambda params, x, y: (jnp.sum(x), jnp.sum(y)), "a tuple"),
+            (lambda params, x, y: 1.0, "a float"),
+            (lambda params, x, y: jnp.arange(3), r"int32 \(3,\)"),
+            (lambda params, x, y: 1j * jnp.ones(3), r"complex64 \(3,\)"),
+            (lambda params, x, y: jnp.ones((2, 2)), r"float32 \(2, 2\)"),
+        ):
+            with pytest.raises(ValueError, match=f"the function returned {what}; return one floating-point vector"):
+                surgery.value_and_jacobian(wrong, form)(params, x[0], y[0])
+        with pytest.raises(ValueError, match=r"a function of the list returned shape \(1,\)"):
+            surgery.value_and_jacobian([loss, lambda params, x, y: jnp.ones(1)], form)(params, x[0], y[0])
+        with pytest.raises(ValueError, match="returned an empty vector"):
+            surgery.value_and_jacobian(lambda params: jnp.zeros(0), form)(params)
+    with pytest.raises(ValueError, match="the parameters have no leaves"):
+        surgery.value_and_grads(lambda params, x: jnp.sum(x), "two_pass")({}, x)
     with pytest.raises(ValueError, match="the list of losses is empty"):
         surgery.value_and_jacobian([])
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("x64", [False, True])
+def test_python_numbers_and_empty_leaves_among_the_parameters(x64, form):
+    with reference.enable_x64(x64):
+        params = {"a": np.zeros(0, np.float32), "s": 2.0}
+        combiner = surgery.deep_all()
+        for called, arguments in (
+            (surgery.value_and_grads(lambda p, x: p["s"] * jnp.sum(x) + jnp.sum(p["a"]), form), (np.ones((2, 3)),)),
+            (surgery.value_and_jacobian(lambda p: jnp.stack([3 * p["s"], 3 * p["s"]]), form), ()),
+        ):
+            losses, jacobian = called(params, *arguments)
+            gradient, _ = combiner.update(jacobian, combiner.init(params), params)
+            np.testing.assert_allclose(losses, [6, 6])
+            np.testing.assert_allclose(gradient["s"], 3)
 
 
 def products_when_lowered_for(platform, n):

@@ -112,7 +112,7 @@ def test_two_pass_does_not_pass_masked(name):
 
 
 def test_frozen_parts_need_a_combiner_of_their_own():
-    """Without one they come back with N rows, which no combiner can see: docs/surgery.md says so."""
+    """Without one they come back with N rows, which no combiner can see: docs/pitfalls.md says so."""
     labels = {"w": "train", "b": "freeze"}
     _, jacobian = surgery.value_and_grads(loss)(PARAMS, X)
     wrong = optax.partition({"train": surgery.agr_sum(), "freeze": optax.set_to_zero()}, labels)
