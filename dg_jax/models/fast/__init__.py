@@ -13,7 +13,7 @@ from dg_jax.models.fast import convolution, images, plain, pooling
 
 PLAIN = os.environ.get("DG_JAX_PLAIN", "") not in ("", "0")
 
-convolve: plain.Convolve = plain.convolve if PLAIN else convolution.convolve
+convolve: plain.ConvolutionForm = plain.convolve if PLAIN else convolution.convolve
 for_each_image: Callable[[chex.Array, chex.Array], chex.Array] = (
     plain.for_each_image if PLAIN else images.for_each_image
 )

@@ -41,5 +41,5 @@ def convolve(x: chex.Array, kernel: chex.Array, stride: int, padding: plain.Padd
 
 
 @functools.cache  # JAX traces the same function on the same shapes once, for all domains
-def _form(convolve: plain.Convolve, stride: int, padding: plain.Padding) -> Callable:
+def _form(convolve: plain.ConvolutionForm, stride: int, padding: plain.Padding) -> Callable:
     return functools.partial(convolve, stride=stride, padding=padding)  # type: ignore[call-arg]

@@ -17,8 +17,8 @@ _LARGE = 1e9
 Gradient = Callable[[chex.Array, chex.Array, chex.Array, int, plain.Padding], chex.Array]
 
 
-class Form(NamedTuple):
-    """How a device computes a convolution.
+class Computation(NamedTuple):
+    """How a device computes a large convolution.
 
     Attributes:
         result: ``(x, kernel, stride, padding) -> y``.
@@ -27,7 +27,7 @@ class Form(NamedTuple):
             do not matter.
     """
 
-    result: plain.Convolve
+    result: plain.ConvolutionForm
     images_gradient: Gradient
     kernel_gradient: Gradient
 
@@ -52,30 +52,32 @@ def kernel_gradient(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def convolve(x: chex.Array, kernel: chex.Array, stride: int, padding: plain.Padding, form: Form) -> chex.Array:
-    """Convolves as :func:`plain.convolve` does; the result and both gradients are computed in ``form``.
+def convolve(
+    x: chex.Array, kernel: chex.Array, stride: int, padding: plain.Padding, computation: Computation
+) -> chex.Array:
+    """Convolves as :func:`plain.convolve` does; ``computation`` gives the result and both gradients.
 
     Under ``vmap`` over the images alone, the gradient of the kernel is taken row by row.
     Can be differentiated in reverse mode only.
     """
-    return form.result(x, kernel, stride, padding)
+    return computation.result(x, kernel, stride, padding)
 
 
-def _forward(x, kernel, stride, padding, form):
-    return convolve(x, kernel, stride, padding, form), (x, kernel)
+def _forward(x, kernel, stride, padding, computation):
+    return convolve(x, kernel, stride, padding, computation), (x, kernel)
 
 
-def _backward(stride, padding, form, residuals, dy):
+def _backward(stride, padding, computation, residuals, dy):
     x, kernel = residuals
-    dx = form.images_gradient(x, kernel, dy, stride, padding)
-    return dx, _kernel_gradient(x, kernel, dy, stride, padding, form)
+    dx = computation.images_gradient(x, kernel, dy, stride, padding)
+    return dx, _kernel_gradient(x, kernel, dy, stride, padding, computation)
 
 
 convolve.defvjp(_forward, _backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
-def _kernel_gradient(x, kernel, dy, stride, padding, form):
+def _kernel_gradient(x, kernel, dy, stride, padding, computation):
     """The gradient of the kernel; under ``vmap`` with one kernel for all, row by row.
 
     ``vmap`` itself would make a grouped convolution of it, which is slow everywhere.
@@ -83,7 +85,7 @@ def _kernel_gradient(x, kernel, dy, stride, padding, form):
 
     @jax.custom_batching.custom_vmap
     def gradient(x, kernel, dy):
-        return form.kernel_gradient(x, kernel, dy, stride, padding)
+        return computation.kernel_gradient(x, kernel, dy, stride, padding)
 
     @gradient.def_vmap
     def over_rows(count, is_batched, x, kernel, dy):
@@ -94,14 +96,14 @@ def _kernel_gradient(x, kernel, dy, stride, padding, form):
     return gradient(x, kernel, dy)
 
 
-def _kernel_gradient_forward(x, kernel, dy, stride, padding, form):
-    return _kernel_gradient(x, kernel, dy, stride, padding, form), (x, kernel, dy)
+def _kernel_gradient_forward(x, kernel, dy, stride, padding, computation):
+    return _kernel_gradient(x, kernel, dy, stride, padding, computation), (x, kernel, dy)
 
 
-def _kernel_gradient_backward(stride, padding, form, residuals, direction):
+def _kernel_gradient_backward(stride, padding, computation, residuals, direction):
     # Linear in x and in dy: its product with a direction is that of dy with the convolution by this direction.
     x, kernel, dy = residuals
-    y, pull_back = jax.vjp(lambda x: convolve(x, direction, stride, padding, form), x)
+    y, pull_back = jax.vjp(lambda x: convolve(x, direction, stride, padding, computation), x)
     return *pull_back(dy), jnp.zeros_like(kernel), y
 
 

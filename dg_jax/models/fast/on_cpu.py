@@ -15,7 +15,7 @@ _FEW_WINDOWS = 20e6
 _FEW_TAPS = 5**2
 
 
-def choose(x: chex.Array, kernel: chex.Array, stride: int) -> plain.Convolve:
+def choose(x: chex.Array, kernel: chex.Array, stride: int) -> plain.ConvolutionForm:
     """Returns the form for these shapes: :func:`convolve_large`, a matrix product, or XLA's own.
 
     A step of AlexNet on 3 × 32 images takes four fifths of the time of XLA's own, a step of
@@ -35,7 +35,7 @@ def convolve_large(x: chex.Array, kernel: chex.Array, stride: int, padding: plai
     gradient of the kernel never is: a sum of zeros must stay 0. Rounding would give it a sign,
     and Agr-Sum would see agreement.
     """
-    return large.convolve(x, kernel, stride, padding, _FORM)
+    return large.convolve(x, kernel, stride, padding, _COMPUTATION)
 
 
 def _has_winograd(kernel, stride):
@@ -85,4 +85,4 @@ def kernel_gradient(
     return gradient[: kernel.shape[0], : kernel.shape[1]]
 
 
-_FORM = large.Form(_result, _images_gradient, kernel_gradient)
+_COMPUTATION = large.Computation(_result, _images_gradient, kernel_gradient)

@@ -8,7 +8,7 @@ from flax import nnx
 from jax import lax
 
 Padding = tuple[tuple[int, int], ...]  # zeros before and after, for height and width
-Convolve = Callable[[chex.Array, chex.Array, int, Padding], chex.Array]
+ConvolutionForm = Callable[[chex.Array, chex.Array, int, Padding], chex.Array]
 
 
 def convolve(x: chex.Array, kernel: chex.Array, stride: int, padding: Padding) -> chex.Array:
