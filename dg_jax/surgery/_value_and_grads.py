@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,20 @@ import jax.numpy as jnp
 from dg_jax.surgery import _fast, _jacobian, _mesh
 from dg_jax.surgery._jacobian import Form, Jacobian, TwoPass
 
-Loss = Callable[..., Any]  # (params, *row) -> scalar, with has_aux -> (scalar, aux)
-Losses = Callable[..., Any]  # (params, *args) -> [N], with has_aux -> ([N], aux)
 ValueAndJacobian = Callable[..., tuple[Any, Jacobian]]
+
+
+class Loss(Protocol):
+    """One loss: ``loss_fn(params, *row) -> scalar``, with ``has_aux`` ``(scalar, aux)``."""
+
+    def __call__(self, params: Any, /, *args: Any, **kwargs: Any) -> Any: ...
+
+
+class Losses(Protocol):
+    """N losses: ``losses_fn(params, *args) -> [N]``, with ``has_aux`` ``([N], aux)``."""
+
+    def __call__(self, params: Any, /, *args: Any, **kwargs: Any) -> Any: ...
+
 
 # Components of a gradient, from which on it outweighs activations: AlexNet's dense layers have 17 and 38 million.
 _LARGE = 1e6
