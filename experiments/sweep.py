@@ -268,7 +268,7 @@ def _side_by_side(missing: list[config.RunConfig], *, load: Load) -> Iterator[Ou
     opened = None
     data: dict[int, dataset.MultiDomainDataset] = {}  # by seed
     networks: dict[int, tuple] = {}  # likewise
-    weights: dict[int, dict[str, str]] = {}  # likewise, as they were when the network was made
+    weights: dict[int, dict[str, str]] = {}  # also as they were when the network was made
     compiled: dict = {}
     for group in _groups(missing):
         like = dataclasses.replace(_any_strategy(group[0]), seed=0)

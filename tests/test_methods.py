@@ -147,7 +147,7 @@ def test_a_run_of_irm_that_goes_on_to_fewer_steps_than_its_annealing_is_refused(
     (folder / "checkpoints/last/4").rename(folder / "checkpoints/last/2")  # as if it had been stopped there
     code, err = command("--strategy=irm", "--resume", "--iterations=3")
     assert code == 2 and "--irm.anneal-steps=3: with --iterations=3 the penalty never sets in" in err
-    shutil.rmtree(folder / "checkpoints")  # stopped before the first, a run begins anew
+    shutil.rmtree(folder / "checkpoints")  # stopped before the first, a run starts again
     assert command("--strategy=irm", "--resume", "--iterations=3") == (0, "")
     assert stored(tmp_path, "config")["irm"]["anneal_steps"] == 1
 

@@ -192,7 +192,7 @@ def test_orbax(name, tmp_path):
     checkpoint = pytest.importorskip("orbax.checkpoint")
     combiner, state, jacobian = trained(name)
     if not jax.tree.leaves(state):
-        pytest.skip("nothing to save")
+        return  # nothing to save
     with checkpoint.StandardCheckpointer() as saver:
         saver.save(tmp_path / "state", state)
         saver.wait_until_finished()
