@@ -51,16 +51,16 @@ def run(config: RunConfig, data: "dataset.MultiDomainDataset | None" = None, *, 
     """
     # These imports take seconds, which --help and a mistyped flag need not wait for.
     from dg_jax import backend
-    from dg_jax.training import loop, record
+    from dg_jax.training import loop, run_folder, run_result
 
     backend.keep_compiled_programs()
-    folder = record.folder_of(config)
-    config = record.settled(config, folder)
+    folder = run_folder.folder_of(config)
+    config = run_folder.settled(config, folder)
 
     def inputs() -> dict[str, str]:
         return identify(config) if data is None else {**data.inputs, **identify_weights(config)}
 
-    finished = record.finished_result(config, folder, inputs)
+    finished = run_result.finished(config, folder, inputs)
     if finished is not None:
         if not quiet:
             done = errors.printable(f"done already: {folder.result_file}")
@@ -69,7 +69,7 @@ def run(config: RunConfig, data: "dataset.MultiDomainDataset | None" = None, *, 
     data = data or load(config)
     network = create_network(config, data)
     data = dataclasses.replace(data, inputs={**data.inputs, **identify_weights(config)})
-    with record.open_folder(config, folder, data.inputs):
+    with run_folder.open_folder(config, folder, data.inputs):
         return loop.train(config, data, *network, folder, show_progress=not quiet)
 
 

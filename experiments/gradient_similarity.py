@@ -155,7 +155,7 @@ def stored(path: pathlib.Path, settings: dict, identify: Callable[[], dict[str, 
     Raises:
         UserError: they were made with other settings, or of other inputs.
     """
-    from dg_jax.training import record
+    from dg_jax.training import compared
 
     if not path.exists():
         return None
@@ -172,7 +172,7 @@ def stored(path: pathlib.Path, settings: dict, identify: Callable[[], dict[str, 
             f"{path} was measured with other settings: {shown}; "
             "give the same, another --results-dir, or --overwrite to measure again"
         )
-    record.check_inputs(identify(), measured, path)
+    compared.check_inputs(identify(), measured, path)
     return measured
 
 
@@ -257,7 +257,7 @@ def _measure(
     # These imports take seconds, which --help and a mistyped flag need not wait for.
     from dg_jax import backend
     from dg_jax.data import prepared
-    from dg_jax.training import record
+    from dg_jax.training import files
     from experiments import measured_training
 
     backend.keep_compiled_programs()
@@ -292,9 +292,9 @@ def _measure(
             continue
         measured = {"settings": settings_of(arguments, one), "inputs": inputs} | measured
         path = file_of(one)
-        with record.writing(path):
+        with files.writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            record.write_by_rename(path, json.dumps(measured) + "\n")
+            files.write_by_rename(path, json.dumps(measured) + "\n")
         yield [one], [measured]
 
 

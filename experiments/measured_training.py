@@ -13,7 +13,7 @@ from dg_jax.analysis import gram, similarity
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset, feed, sampling
 from dg_jax.objectives import loss
-from dg_jax.training import advance, keys, step
+from dg_jax.training import advance, drive, interrupt, step
 
 
 class Probe:
@@ -127,46 +127,59 @@ def train(
         RunError: a gradient is not finite.
     """
     start = time.monotonic()
-    batches = feed.domain_batches(
-        [data.domains[domain]["train"] for domain in config.sources],
-        keys.key_for(config.seed, keys.Purpose.SAMPLING),
-        config.batch_size,
-    )
+    batches = step.domain_batches(config, [data.domains[domain]["train"] for domain in config.sources])
     trainer = step.make_trainer(config, apply_fn, params, batches)
-    objective_key = keys.key_for(config.seed, keys.Purpose.OBJECTIVE)
-    measured: dict = {"layers": layer_names(params)}
-    measured |= {name: [] for name in ("steps", "classes", "intra", "inter", "domains", "agreement")}
-
-    def measure(done: int) -> None:
-        label, parts = draw_class(data, per_domain, np.random.default_rng([config.seed, done]))
-        cosines = probe.similarity(state.params, parts)
-        if not np.isfinite([cosines.intra, cosines.inter]).all():
-            raise errors.RunError(
-                f"target {config.target}, seed {config.seed}: the gradients after step {done} are not finite, "
-                "or all are zero; try a smaller --learning-rate"
-            )
-        domain_batch = batches.draw(next(batches.values(done)), done)
-        measured["steps"].append(done)
-        measured["classes"].append(data.classes[label])
-        measured["intra"].append(cosines.intra)
-        measured["inter"].append(cosines.inter)
-        measured["domains"].append(cosines.domains.tolist())
-        measured["agreement"].append(
-            probe.agreement(state.params, domain_batch, jax.random.fold_in(objective_key, done))
-        )
-
+    measurement = _Measurement(config, data, probe, batches, every, per_domain, report)
     state = trainer.init(params)
+    measurement.on_pause(state)
     take_steps = advance.Advance(trainer.step, batches, 0)
-    done = 0
-    measure(done)
-    while done < config.iterations:
-        steps = take_steps(state, min(every, config.iterations - done))
-        for state, _ in steps:  # noqa: B007 (measure reads it)
-            done += 1
-            report(done)
-        measure(done)
-    return measured | {
+    with interrupt.StopRequest() as stop:
+        state, _ = drive.drive(take_steps, state, config.iterations, [measurement], sources=config.sources, stop=stop)
+    if config.iterations % every:
+        measurement.on_pause(state)
+    return {
+        "layers": layer_names(state.params),
+        **measurement.measured,
         "wall_seconds": time.monotonic() - start,
         "device": jax.devices()[0].device_kind,
         "jax": jax.__version__,
     }
+
+
+class _Measurement(drive.Hook):
+    """Measures the network at its pauses; ``measured`` holds a list with an entry for each, by what was measured."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        data: dataset.MultiDomainDataset,
+        probe: Probe,
+        batches: feed.Feed,
+        every: int,
+        per_domain: int,
+        report: Callable[[int], None],
+    ):
+        self.every = every
+        names = ("steps", "classes", "intra", "inter", "domains", "agreement")
+        self.measured: dict[str, list] = {name: [] for name in names}
+        self._config, self._data, self._probe, self._batches = config, data, probe, batches
+        self._per_domain, self._report = per_domain, report
+
+    def on_step(self, number: int, metrics: step.StepMetrics) -> None:
+        self._report(number)
+
+    def on_pause(self, state: step.TrainState, metrics: step.StepMetrics | None = None) -> None:
+        done = int(state.step)
+        rng = np.random.default_rng([self._config.seed, done])
+        label, parts = draw_class(self._data, self._per_domain, rng)
+        cosines = self._probe.similarity(state.params, parts)
+        if not np.isfinite([cosines.intra, cosines.inter]).all():
+            raise errors.RunError(
+                f"target {self._config.target}, seed {self._config.seed}: the gradients after step {done} are not "
+                "finite, or all are zero; try a smaller --learning-rate"
+            )
+        domain_batch = self._batches.draw(next(self._batches.values(done)), done)
+        agreement = self._probe.agreement(state.params, domain_batch, jax.random.fold_in(state.key, done))
+        values = (done, self._data.classes[label], cosines.intra, cosines.inter, cosines.domains.tolist(), agreement)
+        for of_name, value in zip(self.measured.values(), values, strict=True):
+            of_name.append(value)

@@ -150,12 +150,10 @@ def pretrain(
             loss is not finite.
     """
     import jax
-    import jax.numpy as jnp
-    import numpy as np
 
     from dg_jax import models
     from dg_jax.data import emoji_subgroups
-    from dg_jax.training import advance, evaluate, keys, seeds, step
+    from dg_jax.training import advance, drive, evaluate, interrupt, keys, seeds, step
 
     like, vendors = group[0], vendors_of(group[0])
     data = list(
@@ -178,21 +176,20 @@ def pretrain(
     apply_fn = networks[0][1]
     alone, together = seeds.feeds(group, parts)
     trainer = step.make_trainer(like, apply_fn, networks[0][0], alone)
-    params = seeds.stacked([of_seed for of_seed, _ in networks])
-    state = jax.vmap(trainer.init)(params, jnp.array([one.seed for one in group], jnp.uint32))
+    state = seeds.first_state(trainer, group, seeds.stacked([of_seed for of_seed, _ in networks]))
     take_steps = advance.Advance(jax.vmap(trainer.step), together, 0)
-    done = 0
-    while done < like.iterations:
-        count = min(like.val_every, like.iterations - done)
-        steps = take_steps(state, count)
-        for state, metrics in steps:  # noqa: B007
-            done += 1
-            for one, losses in zip(group, np.asarray(metrics.losses), strict=True):
-                if not np.isfinite(losses).all():
-                    raise errors.UserError(
-                        f"the loss of seed {one.seed} is {losses[0]} at step {done}; try a smaller --learning-rate"
-                    )
-        report(count * len(group))
+    numbers = [one.seed for one in group]
+
+    class Report(drive.Hook):
+        every = like.val_every
+
+        def on_step(self, number, metrics):
+            report(len(group))
+
+    with interrupt.StopRequest() as stop:
+        state, _ = drive.drive(
+            take_steps, state, like.iterations, [Report()], sources=vendors, stop=stop, seeds=numbers
+        )
     evaluations = evaluate.make_evaluate_seeds(apply_fn)(state.params, seeds.stacked_passes(parts))
     leaves = jax.tree.leaves_with_path(jax.device_get(state.params))
     for i, one in enumerate(group):

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 
 from dg_jax import config, errors, extras
-from dg_jax.training import interrupt, record
+from dg_jax.training import interrupt, run_folder
 
 with extras.needed("--executor=ray needs", "cluster"):
     import ray
@@ -44,7 +44,7 @@ def outcomes(do: Work, batches: list[Batch]) -> Iterator[tuple[Batch, list[dict]
     if not batches:
         return
     for one in (one for batch in batches for one in batch if one.overwrite):
-        _empty(record.folder_of(one))  # here, so that a second attempt can resume the first
+        _empty(run_folder.folder_of(one))  # here, so that a second attempt can resume the first
     _connect()
     task = ray.remote(
         num_cpus=1,
@@ -58,7 +58,7 @@ def outcomes(do: Work, batches: list[Batch]) -> Iterator[tuple[Batch, list[dict]
         # Ray prints on stdout, where the tables go, that a process has died.
         with interrupt.StopRequest() as stop, contextlib.redirect_stdout(io.StringIO()):
             for batch in batches:
-                named = task.options(name=str(record.folder_of(batch[0]).path))
+                named = task.options(name=str(run_folder.folder_of(batch[0]).path))
                 resuming = [dataclasses.replace(one, resume=True, overwrite=False) for one in batch]
                 waiting[named.remote(do, resuming, pathlib.Path.cwd())] = batch
             try:
@@ -74,7 +74,7 @@ def outcomes(do: Work, batches: list[Batch]) -> Iterator[tuple[Batch, list[dict]
         ray.shutdown()
 
 
-def _empty(folder: record.RunFolder) -> None:
+def _empty(folder: run_folder.RunFolder) -> None:
     try:
         folder.result_file.unlink(missing_ok=True)
         folder.forget_progress()

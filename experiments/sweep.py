@@ -37,10 +37,10 @@ class Results(dict[config.RunConfig, dict]):
 
     def check_failed(self) -> None:
         """Raises a ``RunsFailedError`` that names the runs that failed, for the end, when all else is written."""
-        from dg_jax.training import record
+        from dg_jax.training import run_folder
 
         if self.failed:
-            raise errors.RunsFailedError({str(record.folder_of(one).path): why for one, why in self.failed.items()})
+            raise errors.RunsFailedError({str(run_folder.folder_of(one).path): why for one, why in self.failed.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +135,7 @@ def results(
             opened, every run has failed, or Ray is wanted and missing.
         Interrupted: SIGINT or SIGTERM came; the run in hand has left a checkpoint.
     """
-    from dg_jax.training import record
+    from dg_jax.training import files, run_folder, run_result
 
     do = functools.partial(_side_by_side if vectorize_seeds else _one_by_one, load=load or run.load)
     if executor == "ray":
@@ -146,10 +146,10 @@ def results(
     identify = functools.cache(run.identify)
     for one in all_configs:
         try:
-            finished = record.finished_result(
-                one, record.folder_of(one), functools.partial(identify, _same_inputs(one))
+            finished = run_result.finished(
+                one, run_folder.folder_of(one), functools.partial(identify, _same_inputs(one))
             )
-        except record.DamagedError as error:
+        except files.DamagedError as error:
             errors.warn(f"left out: {error}")
             continue
         if finished is None:
@@ -174,26 +174,26 @@ def results(
 
 
 def watched(results: Iterable[config.RunConfig]) -> dict[config.RunConfig, list[dict]]:
-    """Returns what runs noted at each validation, see :meth:`dg_jax.training.record.RunFolder.watched`.
+    """Returns what runs noted at each validation, see :func:`dg_jax.training.metrics_file.watched`.
 
     A run whose file is damaged is named on stderr and left out.
     """
-    from dg_jax.training import record
+    from dg_jax.training import files, metrics_file, run_folder
 
     found = {}
     for one in results:
         try:
-            found[one] = record.folder_of(one).watched()
-        except record.DamagedError as error:
+            found[one] = metrics_file.watched(run_folder.folder_of(one).metrics_file)
+        except files.DamagedError as error:
             print(f"warning: left out: {error}", file=sys.stderr)
     return found
 
 
 def method_of(one: config.RunConfig) -> str:
     """Returns the name of the folder of a run's method: strategy, combiner, kind of batches."""
-    from dg_jax.training import record
+    from dg_jax.training import run_folder
 
-    return record.folder_of(one).path.parent.name
+    return run_folder.folder_of(one).path.parent.name
 
 
 def accuracies(
@@ -220,12 +220,12 @@ def write(folder: pathlib.Path, texts: Mapping[str, str], pictures: "Mapping[str
         UserError: they cannot be written.
     """
     from dg_jax.analysis import figures
-    from dg_jax.training import record
+    from dg_jax.training import files
 
-    with record.writing(folder):
+    with files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            record.write_by_rename(folder / name, text)
+            files.write_by_rename(folder / name, text)
     for name, figure in pictures.items():
         for ending in (".png", ".pdf"):
             figures.save(figure, folder / f"{name}{ending}")
@@ -240,7 +240,7 @@ Outcome = tuple[list[config.RunConfig], list[dict] | str]
 
 
 def _one_by_one(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outcome]:
-    from dg_jax.training import record
+    from dg_jax.training import run_folder
 
     data, opened = None, None
     for one in missing:
@@ -252,7 +252,7 @@ def _one_by_one(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outc
         except errors.RunError as error:
             outcome = str(error)
         except errors.UserError as error:
-            raise errors.UserError(f"{record.folder_of(one).path}: {error}") from error
+            raise errors.UserError(f"{run_folder.folder_of(one).path}: {error}") from error
         yield [one], outcome
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dg_jax import config, run
-from dg_jax.training import record, seeds
+from dg_jax.training import run_folder, seeds
 from experiments import table1
 from tests.training import worlds
 
@@ -207,11 +207,11 @@ def test_the_last_parameters_are_tested_where_it_is_asked_for(tmp_path):
     usual = worlds.train(worlds.tiny_config(tmp_path / "usual", **settings))
     last = worlds.tiny_config(tmp_path / "last", **settings, selection="last")
     result = worlds.train(last)
-    lines = record.folder_of(last).metrics_file.read_text().splitlines()
+    lines = run_folder.folder_of(last).metrics_file.read_text().splitlines()
     assert usual["selected_step"] == 2 and result["selected_step"] == 7
     assert result["val_accuracy"] == json.loads(lines[-1])["val_accuracy"]
     assert result["test_accuracy"] == result["test_accuracy_last"] and result["test_loss"] != usual["test_loss"]
-    assert [path.name for path in (record.folder_of(last).checkpoints / "best").glob("[0-9]*")] == ["7"]
+    assert [path.name for path in (run_folder.folder_of(last).checkpoints / "best").glob("[0-9]*")] == ["7"]
     together = worlds.tiny_config(tmp_path / "together", **settings, selection="last")
     [side_by_side] = seeds.train([together], [worlds.tiny_dataset()], [worlds.linear_model()])
     assert side_by_side["selected_step"] == 7

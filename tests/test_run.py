@@ -206,7 +206,7 @@ def test_a_signal_stops_with_its_exit_code_and_resume_goes_on(number, expected, 
             os.kill(os.getpid(), number)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(progress.Display, "step", stop)
+        patch.setattr(progress.Display, "on_step", stop)
         code, out, err = command("--iterations=100000")
     assert (code, out) == (expected, "")
     assert err.startswith("stopped after step 3 of 100000; ")

@@ -23,12 +23,14 @@ class Feed(NamedTuple):
         like: shapes and dtypes of a value.
         draw: ``draw(value, step) -> domain batch`` inside the compiled step.
         is_constant: whether every step is given the same value, all images on the device.
+        images_per_step: how many images a step draws.
     """
 
     values: Callable[[int], Iterator[chex.ArrayTree]]
     like: chex.ArrayTree
     draw: Callable[[chex.ArrayTree, chex.Array], dict[str, chex.Array]]
     is_constant: bool
+    images_per_step: int
 
 
 def domain_batches(
@@ -55,6 +57,7 @@ def domain_batches(
             like=held,
             draw=lambda value, step: sample(value[0], value[1], step, batch_size),
             is_constant=True,
+            images_per_step=len(sources) * batch_size,
         )
 
     n = len(stored)
@@ -91,6 +94,7 @@ def domain_batches(
         values=lambda first: _read_ahead(grain.MapDataset.range(first, 2**31 - 1).map(read_step)),
         draw=lambda part, step: {"image": sampling.normalize(part.image), "label": part.label},
         is_constant=False,
+        images_per_step=n * batch_size,
     )
 
 

@@ -1,6 +1,6 @@
-"""Many steps, by the way that the backend is fastest at."""
+"""Steps, in the fastest form for the device."""
 
-from collections.abc import Iterator
+import time
 
 import jax
 
@@ -10,13 +10,15 @@ from dg_jax.training import step
 
 
 class Advance:
-    """Takes steps: ``for state, metrics in advance(state, count)``, metrics once a step.
+    """Takes steps: ``state, each = advance(state, most)``, with the metrics of each step taken.
 
-    On a CPU each step is one call of a compiled step, because XLA:CPU runs convolutions
-    in a loop some ten times slower; likewise where each step is fed other images. Else
-    the ``count`` steps are one ``lax.scan`` on the device; the states in between are not
-    given out then: each yield has the last one. The state that goes in is donated and must
-    not be used again.
+    On a CPU a call takes one step, because XLA:CPU runs convolutions in a loop some ten
+    times slower; so it does where each step is fed other images. Otherwise a call takes
+    ``most`` steps, as one ``lax.scan`` on the device. The state that goes in is donated and
+    must not be used again.
+
+    Attributes:
+        done: number of the last step taken, counted from the start of the run.
     """
 
     def __init__(
@@ -25,40 +27,55 @@ class Advance:
         batches: feed.Feed,
         first: int,
         compiled: dict[int, jax.stages.Compiled] | None = None,
+        *,
+        stepwise: bool | None = None,
     ):
-        """Starts at step ``first`` of a feed.
+        """Starts after step ``first`` of a feed.
 
-        ``compiled`` is for whoever takes the same step on feeds of the same shapes one after
-        the other: a dict, at first empty, in which the programs stay.
+        Args:
+            take_step: the step.
+            batches: its feed.
+            first: how many steps have been taken before.
+            compiled: for a caller that takes the same step on feeds of the same shapes one after
+                the other: a dict, at first empty, in which the programs stay.
+            stepwise: whether a call takes one step; by default what is fastest.
         """
-        self._stepwise = backend.is_cpu() or not batches.is_constant
+        self.done = self._first = first
+        self._seconds = 0.0
+        self._stepwise = backend.is_cpu() or not batches.is_constant if stepwise is None else stepwise
         self._step = take_step
         self._values = batches.values(first)
         self._like = batches.like
+        self._images_per_step = batches.images_per_step
         self._compiled = {} if compiled is None else compiled
 
-    def compile(self, state: step.TrainState, count: int) -> None:
-        """Compiles what ``count`` steps need, so that none of them has to wait for it."""
-        length = 1 if self._stepwise else count
-        if length not in self._compiled:
-            function = self._step if self._stepwise else self._scan(length)
-            lowered = jax.jit(function, donate_argnums=0).lower(state, self._like)
-            self._compiled[length] = lowered.compile(compiler_options=backend.compiler_options())
-
-    def __call__(self, state: step.TrainState, count: int) -> Iterator[tuple[step.TrainState, step.StepMetrics]]:
-        self.compile(state, count)
+    def __call__(self, state: step.TrainState, most: int) -> tuple[step.TrainState, list[step.StepMetrics]]:
+        """Returns the state after one or more steps, at most ``most``, and the metrics of each, on the host."""
+        count = 1 if self._stepwise else most
+        take_steps = self._compile(state, count)
+        start = time.monotonic()
+        state, metrics = take_steps(state, next(self._values))
+        metrics = jax.device_get(metrics)
+        self._seconds += time.monotonic() - start
+        self.done += count
         if self._stepwise:
-            for _ in range(count):
-                state, metrics = self._compiled[1](state, next(self._values))
-                yield state, metrics
-        else:
-            state, metrics = self._compiled[count](state, next(self._values))
-            host = jax.device_get(metrics)
-            for i in range(count):
-                yield state, jax.tree.map(lambda leaf: leaf[i], host)  # noqa: B023
+            return state, [metrics]
+        return state, [jax.tree.map(lambda leaf: leaf[i], metrics) for i in range(count)]  # noqa: B023
 
-    def _scan(self, length: int):
+    def images_per_second(self) -> float | None:
+        """Returns how many images were trained on in a second of steps, compilation apart; ``None`` without steps."""
+        images = (self.done - self._first) * self._images_per_step
+        return images / self._seconds if images else None
+
+    def _compile(self, state: step.TrainState, count: int) -> jax.stages.Compiled:
+        if count not in self._compiled:
+            function = self._step if self._stepwise else self._scan(count)
+            lowered = jax.jit(function, donate_argnums=0).lower(state, self._like)
+            self._compiled[count] = lowered.compile(compiler_options=backend.compiler_options())
+        return self._compiled[count]
+
+    def _scan(self, count: int):
         def steps(state, value):
-            return jax.lax.scan(lambda carry, _: self._step(carry, value), state, length=length)
+            return jax.lax.scan(lambda carry, _: self._step(carry, value), state, length=count)
 
         return steps

@@ -9,7 +9,6 @@ import shutil
 import sys
 import time
 import zlib
-from typing import NamedTuple
 
 import chex
 import jax
@@ -18,21 +17,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dg_jax import errors
-from dg_jax.training import record, step
-
-
-class Selected(NamedTuple):
-    """The parameters with the highest validation accuracy so far, or with ``--selection=last`` those validated last.
-
-    Attributes:
-        params: the parameters; ``None`` before the first validation.
-        step: after how many steps.
-        accuracy: their validation accuracy in [0, 1]; -1 before the first validation.
-    """
-
-    params: chex.ArrayTree | None
-    step: int
-    accuracy: float
+from dg_jax.training import drive, files, step
+from dg_jax.training.selection import Selected, Selection
 
 
 class Checkpoints:
@@ -43,20 +29,25 @@ class Checkpoints:
     """
 
     def __init__(self, folder: pathlib.Path):
+        self._start = time.monotonic()
         self._folder = folder.absolute()
         self._remove_unfinished()
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
-        with record.writing(folder):
+        with files.writing(folder):
             self._last = ocp.CheckpointManager(self._folder / "last", options=options)
             self._best = ocp.CheckpointManager(self._folder / "best", options=options)
         self._next_save = 0.0
 
-    def save_if_due(self, state: step.TrainState, best: Selected, seconds: float) -> None:
+    def seconds(self) -> float:
+        """Returns how long the run has taken, with what it took before it was resumed."""
+        return time.monotonic() - self._start
+
+    def save_if_due(self, state: step.TrainState, best: Selected) -> None:
         """Saves, unless more than a tenth of the time would go into checkpoints."""
         if time.monotonic() >= self._next_save:
-            self.save(state, best, seconds)
+            self.save(state, best)
 
-    def save(self, state: step.TrainState, best: Selected, seconds: float) -> None:
+    def save(self, state: step.TrainState, best: Selected) -> None:
         """Saves the state under the number of its step; the one before the last goes once this one is whole.
 
         Raises:
@@ -67,7 +58,7 @@ class Checkpoints:
         if number != self._last.latest_step():
             # Before the first validation whatever stands as the best will be replaced by it.
             trees = _on_host({"state": state._asdict(), "best": state.params if best.params is None else best.params})
-            progress = {"selected_step": best.step, "val_accuracy": best.accuracy, "seconds": seconds}
+            progress = {"selected_step": best.step, "val_accuracy": best.accuracy, "seconds": self.seconds()}
             self._write(
                 self._last,
                 number,
@@ -87,7 +78,7 @@ class Checkpoints:
         """
         if best.step not in self._best.all_steps():
             self._write(self._best, best.step, ocp.args.StandardSave(_on_host(best.params)))
-        with record.writing(self._folder):
+        with files.writing(self._folder):
             for manager, kept in ((self._best, best.step), (self._last, self._last.latest_step())):
                 for number in manager.all_steps():
                     if number != kept:
@@ -95,19 +86,19 @@ class Checkpoints:
             for damaged in self._folder.glob("damaged-*"):
                 shutil.rmtree(damaged)
 
-    def restore(self, like: step.TrainState) -> tuple[step.TrainState, Selected, float] | None:
-        """Returns the last state, the best parameters and the seconds spent, or ``None``.
+    def restore(self, fresh: step.TrainState) -> tuple[step.TrainState, Selected]:
+        """Returns the last state and the best parameters; where there are none, ``fresh`` and nothing selected.
 
         A damaged checkpoint is set aside, which a line on stderr says, and the one before it
         is taken.
 
         Args:
-            like: a state of the same structure, shapes and dtypes.
+            fresh: a state of the same structure, shapes and dtypes.
         """
         damaged, found = [], None
         for number in sorted(self._last.all_steps(), reverse=True):
             try:
-                found = self._restore(number, like)
+                found = self._restore(number, fresh)
                 break
             except (MemoryError, jax.errors.JaxRuntimeError):
                 raise  # says nothing of the file
@@ -119,13 +110,13 @@ class Checkpoints:
                 gc.collect()  # with its failed tasks, of which asyncio would otherwise complain at some time
             going_on = f"going on from step {int(found[0].step)}" if found else "starting anew"
             print(f"warning: damaged checkpoint: {', '.join(damaged)}; {going_on}", file=sys.stderr)
-        return found
+        return found or (fresh, Selected())
 
     def close(self) -> None:
         self._last.close()
         self._best.close()
 
-    def _restore(self, number: int, like: step.TrainState) -> tuple[step.TrainState, Selected, float]:
+    def _restore(self, number: int, like: step.TrainState) -> tuple[step.TrainState, Selected]:
         trees = {"state": like._asdict(), "best": like.params}
         restored = self._last.restore(
             number,
@@ -141,12 +132,13 @@ class Checkpoints:
             raise ValueError("its checksum is another")
         found = jax.tree.map(_on_device, found, trees)
         best = Selected(found["best"], progress["selected_step"], progress["val_accuracy"])
-        return step.TrainState(**found["state"]), best, progress["seconds"]
+        self._start -= progress["seconds"]
+        return step.TrainState(**found["state"]), best
 
     def _set_aside(self, number: int) -> None:
         aside = self._folder / f"damaged-{number}"
         shutil.rmtree(aside, ignore_errors=True)
-        with record.writing(self._folder):
+        with files.writing(self._folder):
             (self._folder / "last" / str(number)).rename(aside)
         self._last.reload()
 
@@ -178,6 +170,23 @@ class Checkpoints:
                 if not unfinished.exists():
                     break
                 time.sleep(0.1)
+
+
+class Saving(drive.Hook):
+    """Saves at each validation if it is due, and where the training is stopped."""
+
+    def __init__(self, store: Checkpoints, selection: Selection):
+        """Takes where to save, and what was selected so far; stands after ``selection`` among the hooks."""
+        self.every = selection.every
+        self._store, self._selection = store, selection
+
+    def on_pause(self, state: step.TrainState, metrics: step.StepMetrics) -> None:
+        """Saves if it is due."""
+        self._store.save_if_due(state, self._selection.best)
+
+    def on_stop(self, state: step.TrainState) -> None:
+        """Saves."""
+        self._store.save(state, self._selection.best)
 
 
 def _is_key(leaf: chex.Array) -> bool:

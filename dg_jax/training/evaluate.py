@@ -1,7 +1,7 @@
 """Accuracy and loss over whole parts, in batches of one shape."""
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dg_jax.data import dataset, sampling
+from dg_jax.data import dataset, feed, sampling
+
+AT_ONCE = 128
 
 
 class Evaluation(NamedTuple):
@@ -20,6 +22,35 @@ class Evaluation(NamedTuple):
 
 
 Batches = Iterable[tuple[dataset.Part, chex.Array]]
+
+
+class Evaluations(NamedTuple):
+    """What is evaluated of a run, each a function of the parameters; of S runs side by side a list for S.
+
+    Attributes:
+        validation: on the validation parts of all sources together.
+        test: on the test part of the target.
+        watched: on what is only looked at, by name.
+    """
+
+    validation: Callable[[chex.ArrayTree], Any]
+    test: Callable[[chex.ArrayTree], Any]
+    watched: Mapping[str, Callable[[chex.ArrayTree], Any]]
+
+
+def of_run(apply_fn, data: dataset.MultiDomainDataset, sources: Sequence[str], target: str) -> Evaluations:
+    """Builds the evaluations of one run."""
+    run = make_evaluate(apply_fn)
+
+    def on(parts: Sequence[dataset.AnyPart]) -> Callable[[chex.ArrayTree], Evaluation]:
+        batches = feed.passes(parts, AT_ONCE)
+        return lambda params: run(params, batches())
+
+    return Evaluations(
+        validation=on([data.domains[source]["validation"] for source in sources]),
+        test=on([data.domains[target]["test"]]),
+        watched={name: on([part]) for name, part in data.watched.items()},
+    )
 
 
 def make_evaluate(apply_fn) -> Callable[[chex.ArrayTree, Batches], Evaluation]:

@@ -18,7 +18,8 @@ class Interrupted(Exception):
 class StopRequest:
     """Within ``with StopRequest() as stop``, ``stop.signal_number`` is set once a signal has come.
 
-    A second signal acts as it would have without this.
+    A second signal acts as it would have without this. A signal on which nothing was done raises
+    :class:`Interrupted` at the end of the block, as the caller may have more to do.
     """
 
     def __init__(self) -> None:
@@ -28,9 +29,11 @@ class StopRequest:
         self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
-    def __exit__(self, *unused) -> None:
+    def __exit__(self, kind, *unused) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self.signal_number and kind is None:
+            raise Interrupted(self.signal_number, "stopped after the last step")
 
     def _note(self, number, frame) -> None:
         del frame

@@ -79,3 +79,19 @@ def validations(path: pathlib.Path) -> list[dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise files.DamagedError(f"{path} is damaged ({error}); remove {path.parent} to do the run again") from error
     return [values for _, values in lines.whole]
+
+
+def watched(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Returns what was noted at each validation of a finished run whose dataset has parts to watch.
+
+    Returns:
+        For each validation the values of ``"step"``, ``"val_accuracy"`` and ``"watched"`` (name of
+        the part -> accuracy).
+
+    Raises:
+        DamagedError: the file cannot be read, or the run watched nothing.
+    """
+    lines = validations(path)
+    if not lines or not all("watched" in line for line in lines):
+        raise files.DamagedError(f"{path} is damaged (nothing was watched); remove {path.parent} to do the run again")
+    return [{name: line[name] for name in ("step", "val_accuracy", "watched")} for line in lines]

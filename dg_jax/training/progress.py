@@ -1,14 +1,13 @@
 """What a run shows while it goes on: one line on a terminal, nothing elsewhere."""
 
-import numpy as np
 from rich import console, progress
 
 from dg_jax import errors
 from dg_jax.config import RunConfig
-from dg_jax.training import step
+from dg_jax.training import drive, step
 
 
-class Display:
+class Display(drive.Hook):
     """A progress bar with the losses of the domains, the combiner's figures and the accuracy."""
 
     def __init__(self, config: RunConfig, is_shown: bool):
@@ -34,13 +33,13 @@ class Display:
     def __exit__(self, *unused) -> None:
         self._bar.stop()
 
-    def step(self, number: int, metrics: step.StepMetrics) -> None:
+    def on_step(self, number: int, metrics: step.StepMetrics) -> None:
         """Shows the figures of one step."""
         if self._bar.disable:
             return
-        losses = np.asarray(metrics.losses)
-        names = self._sources if len(losses) == len(self._sources) else ["loss"] * len(losses)
-        figures = [f"{name} {loss:.3f}" for name, loss in zip(names, losses, strict=True)]
+        is_by_domain = len(metrics.losses) == len(self._sources)
+        names = self._sources if is_by_domain else ["loss"] * len(metrics.losses)
+        figures = [f"{name} {loss:.3f}" for name, loss in zip(names, metrics.losses, strict=True)]
         figures += [f"{name} {float(value):.3g}" for name, value in metrics.combiner.items()]
         speed = self._bar.tasks[self._task].speed
         if speed:

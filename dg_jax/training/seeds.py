@@ -16,7 +16,7 @@ import numpy as np
 from dg_jax import errors
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset, feed
-from dg_jax.training import advance, evaluate, interrupt, keys, loop, record, step
+from dg_jax.training import advance, drive, evaluate, finite, interrupt, run_folder, run_result, selection, step
 
 
 class Programs(NamedTuple):
@@ -71,75 +71,94 @@ def train(
         trainer = step.make_trainer(config, apply_fn, networks[0][0], alone)
         compiled[program] = Programs(trainer, {}, evaluate.make_evaluate_seeds(apply_fn))
     trainer, steps_compiled, run_evaluation = compiled[program]
-    rates = stacked([step.Rates.of(own) for own in configs])
-    state = jax.vmap(trainer.init)(params, jnp.array([own.seed for own in configs], jnp.uint32), rates)
+    state = first_state(trainer, configs, params)
     take_steps = advance.Advance(jax.vmap(trainer.step), together, 0, steps_compiled)
-    validation = stacked_passes([[own.domains[domain]["validation"] for domain in config.sources] for own in data])
-    test = stacked_passes([[own.domains[config.target]["test"]] for own in data])
-    watched = {name: stacked_passes([[own.watched[name]] for own in data]) for name in data[0].watched}
-
-    folders = [record.folder_of(own) for own in configs]
-    with contextlib.ExitStack() as locks:
+    evaluations = _evaluations(run_evaluation, configs, data)
+    folders = [run_folder.folder_of(own) for own in configs]
+    with contextlib.ExitStack() as locks, interrupt.StopRequest() as stop:
         # Only now, when it is known that the runs fit together.
         for own, own_data, folder in zip(configs, data, folders, strict=True):
-            locks.enter_context(record.open_folder(own, folder, own_data.inputs))
+            locks.enter_context(run_folder.open_folder(own, folder, own_data.inputs))
             folder.forget_progress()
-        best_params, best = jax.tree.map(jnp.copy, state.params), [(0, -1.0)] * len(configs)
-        done, step_seconds = 0, 0.0
-        with interrupt.StopRequest() as stop:
-            while done < config.iterations:
-                count = min(config.val_every, config.iterations - done)
-                take_steps.compile(state, count)
-                chunk_start = time.monotonic()
-                steps = take_steps(state, count)
-                for state, metrics in steps:  # noqa: B007
-                    done += 1
-                    losses = np.asarray(metrics.losses)
-                    for own, of_seed in zip(configs, losses, strict=True):
-                        loop.check_finite(of_seed, done, own, f"loss of seed {own.seed}")
-                step_seconds += time.monotonic() - chunk_start
-                loop.check_state(state, done, " of a seed")
-                evaluations = run_evaluation(state.params, validation)
-                for own, evaluation in zip(configs, evaluations, strict=True):
-                    loop.check_finite(np.array([evaluation.loss]), done, own, f"validation loss of seed {own.seed}")
-                better = np.array([new.accuracy > old for new, (_, old) in zip(evaluations, best, strict=True)])
-                if config.selection == "last":
-                    better[:] = True
-                best_params = _chosen(better, state.params, best_params)
-                best = [
-                    (done, new.accuracy) if is_better else old
-                    for new, old, is_better in zip(evaluations, best, better, strict=True)
-                ]
-                seen = {name: run_evaluation(state.params, watch) for name, watch in watched.items()}
-                for i, (folder, evaluation) in enumerate(zip(folders, evaluations, strict=True)):
-                    figures = {name: float(value[i]) for name, value in metrics.combiner.items()}
-                    validated: dict = {"step": done, "val_accuracy": evaluation.accuracy, "val_loss": evaluation.loss}
-                    if seen:
-                        validated["watched"] = {name: of_seeds[i].accuracy for name, of_seeds in seen.items()}
-                    folder.append_metrics({**validated, "losses": losses[i].tolist(), **figures})
-                if stop.signal_number:
-                    raise interrupt.Interrupted(stop.signal_number, f"stopped after step {done} of {config.iterations}")
-
-        rate = len(configs) * done * len(config.sources) * config.batch_size / step_seconds
+        chosen = _Selection(configs, evaluations, state.params, folders)
+        numbers = [own.seed for own in configs]
+        state, last = drive.drive(
+            take_steps, state, config.iterations, [chosen], sources=config.sources, stop=stop, seeds=numbers
+        )
+        if take_steps.done % config.val_every:
+            chosen.on_pause(state, last)
         seconds = time.monotonic() - start
-        tested, tested_last = run_evaluation(best_params, test), run_evaluation(state.params, test)
         results = [
-            record.result(
-                own,
-                own_data.left_out,
-                own_data.inputs,
-                selected=best[i],
-                tested=tested[i],
-                tested_last=tested_last[i],
-                seconds=seconds,
-                images_per_second=rate,
-            )
+            run_result.make(own, own_data, best, tested, last, seconds, take_steps)
             | {"seeds_side_by_side": len(configs)}
-            for i, (own, own_data) in enumerate(zip(configs, data, strict=True))
+            for own, own_data, best, tested, last in zip(
+                configs, data, chosen.best, evaluations.test(chosen.params), evaluations.test(state.params), strict=True
+            )
         ]
-        for folder, result in zip(folders, results, strict=True):
-            folder.write_result(result)
+        for folder, of_seed in zip(folders, results, strict=True):
+            folder.write_result(of_seed)
         return results
+
+
+def first_state(trainer: step.Trainer, configs: Sequence[RunConfig], params: chex.ArrayTree) -> step.TrainState:
+    """Returns the states before the first step of S runs; ``params`` and each leaf have a leading axis S."""
+    seeds = jnp.array([own.seed for own in configs], jnp.uint32)
+    return jax.vmap(trainer.init)(params, seeds, stacked([step.rates(own) for own in configs]))
+
+
+def _evaluations(
+    run: Callable, configs: Sequence[RunConfig], data: Sequence[dataset.MultiDomainDataset]
+) -> evaluate.Evaluations:
+    """The evaluations of S runs side by side."""
+
+    def on(parts: Sequence[Sequence[dataset.AnyPart]]) -> Callable[[chex.ArrayTree], list[evaluate.Evaluation]]:
+        passes = stacked_passes(parts)
+        return lambda params: run(params, passes)
+
+    config = configs[0]
+    return evaluate.Evaluations(
+        validation=on([[own.domains[domain]["validation"] for domain in config.sources] for own in data]),
+        test=on([[own.domains[config.target]["test"]] for own in data]),
+        watched={name: on([[own.watched[name]] for own in data]) for name in data[0].watched},
+    )
+
+
+class _Selection(drive.Hook):
+    """What :class:`dg_jax.training.selection.Selection` is for one run.
+
+    Attributes:
+        best: what is selected of each run, without its parameters.
+        params: the selected parameters, each leaf with a leading axis S.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        evaluations: evaluate.Evaluations,
+        params: chex.ArrayTree,
+        folders: Sequence[run_folder.RunFolder],
+    ):
+        self.every = configs[0].val_every
+        self.params, self.best = jax.tree.map(jnp.copy, params), [selection.Selected()] * len(configs)
+        self._configs, self._evaluations, self._folders = configs, evaluations, folders
+
+    def on_pause(self, state: step.TrainState, metrics: step.StepMetrics | None) -> None:
+        assert metrics
+        number = int(state.step[0])
+        validations = self._evaluations.validation(state.params)
+        watched = {name: run(state.params) for name, run in self._evaluations.watched.items()}
+        is_better = []
+        for i, (own, validation) in enumerate(zip(self._configs, validations, strict=True)):
+            loss = np.array([[validation.loss]])
+            finite.check_losses(loss, number, own.sources, [own.seed], what="validation loss")
+            is_better.append(own.selection == "last" or validation.accuracy > self.best[i].accuracy)
+            if is_better[i]:
+                self.best[i] = selection.Selected(None, number, validation.accuracy)
+        for i, (folder, validation) in enumerate(zip(self._folders, validations, strict=True)):
+            seen = {name: of_seeds[i].accuracy for name, of_seeds in watched.items()}
+            own_metrics = jax.tree.map(lambda leaf: leaf[i], metrics)  # noqa: B023
+            folder.append_metrics(selection.figures(number, validation, seen, own_metrics))
+        self.params = _chosen(np.array(is_better), state.params, self.params)
 
 
 def feeds(configs: Sequence[RunConfig], sources: Sequence[Sequence[dataset.AnyPart]]) -> tuple[feed.Feed, feed.Feed]:
@@ -152,19 +171,16 @@ def feeds(configs: Sequence[RunConfig], sources: Sequence[Sequence[dataset.AnyPa
     Raises:
         UserError: images do not fit into memory, or parts are not equally large for all seeds.
     """
-    each = [
-        feed.domain_batches(
-            parts,
-            keys.key_for(own.seed, keys.Purpose.SAMPLING),
-            own.batch_size,
-            single_domain=own.batches == "single_domain",
-        )
-        for own, parts in zip(configs, sources, strict=True)
-    ]
+    each = [step.domain_batches(own, parts) for own, parts in zip(configs, sources, strict=True)]
     if not all(one.is_constant for one in each):
         raise errors.UserError("--vectorize-seeds needs images that fit into memory; leave it out")
     values = stacked([one.like for one in each])
-    return each[0], each[0]._replace(like=values, values=lambda first: itertools.repeat(values))
+    together = each[0]._replace(
+        like=values,
+        values=lambda first: itertools.repeat(values),
+        images_per_step=sum(one.images_per_step for one in each),
+    )
+    return each[0], together
 
 
 def _program(config: RunConfig, apply_fn: Callable, arguments: chex.ArrayTree) -> tuple:
@@ -175,7 +191,7 @@ def _program(config: RunConfig, apply_fn: Callable, arguments: chex.ArrayTree) -
     """
     settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(RunConfig)}
     leaves, structure = jax.tree.flatten(arguments)
-    others = {"seed": 0, "target": "", "results_dir": pathlib.Path()} | dict.fromkeys(step.Rates._fields, 0.0)
+    others = {"seed": 0, "target": "", "results_dir": pathlib.Path()} | dict.fromkeys(step.rates(config), 0.0)
     return RunConfig(**settings | others), apply_fn, structure, tuple(map(jax.typeof, leaves))
 
 
@@ -189,7 +205,7 @@ def stacked(trees: Sequence[chex.ArrayTree]) -> chex.ArrayTree:
 
 def stacked_passes(parts: Sequence[Sequence[dataset.AnyPart]]) -> list[tuple[dataset.Part, chex.Array]]:
     """One pass over the parts of each seed, as batches ``[S, B, …]`` with a mask for all."""
-    passes = zip(*(feed.passes(of_seed, loop.EVALUATED_AT_ONCE)() for of_seed in parts), strict=True)
+    passes = zip(*(feed.passes(of_seed, evaluate.AT_ONCE)() for of_seed in parts), strict=True)
     return [(stacked([part for part, _ in batches]), batches[0][1]) for batches in passes]
 
 

@@ -1,36 +1,18 @@
 """One training step: domain batch, Jacobian, combiner, optimizer."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from dg_jax import strategies
 from dg_jax.config import RunConfig
-from dg_jax.data import feed
+from dg_jax.data import dataset, feed
 from dg_jax.training import keys, reset
-
-
-class Rates(NamedTuple):
-    """The two numbers of a run that only scale its updates, and so may differ between runs of one compiled program.
-
-    Attributes:
-        learning_rate: step size of Adam, float32 scalar.
-        weight_decay: λ of the L2 term, float32 scalar.
-    """
-
-    learning_rate: chex.Numeric
-    weight_decay: chex.Numeric
-
-    @classmethod
-    def of(cls, config: RunConfig) -> "Rates":
-        """Returns those of a configuration."""
-        return cls(np.float32(config.learning_rate), np.float32(config.weight_decay))
 
 
 class TrainState(NamedTuple):
@@ -38,17 +20,15 @@ class TrainState(NamedTuple):
 
     Attributes:
         params: the network's parameters.
-        opt_state: state of the whole optax chain; its first entry is the combiner's.
+        opt_state: state of the whole optax chain, with the learning rate and the weight decay.
         step: number of steps taken, int32 scalar.
         key: PRNG key of what the objective draws; the same at every step.
-        rates: the run's, the same at every step.
     """
 
     params: chex.ArrayTree
     opt_state: optax.OptState
     step: chex.Array
     key: chex.PRNGKey
-    rates: Rates
 
 
 class StepMetrics(NamedTuple):
@@ -71,13 +51,24 @@ class Trainer:
     """The two pure functions of a run's configuration.
 
     Attributes:
-        init: ``init(params, seed, rates) -> TrainState``; seed and :class:`Rates` are by default the
-            run's, and may be traced under ``jax.vmap`` over runs.
+        init: ``init(params, seed, rates) -> TrainState``; seed and rates (see :func:`rates`) are by default
+            the run's, and may be traced under ``jax.vmap`` over runs.
         step: ``step(state, value) -> (state, metrics)``, with a value of the run's feed.
     """
 
     init: Callable[..., TrainState]
     step: Step
+
+
+def rates(config: RunConfig) -> dict[str, chex.Array]:
+    """Returns the two numbers of a run that only scale its updates: runs of one compiled program may differ in them."""
+    return {name: jnp.float32(getattr(config, name)) for name in ("learning_rate", "weight_decay")}
+
+
+def domain_batches(config: RunConfig, sources: Sequence[dataset.AnyPart]) -> feed.Feed:
+    """Makes a run's feed of training batches from the training parts of its N sources."""
+    key = keys.key_for(config.seed, keys.Purpose.SAMPLING)
+    return feed.domain_batches(sources, key, config.batch_size, single_domain=config.batches == "single_domain")
 
 
 def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: feed.Feed) -> Trainer:
@@ -90,18 +81,15 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
     methods = config.methods
     objective_settings = config.method_settings(methods.objective)
     draw = batches.draw  # and not the feed, whose images would stay in memory as long as the step
-    own_rates = Rates.of(config)
 
-    def losses_and_gradients(params, value, key, step, rates):
+    def losses_and_jacobian(params, value, key, step, rates):
         objective = strategies.make_objective(
-            methods.objective,
-            apply_fn,
-            {**rates._asdict(), "form": config.gradients, **objective_settings},
+            methods.objective, apply_fn, {**rates, "form": config.gradients, **objective_settings}
         )
         domain_batch = draw(value, step)
         return objective(params, domain_batch, key=jax.random.fold_in(key, step), step=step)
 
-    losses, _ = jax.eval_shape(losses_and_gradients, params, batches.like, jax.random.key(0), 0, own_rates)
+    losses, _ = jax.eval_shape(losses_and_jacobian, params, batches.like, jax.random.key(0), 0, rates(config))
 
     def make_optimizer(seed, rates):
         combiner = strategies.make_combiner(
@@ -112,25 +100,31 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
         adam = optax.scale_by_adam()
         if methods.objective in strategies.OPTIMIZER_RESETS:
             adam = reset.reset_at(adam, objective_settings[strategies.OPTIMIZER_RESETS[methods.objective]])
-        return optax.chain(
-            combiner,
-            optax.add_decayed_weights(rates.weight_decay),
-            adam,
-            optax.scale_by_learning_rate(rates.learning_rate),
-        )
 
-    def init(params, seed=config.seed, rates=own_rates):
-        key = keys.key_for(seed, keys.Purpose.OBJECTIVE)
-        opt_state = make_optimizer(seed, rates).init(params)
-        return TrainState(params, opt_state, jnp.zeros([], jnp.int32), key, jax.tree.map(jnp.asarray, rates))
+        def chain(learning_rate, weight_decay):
+            return optax.named_chain(
+                ("combiner", combiner),
+                ("weight_decay", optax.add_decayed_weights(weight_decay)),
+                ("adam", adam),
+                ("learning_rate", optax.scale_by_learning_rate(learning_rate)),
+            )
+
+        return optax.inject_hyperparams(chain, hyperparam_dtype=jnp.float32)(**rates)
+
+    def init(params, seed=config.seed, rates=rates(config)):  # noqa: B008
+        # Copies, as a state is used up by the next step.
+        opt_state = make_optimizer(seed, jax.tree.map(jnp.copy, rates)).init(params)
+        return TrainState(params, opt_state, jnp.zeros([], jnp.int32), keys.key_for(seed, keys.Purpose.OBJECTIVE))
+
+    optimizer = make_optimizer(config.seed, rates(config))  # the state has the seed and the rates that count
 
     def step(state, value):
-        losses, gradients = losses_and_gradients(state.params, value, state.key, state.step, state.rates)
-        optimizer = make_optimizer(config.seed, state.rates)  # of its seed, updates know nothing: it is in the state
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, losses=losses)
+        rates = optax.tree.get(state.opt_state, "hyperparams")
+        losses, jacobian = losses_and_jacobian(state.params, value, state.key, state.step, rates)
+        updates, opt_state = optimizer.update(jacobian, state.opt_state, state.params, losses=losses)
         params = optax.apply_updates(state.params, updates)
         state = state._replace(params=params, opt_state=opt_state, step=state.step + 1)
-        return state, StepMetrics(losses, _logged(opt_state[0]))
+        return state, StepMetrics(losses, _logged(optax.tree.get(opt_state, "combiner")))
 
     return Trainer(init, step)
 

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from dg_jax import config, settings
-from dg_jax.training import record
+from dg_jax.training import compared
 from experiments import domain_control, gradient_similarity, sweep
 from experiments.report.stored import Run
 
@@ -45,7 +45,7 @@ def of_similarities(dataset: str, measured: Mapping[str, Mapping[int, dict]], da
         measured: target -> seed -> what was measured.
         data_dir: where its download is; measurements do not say it.
     """
-    usual = record.to_json(config.defaults(dataset))
+    usual = compared.to_json(config.defaults(dataset))
     for name in ("every", "per_domain"):
         usual[name] = getattr(gradient_similarity.GradientSimilarity, name)
     seeds: dict[str, dict[str, int]] = {}
@@ -115,7 +115,7 @@ def _targets(targets: Iterable[str], domains: Sequence[str]) -> list[str]:
 def _settings(group: Sequence[Run], said: set[str]) -> list[str]:
     """Returns flags for all settings that are not a sweep's defaults, nor ``said`` otherwise."""
     one = group[0].config
-    usual = record.to_json(config.defaults(one["dataset"], one.get("preset", "dataset"))) | {"preset": "dataset"}
+    usual = compared.to_json(config.defaults(one["dataset"], one.get("preset", "dataset"))) | {"preset": "dataset"}
     for method in settings.RANGES:
         usual |= {f"{method}.{name}": value for name, value in usual.pop(method).items()}
     usual["irm.anneal_steps"] = one["iterations"] // 2  # as sweep.configs has it

@@ -7,7 +7,7 @@ import re
 import sys
 
 from dg_jax import errors, strategies
-from dg_jax.training import record
+from dg_jax.training import compared, run_folder, run_result
 from experiments import gradient_similarity
 
 _SEED_FILE = re.compile(r"seed-(\d+)\.json")
@@ -23,7 +23,7 @@ class Run:
         result: what ``result.json`` holds.
     """
 
-    folder: record.RunFolder
+    folder: run_folder.RunFolder
     config: dict
     result: dict
 
@@ -126,10 +126,10 @@ def find(results_dir: pathlib.Path) -> Stored:
 
 def _runs(paths: list[pathlib.Path], found: Stored) -> dict[str, list[Run]]:
     runs = collections.defaultdict(list)
-    for folder in map(record.RunFolder, paths):
+    for folder in map(run_folder.RunFolder, paths):
         if folder.result_file.exists():
             try:
-                run = Run(folder, *record.read_finished(folder))
+                run = Run(folder, *run_result.read(folder))
             except errors.UserError as error:
                 found.leave_out(error)
                 continue
@@ -158,7 +158,7 @@ def _read_similarity(path: pathlib.Path, found: Stored) -> None:
         found.leave_out(f"{path} is damaged ({type(error).__name__}: {error}); remove it to measure again")
         return
     try:
-        record.check_recorded(measured, path)
+        compared.check_recorded(measured, path)
     except errors.UserError as error:
         found.leave_out(error)
         return

@@ -6,7 +6,7 @@ from dg_jax import errors, models, run
 from dg_jax.analysis import figures
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset
-from dg_jax.training import record
+from dg_jax.training import run_folder
 from tests.training import worlds
 
 DOMAINS = ("apple", "google", "windows")
@@ -14,7 +14,7 @@ DOMAINS = ("apple", "google", "windows")
 
 def made_accuracy(config: RunConfig) -> float:
     """Another for each target, method and seed; a fraction of 1000 images."""
-    method = record.folder_of(config).path.parent.name
+    method = run_folder.folder_of(config).path.parent.name
     return (400 + 50 * (len(config.target) % 5) + 7 * (len(method) % 11) + (13 * config.seed) % 29) / 1000
 
 
@@ -48,11 +48,11 @@ class MadeRuns:
         assert data == "pictures" and quiet
         if self.fail_at and len(self.done) == self.fail_at[0]:
             raise self.fail_at[1]
-        folder = record.folder_of(config)
+        folder = run_folder.folder_of(config)
         name = (config.target, folder.path.parent.name, config.seed)
         if name in self.failing:
             raise self.failing[name]
-        with record.open_folder(config, folder, {}):
+        with run_folder.open_folder(config, folder, {}):
             result = made_result(config, *self.accuracies(config))
             folder.write_result(result)
         self.done.append(name)

@@ -139,5 +139,7 @@ def test_a_class_without_a_pair_is_named():
 
 def test_gradients_that_are_not_finite_end_the_run_with_the_step(tmp_path):
     run_config = config(tmp_path, learning_rate=1e38, seed=7)
-    with pytest.raises(errors.UserError, match=r"target windows, seed 7: the gradients after step 2 are not finite"):
+    with pytest.raises(
+        errors.UserError, match=r"the loss of apple, google is nan at step 2; what was written before stays"
+    ):
         train(run_config, measured_training.Probe(APPLY_FN), every=2)

@@ -14,7 +14,7 @@ import time
 import pytest
 
 import experiments
-from dg_jax.training import interrupt, record
+from dg_jax.training import interrupt, run_folder
 from experiments import gradient_similarity, table1
 from tests.data import made_trees
 from tests.training import worlds
@@ -49,7 +49,7 @@ def workers_at(folder: pathlib.Path) -> list[int]:
     return found
 
 
-def saved(folder: record.RunFolder) -> list[int]:
+def saved(folder: run_folder.RunFolder) -> list[int]:
     """The steps at which there are whole checkpoints."""
     return [int(path.name) for path in (folder.checkpoints / "last").glob("*") if path.name.isdigit()]
 
@@ -65,14 +65,14 @@ class Killer(threading.Thread):
     def __init__(self, results_dir: pathlib.Path):
         super().__init__(daemon=True)
         self.results_dir = results_dir
-        self.killed: record.RunFolder | None = None
+        self.killed: run_folder.RunFolder | None = None
         self.metrics: list[str] = []
         self.is_over = False
 
     def run(self) -> None:
         while not (self.killed or self.is_over):
             for path in self.results_dir.glob("folder/*/*/*"):
-                folder = record.RunFolder(path)
+                folder = run_folder.RunFolder(path)
                 for worker in workers_at(path) if saved(folder) else []:
                     os.kill(worker, signal.SIGKILL)
                     steps = saved(folder)
@@ -153,7 +153,7 @@ def one_of_many(batch):
 @pytest.mark.slow
 def test_what_fails_three_times_is_reported_and_ctrl_c_leaves_checkpoints(two_workers, tmp_path, capfd):
     configs = [worlds.tiny_config(tmp_path, seed=seed, iterations=10**7) for seed in range(4)]
-    folder = record.folder_of(configs[ENDLESS])
+    folder = run_folder.folder_of(configs[ENDLESS])
     worker = []
 
     def interrupt_it():

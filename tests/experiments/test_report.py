@@ -15,7 +15,7 @@ from scipy import stats
 
 from dg_jax import command_line, errors
 from dg_jax.analysis import validation_figures
-from dg_jax.training import record
+from dg_jax.training import compared, run_folder
 from experiments import domain_control, gradient_similarity, grid_search, sweep, table1
 from experiments.report import __main__ as report
 from experiments.report import parts
@@ -182,7 +182,7 @@ def test_commands_make_the_same_runs_again(results, page):
                 settings = command_line.parse(kind, command[3:], "")
                 for batches in ("multi_domain", "single_domain")[: 1 + (module is domain_control)]:
                     for one in sweep.configs(dataclasses.replace(settings, batches=batches)):
-                        planned[record.folder_of(one).path.relative_to("results")] = record.to_json(one)
+                        planned[run_folder.folder_of(one).path.relative_to("results")] = compared.to_json(one)
     stored = {
         path.parent.relative_to(results): json.loads(path.read_text())
         for path in results.glob("*/*/*/seed-*/config.json")

@@ -11,7 +11,7 @@ import pytest
 from rich import console
 
 from dg_jax import command_line, config, errors, run
-from dg_jax.training import interrupt, record
+from dg_jax.training import files, interrupt, run_folder, run_result
 from experiments import sweep, table1
 from tests.experiments import made_runs
 from tests.training import worlds
@@ -97,7 +97,7 @@ def test_a_run_that_fails_is_named_at_the_end_and_the_rest_is_done(made, command
 
 def test_where_another_process_writes_a_run_the_rest_is_done(made, command, tmp_path):
     busy = configs(tmp_path / "results", "--targets", "apple")[0]
-    with record.open_folder(busy, record.folder_of(busy), {}):
+    with run_folder.open_folder(busy, run_folder.folder_of(busy), {}):
         code, _, err = command(table1, *FLAGS, "--targets", "apple")
     assert code == 1 and made.done == ALL[1:4]
     assert "1 failed, the rest is done: " in err and "deep_all/seed-0: another process is writing this run" in err
@@ -151,20 +151,20 @@ def test_seeds_in_one_program_give_the_same_and_only_the_missing_are_done(monkey
     sweep.results([one for one in together if (one.strategy, one.seed) == ("agr_sum", 1)])
     # Seed 0 of Deep-All was stopped in the middle: it has checkpoints and metrics, with the same settings.
     worlds.train(dataclasses.replace(together[0], iterations=2), data=worlds.tiny_dataset(seed=0))
-    record.folder_of(together[0]).result_file.unlink()
+    run_folder.folder_of(together[0]).result_file.unlink()
     results = sweep.results(together, vectorize_seeds=True)
     assert groups == [[("deep_all", 0), ("deep_all", 1), ("deep_all", 2)], [("agr_sum", 0), ("agr_sum", 2)]]
     assert sweep.results(together, vectorize_seeds=True) == results and len(groups) == 2
     assert set(results) == set(together)
     for one, (other, alone) in zip(together, single.items(), strict=True):
         assert names([one]) == names([other])
-        result, folder = results[one], record.folder_of(one)
+        result, folder = results[one], run_folder.folder_of(one)
         assert json.loads(folder.result_file.read_text()) == result
         for name in ("val_accuracy", "test_accuracy", "test_accuracy_last", "selected_step", "seed", "strategy"):
             assert result[name] == alone[name], name
         np.testing.assert_allclose(result["test_loss"], alone["test_loss"], rtol=1e-4)
         assert [json.loads(line)["step"] for line in folder.metrics_file.read_text().splitlines()] == [2, 4]
-    assert not record.folder_of(together[0]).checkpoints.exists()
+    assert not run_folder.folder_of(together[0]).checkpoints.exists()
 
 
 def test_seeds_in_one_program_need_images_in_memory(monkeypatch, command, tmp_path):
@@ -185,7 +185,7 @@ def test_a_half_written_run_is_resumed_to_the_same_numbers(monkeypatch, tmp_path
     [expected] = sweep.results(configs(tmp_path / "whole", *flags)).values()
     [one] = configs(tmp_path / "half", *flags)
     worlds.train(dataclasses.replace(one, iterations=2), data=worlds.tiny_dataset(seed=0))
-    folder = record.folder_of(one)
+    folder = run_folder.folder_of(one)
     folder.result_file.unlink()
     [result] = sweep.results([one]).values()
     assert [json.loads(line)["step"] for line in folder.metrics_file.read_text().splitlines()] == [2, 4]
@@ -242,7 +242,7 @@ def test_a_damaged_run_is_named_and_left_out(made, tmp_path, capsys, file, conte
     all_configs = configs(tmp_path)[:6]
     everything = sweep.results(all_configs[:4])
     damaged = all_configs[1]
-    path = record.folder_of(damaged).path / f"{file}.json"
+    path = run_folder.folder_of(damaged).path / f"{file}.json"
     path.unlink()
     if content is not None:
         path.write_bytes(content)
@@ -255,16 +255,16 @@ def test_a_damaged_run_is_named_and_left_out(made, tmp_path, capsys, file, conte
     assert f"remove {path.parent} to do the run again" in err
     assert damaged in everything
     # A single run says the same, as an error.
-    with pytest.raises(record.DamagedError, match="is damaged"):
-        record.finished_result(dataclasses.replace(damaged, resume=False), record.folder_of(damaged), dict)
+    with pytest.raises(files.DamagedError, match="is damaged"):
+        run_result.finished(dataclasses.replace(damaged, resume=False), run_folder.folder_of(damaged), dict)
 
 
 def test_a_half_written_run_with_a_damaged_configuration_is_left_out(made, tmp_path, capsys):
     one = configs(tmp_path)[2]
-    record.folder_of(one).checkpoints.mkdir(parents=True)
-    record.folder_of(one).config_file.write_text("{")
+    run_folder.folder_of(one).checkpoints.mkdir(parents=True)
+    run_folder.folder_of(one).config_file.write_text("{")
     assert set(sweep.results(configs(tmp_path))) == {*configs(tmp_path)} - {one}
-    assert f"left out: {record.folder_of(one).config_file} is damaged" in capsys.readouterr().err
+    assert f"left out: {run_folder.folder_of(one).config_file} is damaged" in capsys.readouterr().err
 
 
 def test_seeds_that_only_one_method_has_are_in_no_pair(made, command, tmp_path):

@@ -22,7 +22,7 @@ import pytest
 
 from dg_jax import errors, run
 from dg_jax.data import feed, prepared
-from dg_jax.training import checkpoints, interrupt, keys, metrics_file, progress, record, step
+from dg_jax.training import checkpoints, files, interrupt, keys, metrics_file, progress, run_folder, selection, step
 from tests.data import made_trees
 from tests.training import worlds
 
@@ -38,7 +38,7 @@ def train(config):
 
 
 def steps_saved(config):
-    return sorted(int(path.name) for path in (record.folder_of(config).checkpoints / "last").iterdir())
+    return sorted(int(path.name) for path in (run_folder.folder_of(config).checkpoints / "last").iterdir())
 
 
 @contextlib.contextmanager
@@ -79,7 +79,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(tmp_path
             train(rest)
         assert "\n" not in str(full.value)
         assert steps_saved(rest) == [2]
-        assert not record.folder_of(rest).result_file.exists()
+        assert not run_folder.folder_of(rest).result_file.exists()
         filler.unlink()
         assert train(rest) == whole
 
@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_written_is_one_line_and_the_run_goes_on_once_it_c
         train(rest)
     assert "\n" not in str(full.value)
     assert steps_saved(rest) == [2]
-    assert not record.folder_of(rest).result_file.exists()
+    assert not run_folder.folder_of(rest).result_file.exists()
     assert train(rest) == whole
 
 
@@ -106,13 +106,13 @@ def test_a_file_that_cannot_be_written_is_one_line_and_the_run_goes_on_once_it_c
 def test_small_files_are_whole_or_as_they_were(name, tmp_path):
     (tmp_path / name).write_text("before")
     with files_of_at_most(1000), pytest.raises(errors.UserError, match=f"cannot write .*{name}: File too large"):
-        record.write_by_rename(tmp_path / name, "x" * 1001)
+        files.write_by_rename(tmp_path / name, "x" * 1001)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "before"
 
 
 def test_a_line_of_metrics_that_does_not_fit_is_forgotten(tmp_path, capsys):
-    folder = record.RunFolder(tmp_path)
+    folder = run_folder.RunFolder(tmp_path)
     folder.append_metrics({"step": 2})
     with files_of_at_most(20), pytest.raises(errors.UserError, match=r"cannot write .*metrics.jsonl: File too large"):
         folder.append_metrics({"step": 4, "val_accuracy": 0.5})
@@ -184,7 +184,7 @@ def stopped(tmp_path_factory):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(progress.Display, "step", stop)
+        patched.setattr(progress.Display, "on_step", stop)
         patched.setattr(checkpoints.Checkpoints, "save_if_due", checkpoints.Checkpoints.save)
         with pytest.raises(interrupt.Interrupted):
             train(config)
@@ -220,7 +220,7 @@ def empty(folder):
 def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(stopped, damage, steps, going_on, tmp_path, capsys):
     config, whole = stopped
     config = copied(config, tmp_path / "copy")
-    last = record.folder_of(config).checkpoints / "last"
+    last = run_folder.folder_of(config).checkpoints / "last"
     for number in steps:
         damage(last / str(number))
     assert train(config) == whole
@@ -241,16 +241,18 @@ def test_no_flipped_byte_of_a_checkpoint_gets_into_a_run(stopped, tmp_path, caps
     like = step.make_trainer(config, apply_fn, params, batches).init(params)
 
     def restored(config):
-        with contextlib.closing(checkpoints.Checkpoints(record.folder_of(config).checkpoints)) as store:
-            state, best, seconds = store.restore(like)
-        return jax.tree.map(np.asarray, (state._replace(key=jax.random.key_data(state.key)), best, seconds))
+        with contextlib.closing(checkpoints.Checkpoints(run_folder.folder_of(config).checkpoints)) as store:
+            state, best = store.restore(like)
+            seconds = store.seconds()
+        assert 0 <= seconds < 3600
+        return jax.tree.map(np.asarray, (state._replace(key=jax.random.key_data(state.key)), best))
 
     true = {5: restored(copied(config, tmp_path / "true"))}
     without_5 = copied(config, tmp_path / "without")
-    shutil.rmtree(record.folder_of(without_5).checkpoints / "last/5")
+    shutil.rmtree(run_folder.folder_of(without_5).checkpoints / "last/5")
     true[4] = restored(without_5)
     rng = random.Random(0)
-    files = sorted((record.folder_of(config).checkpoints / "last/5").rglob("*"))
+    files = sorted((run_folder.folder_of(config).checkpoints / "last/5").rglob("*"))
     found = []
     for number, file in enumerate([path for path in files if path.is_file()] * 2):
         damaged = copied(config, tmp_path / str(number))
@@ -268,11 +270,11 @@ def test_no_flipped_byte_of_a_checkpoint_gets_into_a_run(stopped, tmp_path, caps
 def test_of_two_processes_that_write_one_run_the_second_refuses(tmp_path, monkeypatch, capsys):
     config = worlds.tiny_config(tmp_path, iterations=2)
     train(config)
-    folder = record.folder_of(config)
+    folder = run_folder.folder_of(config)
     flags = ["--domains", *config.domains, "--batch-size=4", "--val-every=2", "--image-size=8", "--iterations=4"]
     monkeypatch.setattr(run, "load", lambda config: worlds.tiny_dataset())
     monkeypatch.setattr(run, "create_network", lambda config, data: worlds.large_model())
-    with record.open_folder(dataclasses.replace(config, resume=True), folder, {}):
+    with run_folder.open_folder(dataclasses.replace(config, resume=True), folder, {}):
         before = names_and_bytes(folder.path)
         for how in ("--resume", "--overwrite"):
             assert run.main([*flags, f"--results-dir={tmp_path}", how]) == 2
@@ -295,7 +297,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
     start = time.monotonic()
     train(half)
     assert train(dataclasses.replace(half, iterations=6, resume=True)) == whole
-    stored = json.loads(record.folder_of(half).result_file.read_text())
+    stored = json.loads(run_folder.folder_of(half).result_file.read_text())
     assert 0 <= stored["wall_seconds"] <= time.monotonic() - start
 
 
@@ -313,8 +315,6 @@ def test_at_most_a_tenth_of_the_time_goes_into_checkpoints(tmp_path, monkeypatch
     with contextlib.closing(checkpoints.Checkpoints(tmp_path)) as store:
         for number in range(400):
             now[0] += 0.25
-            state = step.TrainState(
-                params, (), np.int32(number), np.zeros(2), step.Rates(np.float32(0.1), np.float32(0))
-            )
-            store.save_if_due(state, checkpoints.Selected(None, 0, -1.0), 0.0)
+            state = step.TrainState(params, (), np.int32(number), np.zeros(2))
+            store.save_if_due(state, selection.Selected())
     assert 1 + (now[0] - 1000) / 11 <= len(saved) <= 1 + (now[0] - 1000) / 10

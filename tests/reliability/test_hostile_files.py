@@ -17,7 +17,7 @@ from flax import nnx
 from dg_jax import errors, models
 from dg_jax.data import builder, picture, prepared, split_files
 from dg_jax.models import torch_weights, weights
-from dg_jax.training import metrics_file, record
+from dg_jax.training import metrics_file, run_folder, run_result
 from experiments import gradient_similarity
 from tests.data import made_trees
 from tests.experiments import made_runs
@@ -175,14 +175,14 @@ WRONG_VALUES = {
 
 @pytest.fixture
 def finished(tmp_path):
-    """A run with its files, as :func:`record.finished_result` finds them."""
+    """A run with its files, as :func:`run_result.finished` finds them."""
     config = worlds.tiny_config(tmp_path)
-    folder = record.folder_of(config)
-    with record.open_folder(config, folder, {}):
+    folder = run_folder.folder_of(config)
+    with run_folder.open_folder(config, folder, {}):
         pass
     folder.write_result(made_runs.made_result(config, 0.5, 0.5))
     folder.append_metrics({"step": 2, "val_accuracy": 0.5})
-    assert record.finished_result(config, folder, dict)
+    assert run_result.finished(config, folder, dict)
     return config, folder
 
 
@@ -193,11 +193,11 @@ def test_what_is_in_the_place_of_a_runs_files(content, file, finished, capsys):
     path = folder.path / file
     path.write_bytes(TEXTS[content])
     if file != "metrics.jsonl":
-        refused(path, lambda: record.finished_result(config, folder, dict))
+        refused(path, lambda: run_result.finished(config, folder, dict))
     else:
         if TEXTS[content]:
             refused(path, lambda: metrics_file.validations(path))
-        refused(path, folder.watched)
+        refused(path, lambda: metrics_file.watched(folder.metrics_file))
         with within_limits():
             metrics_file.keep(path, lambda step: True)
         assert path.read_text() == ""
@@ -215,7 +215,7 @@ def test_a_result_with_a_value_that_is_not_ours(name, value, finished):
     config, folder = finished
     result = json.loads(folder.result_file.read_text())
     folder.result_file.write_text(json.dumps({**result, name: value}))
-    refused(folder.result_file, lambda: record.finished_result(config, folder, dict))
+    refused(folder.result_file, lambda: run_result.finished(config, folder, dict))
 
 
 @pytest.mark.parametrize("value", ["\x1b[2J" * 10_000, [[[[[[[[0]]]]]]]] * 1000, {"a": 10**400}, None])
@@ -223,7 +223,7 @@ def test_a_configuration_with_a_value_that_is_not_ours(value, finished):
     config, folder = finished
     stored = json.loads(folder.config_file.read_text())
     folder.config_file.write_text(json.dumps({**stored, "learning_rate": value}))
-    line = refused(folder.path, lambda: record.finished_result(config, folder, dict))
+    line = refused(folder.path, lambda: run_result.finished(config, folder, dict))
     assert "--learning-rate is 0.001, but the run in" in line
 
 
@@ -231,7 +231,7 @@ def test_a_configuration_with_half_a_letter(finished):
     config, folder = finished
     stored = json.loads(folder.config_file.read_text())
     folder.config_file.write_text(json.dumps({**stored, "learning_rate": "\ud800"}))
-    refused(folder.config_file, lambda: record.finished_result(config, folder, dict))
+    refused(folder.config_file, lambda: run_result.finished(config, folder, dict))
 
 
 @pytest.mark.parametrize("file", ["result.json", "config.json", "metrics.jsonl"])
@@ -250,9 +250,9 @@ def test_what_is_no_file_of_a_run(kind, file, finished):
     if file == "metrics.jsonl":
         refused(path, lambda: metrics_file.keep(path, lambda step: True))
         refused(path, lambda: metrics_file.validations(path))
-        refused(path, folder.watched)
+        refused(path, lambda: metrics_file.watched(folder.metrics_file))
     else:
-        refused(path, lambda: record.finished_result(config, folder, dict))
+        refused(path, lambda: run_result.finished(config, folder, dict))
 
 
 MEASURED = {

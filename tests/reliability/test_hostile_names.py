@@ -5,13 +5,14 @@ import io
 import os
 
 import matplotlib.figure
+import numpy as np
 import pytest
 from rich import console
 
 from dg_jax import errors, run
 from dg_jax.analysis import figures, markdown, render, result_figures, table
 from dg_jax.data import image_tree, prepared, registry
-from dg_jax.training import progress, record, step
+from dg_jax.training import progress, run_folder, run_result, step
 from tests.data import made_trees
 from tests.training import worlds
 
@@ -96,7 +97,7 @@ def test_the_progress_bar_and_the_last_table(name, tmp_path, monkeypatch, capsys
     monkeypatch.setattr(progress.console, "Console", lambda **options: terminal)
     config = worlds.tiny_config(tmp_path, domains=(name, "target"), target="target")
     with progress.Display(config, True) as display:
-        display.step(1, step.StepMetrics([0.5], {"agreement": 1.0}))
+        display.on_step(1, step.StepMetrics(np.array([0.5]), {"agreement": 1.0}))
     assert errors.printable(name)[:20] in shown.getvalue() and name[:12] + "\n" not in shown.getvalue()
     for raw in ("\x07", "\x9b", "\u202e", "\x1b[2J", "\x1b]0;"):
         assert raw not in shown.getvalue()
@@ -141,4 +142,4 @@ def test_a_result_of_such_names_is_found_again(tmp_path):
     data = worlds.tiny_dataset()
     data.domains[NAMES[0]], data.domains[NAMES[1]] = data.domains["apple"], data.domains["google"]
     result = worlds.train(config, data=data)
-    assert record.finished_result(config, record.folder_of(config), dict) == result
+    assert run_result.finished(config, run_folder.folder_of(config), dict) == result

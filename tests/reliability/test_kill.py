@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dg_jax import run
-from dg_jax.training import record
+from dg_jax.training import run_folder
 from tests.data import made_trees
 from tests.reliability import announced_run
 from tests.training import worlds
@@ -38,7 +38,7 @@ def flags_of(pictures, folder):
 def what_is_left(flags):
     """The state, the result and the metrics of a finished run, but for times."""
     config = run.parse(flags)
-    folder = record.folder_of(config)
+    folder = run_folder.folder_of(config)
     timed = ("wall_seconds", "images_per_second")
     lines = [json.loads(line) for line in folder.metrics_file.read_text().splitlines()]
     result = json.loads(folder.result_file.read_text())
@@ -106,7 +106,7 @@ def test_killed_anywhere_and_resumed_a_run_ends_the_same(number, pictures, undis
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_anywhere_a_run_leaves_a_checkpoint_at_once_and_ends_the_same(number, pictures, undisturbed, tmp_path):
     flags = flags_of(pictures, tmp_path)
-    folder = record.folder_of(run.parse(flags))
+    folder = run_folder.folder_of(run.parse(flags))
     steps = []
     for phase in PHASES:
         fault = announced_run.Fault(number, phase, 1, 0.05 if phase == "preparation" else 0.0)

@@ -9,7 +9,7 @@ import pytest
 
 from dg_jax import errors
 from dg_jax.data import prepared
-from dg_jax.training import record, seeds
+from dg_jax.training import run_folder, seeds
 from tests.data import made_trees
 from tests.training import worlds
 
@@ -78,7 +78,7 @@ def test_a_gradient_that_breaks_the_state_is_an_error_and_the_checkpoint_stays_g
     config = worlds.tiny_config(tmp_path, combiner="deep_all", iterations=6, val_every=4)
     with pytest.raises(errors.UserError, match=f"not finite after step {step + 1}, as its gradients"):
         worlds.train(config, data=labelled(step, BREAKING.index(value)))
-    folder = record.folder_of(config)
+    folder = run_folder.folder_of(config)
     assert not folder.result_file.exists()
     kept = [path.name for path in (folder.checkpoints / "last").glob("*")]
     assert kept == (["4"] if step == 5 else [])
@@ -93,7 +93,7 @@ def test_zero_identical_subnormal_and_large_gradients_end_in_finite_numbers(rows
     gradients(pair)
     config = worlds.tiny_config(tmp_path, strategy="agr_sum", combiner=combiner, iterations=2)
     result = worlds.train(config, data=labelled(*map(VALUES.index, rows)))
-    assert np.isfinite(result["test_loss"]) and is_strict_json(record.folder_of(config).result_file)
+    assert np.isfinite(result["test_loss"]) and is_strict_json(run_folder.folder_of(config).result_file)
     assert all(np.isfinite(leaf).all() for leaf in worlds.last_state(config).values())
 
 
@@ -111,7 +111,7 @@ def test_one_source_and_sixteen_with_batches_of_one(n, strategy, tmp_path):
     )
     result = worlds.train(config, data=data)
     assert len(result["sources"]) == n and np.isfinite(result["test_loss"])
-    last = json.loads(record.folder_of(config).metrics_file.read_text().splitlines()[-1])
+    last = json.loads(run_folder.folder_of(config).metrics_file.read_text().splitlines()[-1])
     assert len(last["losses"]) == n and np.isfinite(last["losses"]).all()
 
 
@@ -132,7 +132,7 @@ def test_a_test_loss_that_is_not_finite_is_no_result(tmp_path):
     config = worlds.tiny_config(tmp_path)
     with pytest.raises(errors.UserError, match="the test loss of windows with the selected parameters is "):
         worlds.train(config, overflowing_on_the_target(), data)
-    assert not record.folder_of(config).result_file.exists()
+    assert not run_folder.folder_of(config).result_file.exists()
 
 
 @pytest.mark.parametrize("step", [1, 5])

@@ -14,7 +14,7 @@ from flax import linen
 
 from dg_jax import errors, strategies
 from dg_jax.data import dataset, feed, sampling
-from dg_jax.training import evaluate, interrupt, progress, record, step
+from dg_jax.training import evaluate, interrupt, progress, run_folder, step
 from tests.training import worlds
 
 pytestmark = pytest.mark.usefixtures("quick_steps")
@@ -81,7 +81,7 @@ def test_accumulated_domains_give_the_numbers_of_stacked_gradients(methods, tmp_
     results = [worlds.train(config) for config in (stacked, accumulated)]
     assert results[0]["test_loss"] == pytest.approx(results[1]["test_loss"], rel=1e-5)
     for one, other in zip(
-        *(record.folder_of(config).metrics_file.read_text().splitlines() for config in (stacked, accumulated)),
+        *(run_folder.folder_of(config).metrics_file.read_text().splitlines() for config in (stacked, accumulated)),
         strict=True,
     ):
         one, other = json.loads(one), json.loads(other)
@@ -101,7 +101,7 @@ def test_fewer_steps_resumed_to_more_equal_all_at_once(strategy, stopped_at, who
     assert state.keys() == expected_state.keys()
     for name, value in expected_state.items():
         np.testing.assert_array_equal(state[name], value, err_msg=name)
-    metrics = [record.folder_of(config).metrics_file.read_text().splitlines() for config in (rest, whole_config)]
+    metrics = [run_folder.folder_of(config).metrics_file.read_text().splitlines() for config in (rest, whole_config)]
     steps = [[json.loads(line)["step"] for line in lines] for lines in metrics]
     assert steps[0] == steps[1]
 
@@ -119,14 +119,14 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_run_ends_the_same(number, s
             os.kill(os.getpid(), number)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(progress.Display, "step", stop)
+        patch.setattr(progress.Display, "on_step", stop)
         with pytest.raises(interrupt.Interrupted, match=f"stopped after step {stopped_at} of 6") as stopped:
             worlds.train(config)
     assert stopped.value.signal_number == number
-    assert not record.folder_of(config).result_file.exists()
+    assert not run_folder.folder_of(config).result_file.exists()
     resumed = worlds.train(dataclasses.replace(config, resume=True))
     assert without_times(resumed) == without_times(expected)
-    metrics = [record.folder_of(done).metrics_file.read_text().splitlines() for done in (config, whole_config)]
+    metrics = [run_folder.folder_of(done).metrics_file.read_text().splitlines() for done in (config, whole_config)]
     steps = [[json.loads(line)["step"] for line in lines] for lines in metrics]
     assert steps == [[2, 4, 6], [2, 4, 6]]
     assert signal.getsignal(signal.SIGTERM) == handler
@@ -144,7 +144,7 @@ def test_a_loss_that_is_not_finite_names_step_and_domain_and_keeps_the_checkpoin
     config = worlds.tiny_config(tmp_path)
     with pytest.raises(errors.UserError, match="the loss of google is nan at step 5;"):
         worlds.train(config)
-    folder = record.folder_of(config)
+    folder = run_folder.folder_of(config)
     assert not folder.result_file.exists()
     kept = sorted(int(path.name) for path in (folder.checkpoints / "last").iterdir())
     assert kept

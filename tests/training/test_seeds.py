@@ -6,7 +6,7 @@ import pytest
 
 from dg_jax import errors
 from dg_jax.data import dataset
-from dg_jax.training import record, seeds
+from dg_jax.training import files, metrics_file, run_folder, seeds
 from tests.training import worlds
 
 pytestmark = pytest.mark.usefixtures("quick_steps")
@@ -43,7 +43,7 @@ def test_seeds_side_by_side_give_the_numbers_of_single_runs(tmp_path, changes):
         np.testing.assert_allclose(result["test_loss"], single["test_loss"], rtol=1e-4)
         losses.add(result["test_loss"])
         one, other = (
-            [json.loads(line) for line in record.folder_of(which).metrics_file.read_text().splitlines()]
+            [json.loads(line) for line in run_folder.folder_of(which).metrics_file.read_text().splitlines()]
             for which in (config, configs(tmp_path / "together", **changes)[SEEDS.index(seed)])
         )
         assert [line["step"] for line in one] == [line["step"] for line in other] == [2, 4, 6, 7]
@@ -77,7 +77,7 @@ def test_a_loss_that_is_not_finite_names_the_seed(tmp_path):
     models[1][0]["bias"] = models[1][0]["bias"] + np.nan
     with pytest.raises(errors.UserError, match="the loss of seed 1 of apple, google is nan at step 1"):
         seeds.train(all_configs, broken, models)
-    assert not any(record.folder_of(config).result_file.exists() for config in all_configs)
+    assert not any(run_folder.folder_of(config).result_file.exists() for config in all_configs)
 
 
 def watching(data, name="windows at a glance"):
@@ -93,18 +93,18 @@ def test_watched_parts_are_noted_at_each_validation_and_choose_nothing(tmp_path)
     for config, seed, result, other in zip(own, SEEDS, results, plain, strict=True):
         for name in ("selected_step", "val_accuracy", "test_accuracy", "test_accuracy_last", "test_loss"):
             assert result[name] == other[name], name
-        noted = record.folder_of(config).watched()
+        noted = metrics_file.watched(run_folder.folder_of(config).metrics_file)
         single = worlds.tiny_config(tmp_path / "single", seed=seed, iterations=7, learning_rate=0.05)
         worlds.train(single, data=watching(worlds.tiny_dataset(seed=seed)))
-        assert noted == record.folder_of(single).watched()
+        assert noted == metrics_file.watched(run_folder.folder_of(single).metrics_file)
         assert [line["step"] for line in noted] == [2, 4, 6, 7]
         assert all(line["watched"].keys() == {"windows at a glance", "again"} for line in noted)
         # The target's test part is among them, so that what is known of it is known here too.
         by_step = {line["step"]: line["watched"]["windows at a glance"] for line in noted}
         assert by_step[7] == result["test_accuracy_last"]
         assert by_step[result["selected_step"]] == result["test_accuracy"]
-    with pytest.raises(record.DamagedError, match=r"metrics\.jsonl is damaged \(nothing was watched\); remove"):
-        record.folder_of(configs(tmp_path / "plain")[0]).watched()
+    with pytest.raises(files.DamagedError, match=r"metrics\.jsonl is damaged \(nothing was watched\); remove"):
+        metrics_file.watched(run_folder.folder_of(configs(tmp_path / "plain")[0]).metrics_file)
 
 
 def test_groups_share_programs_unless_a_setting_differs(tmp_path, monkeypatch):

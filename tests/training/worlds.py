@@ -9,7 +9,7 @@ import orbax.checkpoint as ocp
 
 from dg_jax import config
 from dg_jax.data import dataset
-from dg_jax.training import loop, record
+from dg_jax.training import loop, run_folder
 
 
 def tiny_dataset(num_images=12, size=8, seed=0):
@@ -61,18 +61,18 @@ def large_model():
     return {"first": first, "last": last}, apply_fn
 
 
-def train(run_config, model=None, data=None):
+def train(run_config, model=None, data=None, hooks=()):
     """Does the run from an opened folder to its result, as the command line would."""
     data = data or tiny_dataset()
     params, apply_fn = model or linear_model()
-    folder = record.folder_of(run_config)
-    with record.open_folder(run_config, folder, data.inputs):
-        return loop.train(run_config, data, params, apply_fn, folder)
+    folder = run_folder.folder_of(run_config)
+    with run_folder.open_folder(run_config, folder, data.inputs):
+        return loop.train(run_config, data, params, apply_fn, folder, hooks=hooks)
 
 
 def last_state(run_config):
     """Returns the arrays of the last checkpoint, as NumPy, by path."""
-    manager = ocp.CheckpointManager((record.folder_of(run_config).checkpoints / "last").absolute())
+    manager = ocp.CheckpointManager((run_folder.folder_of(run_config).checkpoints / "last").absolute())
     restored = manager.restore(manager.latest_step(), args=ocp.args.Composite(state=ocp.args.StandardRestore()))
     manager.close()
 

@@ -1,0 +1,101 @@
+"""What must be the same where a run on disk is taken over: its settings, and the contents of its inputs."""
+
+import dataclasses
+import json
+import math
+import pathlib
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+from dg_jax import errors
+from dg_jax.config import RunConfig, flag
+from dg_jax.training.files import read_object
+
+# Settings that may differ between a run and its continuation. Of what lies at a path the contents are compared.
+_NOT_COMPARED = (
+    "iterations",
+    "data_dir",
+    "splits_dir",
+    "weights",
+    "prepared_dir",
+    "results_dir",
+    "gradients",
+    "resume",
+    "overwrite",
+)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlist = _SHORT.maxdict = 20
+_SHORT.maxstring = 200
+
+
+# What is read of a configuration, which may be another version's, and how it must be.
+NEEDED = {
+    **dict.fromkeys(("dataset", "target", "strategy", "batches"), lambda value: isinstance(value, str)),
+    **dict.fromkeys(("seed", "iterations"), lambda value: type(value) is int),
+    **dict.fromkeys(("learning_rate", "weight_decay"), lambda value: type(value) is float and math.isfinite(value)),
+    "combiner": lambda value: value is None or isinstance(value, str),
+    "domains": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+}
+
+
+def to_json(config: RunConfig) -> dict:
+    """Returns the configuration as JSON stores it."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+
+
+def check_recorded(stored: Mapping[str, Any], place: pathlib.Path) -> None:
+    """Raises a ``UserError`` unless what was written to ``place`` says of which inputs it is."""
+    if not isinstance(stored.get("inputs"), dict):
+        raise errors.UserError(
+            f"{place} was written by an earlier version and does not say of which pictures, split lists and weights "
+            "it is; give --overwrite to do it again, or another --results-dir"
+        )
+
+
+def check_inputs(inputs: Mapping[str, str], stored: Mapping[str, Any], place: pathlib.Path) -> None:
+    """Raises a ``UserError`` that names what changed unless ``stored`` is of the same inputs.
+
+    Args:
+        inputs: the contents of what there is now, see :func:`dg_jax.run.identify`.
+        stored: what was written, with those of then under ``"inputs"``.
+        place: where that lies.
+    """
+    check_recorded(stored, place)
+    theirs = stored["inputs"]
+    changed = [name for name in sorted({*inputs, *theirs}) if inputs.get(name) != theirs.get(name)]
+    if changed:
+        raise errors.UserError(
+            f"{errors.listed(changed)}: not the same as when {place} was written; "
+            "give the same, another --results-dir, or --overwrite to start again"
+        )
+
+
+def check(config: RunConfig, inputs: Mapping[str, str], config_file: pathlib.Path) -> None:
+    """Raises a ``UserError`` that names what differs unless a run on disk had the same inputs and settings.
+
+    Args:
+        config: the run as it is asked for.
+        inputs: see :func:`check_inputs`.
+        config_file: that of the run on disk.
+
+    Raises:
+        DamagedError: the file cannot be read.
+    """
+    ours = {name: value for name, value in to_json(config).items() if name not in _NOT_COMPARED}
+    stored = read_object(config_file, dict.fromkeys(NEEDED, lambda value: True))
+    check_inputs(inputs, stored, config_file.parent)
+    stored = read_object(config_file, dict.fromkeys(ours, lambda value: True))
+    for name, value in ours.items():
+        if stored[name] != value:
+            raise errors.UserError(
+                f"{flag(name)} is {value}, but the run in {config_file.parent} has {_shown(stored[name])}; "
+                "give the same, another --results-dir, or --overwrite to start again"
+            )
+
+
+def _shown(value: Any) -> str:
+    """Returns a value out of a file for a message: what is ours as it is, of anything else not too much."""
+    return str(value) if isinstance(value, str | float) else _SHORT.repr(value)

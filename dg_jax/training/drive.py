@@ -1,0 +1,100 @@
+"""The driver: every training takes its steps here."""
+
+from collections.abc import Sequence
+
+from dg_jax.training import advance, finite, interrupt, step
+
+
+class Hook:
+    """Looks in on a training; its methods do nothing where they are not overridden.
+
+    Validation, checkpoints and the progress bar are hooks; averaged weights, a second network or another
+    reason to stop can be. A hook ends a training early by raising :class:`Enough` in :meth:`on_pause`.
+
+    Attributes:
+        every: steps between two calls of :meth:`on_pause`, counted from the start of the run; ``None`` for never.
+            Steps in between may be one program on the device, so a large number is fast.
+
+    Example:
+        >>> class Report(Hook):
+        ...     every = 100
+        ...
+        ...     def on_pause(self, state, metrics):
+        ...         print(int(state.step), metrics.losses)
+    """
+
+    every: int | None = None
+
+    def on_step(self, number: int, metrics: step.StepMetrics) -> None:
+        """Is called for each step, with its number and its metrics, on the host."""
+
+    def on_pause(self, state: step.TrainState, metrics: step.StepMetrics) -> step.TrainState | None:
+        """Is called at each multiple of ``every``.
+
+        Args:
+            state: after this step; the next one uses it up, so copy what is to be kept.
+            metrics: of this step.
+
+        Returns:
+            The state to go on from; ``None`` for the one given.
+        """
+
+    def on_stop(self, state: step.TrainState) -> None:
+        """Is called with the last state where SIGINT or SIGTERM ends the training."""
+
+
+class Enough(Exception):
+    """Raised by a hook: this was the last step."""
+
+
+def drive(
+    take_steps: advance.Advance,
+    state: step.TrainState,
+    iterations: int,
+    hooks: Sequence[Hook],
+    *,
+    sources: Sequence[str],
+    stop: interrupt.StopRequest,
+    seeds: Sequence[int] = (),
+) -> tuple[step.TrainState, step.StepMetrics | None]:
+    """Takes the steps that are missing.
+
+    Args:
+        take_steps: takes them.
+        state: what to start from; the first step uses it up.
+        iterations: number of the last step.
+        hooks: called in their order.
+        sources: names of the domains trained on, for messages.
+        stop: says whether a signal has come.
+        seeds: the seeds trained side by side, for messages; none for one run.
+
+    Returns:
+        The last state, and the metrics of the last step, ``None`` if none was missing.
+
+    Raises:
+        RunError: a loss, a parameter or a number of the optimizer's state is not finite.
+        Interrupted: SIGINT or SIGTERM came.
+    """
+    metrics = None
+    while take_steps.done < iterations:
+        start = take_steps.done
+        pauses = [start - start % hook.every + hook.every for hook in hooks if hook.every]
+        pause = min([iterations, *pauses])
+        state, each = take_steps(state, pause - start)
+        for number, metrics in enumerate(each, start + 1):
+            finite.check_losses(metrics.losses, number, sources, seeds)
+            for hook in hooks:
+                hook.on_step(number, metrics)
+        if take_steps.done == pause or stop.signal_number:
+            finite.check_state(state, take_steps.done, of_seeds=bool(seeds))
+        try:
+            for hook in hooks:
+                if hook.every and take_steps.done % hook.every == 0:
+                    state = hook.on_pause(state, each[-1]) or state
+        except Enough:
+            iterations = take_steps.done
+        if stop.signal_number:
+            for hook in hooks:
+                hook.on_stop(state)
+            raise interrupt.Interrupted(stop.signal_number, f"stopped after step {take_steps.done} of {iterations}")
+    return state, metrics

@@ -1,0 +1,58 @@
+"""What is not finite ends a run, with the step and the domain."""
+
+from collections.abc import Sequence
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dg_jax import errors
+from dg_jax.training import step
+
+
+def check_losses(
+    losses: np.ndarray, number: int, sources: Sequence[str], seeds: Sequence[int] = (), what: str = "loss"
+) -> None:
+    """Raises a ``RunError`` that names step, domain and seed of a loss that is not finite.
+
+    Args:
+        losses: ``[N]``, or ``[S, N]`` for S seeds.
+        number: the step.
+        sources: names of the domains trained on.
+        seeds: the S seeds; none for one run.
+        what: what the losses are called.
+    """
+    if seeds:
+        for seed, of_seed in zip(seeds, losses, strict=True):
+            check_losses(of_seed, number, sources, what=f"{what} of seed {seed}")
+        return
+    broken = np.flatnonzero(~np.isfinite(losses))
+    if broken.size:
+        # An objective that does not give one row to each source mixes them.
+        is_by_domain = len(losses) == len(sources)
+        names = [sources[i] for i in broken.tolist()] if is_by_domain else sources
+        raise errors.RunError(
+            f"the {what} of {', '.join(names)} is {losses[broken[0]]} at step {number}; "
+            "what was written before stays; try a smaller --learning-rate"
+        )
+
+
+def check_state(state: step.TrainState, number: int, *, of_seeds: bool = False) -> None:
+    """Raises a ``RunError`` that names the step if a parameter or a number of the optimizer's state is not finite.
+
+    A loss tells of it one step later, and of squares beyond float32 in Adam's state, which
+    hold the parameters where they are, never.
+    """
+    if not _is_finite(state):
+        raise errors.RunError(
+            f"the parameters{' of a seed' if of_seeds else ''} or the optimizer's state are not finite after step "
+            f"{number}, as its gradients were NaN, infinite or too large; what was written before stays; "
+            "try a smaller --learning-rate"
+        )
+
+
+@jax.jit
+def _is_finite(tree: chex.ArrayTree) -> chex.Array:
+    numbers = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in numbers]))

@@ -1,0 +1,137 @@
+"""A run's folder on disk: where what is, and one writer at a time."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import shutil
+from collections.abc import Iterator, Mapping
+
+from dg_jax import errors
+from dg_jax.config import RunConfig, check_annealing
+from dg_jax.data import lock
+from dg_jax.training import compared, metrics_file
+from dg_jax.training.files import is_count, read_object, write_by_rename, writing
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """``<results-dir>/<dataset>/<target>/<strategy>/seed-<seed>/``.
+
+    With ``--combiner`` the strategy's name is ``<strategy>+<combiner>``, with
+    ``--batches=single_domain`` it ends in ``-single_domain``.
+    """
+
+    path: pathlib.Path
+
+    @property
+    def result_file(self) -> pathlib.Path:
+        """Written last: its presence means that the run is done."""
+        return self.path / "result.json"
+
+    @property
+    def config_file(self) -> pathlib.Path:
+        return self.path / "config.json"
+
+    @property
+    def metrics_file(self) -> pathlib.Path:
+        """One JSON object a line, one line a validation."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> pathlib.Path:
+        return self.path / "checkpoints"
+
+    def write_result(self, result: dict) -> None:
+        write_by_rename(self.result_file, json.dumps(result, indent=2, allow_nan=False) + "\n")
+
+    def forget_progress(self) -> None:
+        """Removes checkpoints and metrics, for a run that starts again."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.metrics_file.unlink(missing_ok=True)
+
+    def append_metrics(self, values: dict) -> None:
+        with writing(self.metrics_file), self.metrics_file.open("a") as file:
+            file.write(json.dumps(values, allow_nan=False) + "\n")
+
+    def go_on_from(self, number: int, config: RunConfig) -> None:
+        """Makes ready to train on from step ``number``; raises a ``UserError`` if the run is beyond its last step."""
+        if number > config.iterations:
+            raise errors.UserError(
+                f"--iterations={config.iterations}: the run in {self.path} is at step {number} already; "
+                "ask for more, or --overwrite to start again"
+            )
+        # A run that ended between two validations of this one has validated there.
+        metrics_file.keep(self.metrics_file, lambda step: step <= number and step % config.val_every == 0)
+
+
+def folder_of(config: RunConfig) -> RunFolder:
+    """Returns the folder of a run; creates nothing."""
+    method = f"{config.strategy}+{config.combiner}" if config.combiner else config.strategy
+    if config.batches == "single_domain":
+        method += "-single_domain"
+    return RunFolder(config.results_dir / config.dataset / config.target / method / f"seed-{config.seed}")
+
+
+def settled(config: RunConfig, folder: RunFolder) -> RunConfig:
+    """Returns a run's configuration with IRM's annealing as a number, on ``resume`` the one that the run began with.
+
+    Raises:
+        DamagedError: the configuration of the run to resume cannot be read.
+        UserError: the run to resume would end before its penalty sets in.
+    """
+    if config.methods.objective != "irm" or config.irm.anneal_steps is not None:
+        return config
+    steps = config.method_settings("irm")["anneal_steps"]
+    if config.resume and (folder.result_file.exists() or folder.checkpoints.exists()):
+        has_steps = {"irm": lambda value: isinstance(value, dict) and is_count(value.get("anneal_steps"))}
+        steps = read_object(folder.config_file, has_steps)["irm"]["anneal_steps"]
+    settled_config = dataclasses.replace(config, irm=dataclasses.replace(config.irm, anneal_steps=steps))
+    check_annealing(settled_config)
+    return settled_config
+
+
+@contextlib.contextmanager
+def open_folder(config: RunConfig, folder: RunFolder, inputs: Mapping[str, str]) -> Iterator[None]:
+    """Makes the folder ready to train in: new, emptied, or as it was left.
+
+    Within ``with open_folder(...)`` no other process can. The lock goes with the process,
+    however it ends.
+
+    Args:
+        config: the run.
+        folder: where it is written.
+        inputs: what :func:`dg_jax.run.identify` says of what it is made of.
+
+    Raises:
+        UserError: it cannot be written, an unfinished run lies in it and neither
+            ``resume`` nor ``overwrite`` is set, or the run to resume had other settings or inputs.
+        RunError: another process is writing it.
+    """
+    with writing(folder.path):
+        folder.path.mkdir(parents=True, exist_ok=True)
+        lock_file = (folder.path / ".lock").open("w")
+    with lock_file:
+        with writing(folder.path):
+            try:
+                lock.take(lock_file)
+            except BlockingIOError as error:
+                raise errors.RunError(
+                    f"{folder.path}: another process is writing this run; wait for it, or give another --results-dir"
+                ) from error
+            if config.overwrite:
+                folder.result_file.unlink(missing_ok=True)  # first, so that half of it is never taken for a whole run
+                folder.forget_progress()
+            if folder.checkpoints.exists():
+                if not config.resume:
+                    raise errors.UserError(
+                        f"{folder.path} holds an unfinished run: --resume goes on with it, --overwrite starts again"
+                    )
+                compared.check(config, inputs, folder.config_file)
+            else:
+                # What was stopped before its first checkpoint has nothing to go on from.
+                folder.metrics_file.unlink(missing_ok=True)
+            folder.result_file.unlink(missing_ok=True)
+            recorded = compared.to_json(config) | {"inputs": dict(inputs)}
+            write_by_rename(folder.config_file, json.dumps(recorded, indent=2) + "\n")
+        yield
