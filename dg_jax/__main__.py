@@ -2,12 +2,12 @@
 
 import sys
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 
 def main() -> int:
     """Runs the command line and returns its exit code."""
-    extras.exit_unless_installed("train")
+    packages.exit_unless_installed("train")
     from dg_jax import run
 
     return run.main()

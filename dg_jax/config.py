@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from dg_jax import errors, names, settings, strategies
+from dg_jax import errors, settings, strategies
 from dg_jax.data import registry
-from dg_jax.paths import expanded
+from dg_jax.reading import names
+from dg_jax.reading.paths import expanded
 
 # As in models/registry.py, whose imports take seconds.
 MODELS = ("alexnet", "resnet18", "resnet50", "small_cnn")
@@ -204,13 +205,13 @@ def check(config: RunConfig) -> None:
     methods = config.methods
     for domain in config.domains:
         if domain not in known:
-            raise errors.unknown(f"domain in --domains for --dataset={config.dataset}:", domain, known)
+            raise names.unknown(f"domain in --domains for --dataset={config.dataset}:", domain, known)
     if len(set(config.domains)) != len(config.domains):
         raise errors.UserError(f"--domains names a domain twice: {' '.join(config.domains)}")
     if not config.target:
         raise errors.UserError(f"--target: name the domain to hold out; there are: {', '.join(known)}")
     if config.target not in known:
-        raise errors.unknown(f"--target for --dataset={config.dataset}:", config.target, known)
+        raise names.unknown(f"--target for --dataset={config.dataset}:", config.target, known)
     if config.target not in config.domains:
         raise errors.UserError(
             f"--target={config.target} is not among --domains {' '.join(config.domains)}; "

@@ -2,9 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Iterable, Mapping
-
-from dg_jax import names
+from collections.abc import Mapping
 
 _LONGEST = 4000  # letters of a message: ten names of the longest kind that file systems take
 
@@ -37,14 +35,6 @@ class RunsFailedError(UserError):
         """Takes the reason for each run, by the run's place on disk."""
         named = [f"{place}: {reason}" for place, reason in failed.items()]
         super().__init__(f"{len(named)} failed, the rest is done: {listed(named)}")
-
-
-def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
-    """Returns the error for a name that is not among the known ones; it names the nearest."""
-    known = list(known)
-    nearest = names.nearest(name, known)
-    meant = f"; did you mean {nearest}?" if nearest else ""
-    return UserError(f"unknown {what} {name!r}; there are: {', '.join(known)}{meant}")
 
 
 def listed(items: list[str]) -> str:

@@ -8,14 +8,15 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train")
+    packages.exit_unless_installed("train")
 
 from rich import console, markup, table
 
-from dg_jax import command_line, errors, strategies
+from dg_jax import errors, strategies
+from dg_jax.command_line import flags, program
 from dg_jax.config import RunConfig, check
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def parse(arguments: Sequence[str]) -> RunConfig:
         UserError: a flag or its value is wrong.
         SystemExit: ``--help`` was asked for and has been shown.
     """
-    config = command_line.parse(RunConfig, arguments, "python -m dg_jax.run")
+    config = flags.parse(RunConfig, arguments, "python -m dg_jax.run")
     check(config)
     return config
 
@@ -50,8 +51,7 @@ def run(config: RunConfig, data: "dataset.MultiDomainDataset | None" = None, *, 
         Interrupted: SIGINT or SIGTERM came; a checkpoint was left.
     """
     # These imports take seconds, which --help and a mistyped flag need not wait for.
-    from dg_jax import backend
-    from dg_jax.training import loop, run_folder, run_result
+    from dg_jax.training import backend, loop, run_folder, run_result
 
     backend.keep_compiled_programs()
     folder = run_folder.folder_of(config)
@@ -91,8 +91,7 @@ def run_seeds(
         UserError: as :func:`run`, or the runs do not fit into one program.
         Interrupted: SIGINT or SIGTERM came; nothing is left of the runs.
     """
-    from dg_jax import backend
-    from dg_jax.training import seeds
+    from dg_jax.training import backend, seeds
 
     backend.keep_compiled_programs()
     return seeds.train(configs, data, networks, compiled)
@@ -241,7 +240,7 @@ def _percent(fraction: float) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
-    return command_line.main(lambda given: show(run(parse(given))), "--resume goes on from there", arguments)
+    return program.main(lambda given: show(run(parse(given))), "--resume goes on from there", arguments)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ so that the names can be listed quickly.
 import dataclasses
 import inspect
 
-from dg_jax import errors, names
+from dg_jax.reading import names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def full_name(name: str) -> str:
     """Returns the name of a strategy that may be written otherwise, as AgrSum; an unknown one is a ``UserError``."""
     found = names.find(name, STRATEGIES)
     if found is None:
-        raise errors.unknown("strategy", name, STRATEGIES)
+        raise names.unknown("strategy", name, STRATEGIES)
     return found
 
 
@@ -73,7 +73,7 @@ def full_combiner_name(name: str) -> str:
     combiners = dict.fromkeys(strategy.combiner for strategy in STRATEGIES.values())
     found = names.find(name, combiners)
     if found is None:
-        raise errors.unknown("combiner", name, combiners)
+        raise names.unknown("combiner", name, combiners)
     return found
 
 

@@ -9,10 +9,10 @@ import pathlib
 import tempfile
 import time
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train")
+    packages.exit_unless_installed("train")
 
 import tyro
 

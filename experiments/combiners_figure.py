@@ -7,10 +7,10 @@ The picture goes to experiments/figures/combiners.png.
 
 import pathlib
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("analysis")
+    packages.exit_unless_installed("analysis")
 
 import jax.numpy as jnp
 import matplotlib.pyplot as plt

@@ -13,14 +13,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train", "analysis")
+    packages.exit_unless_installed("train", "analysis")
 
 import tyro
 
-from dg_jax import command_line
+from dg_jax.command_line import flags, program
 from experiments import sweep
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def compare(
 
 def make(arguments: Sequence[str]) -> None:
     """Does the runs, prints the table and writes the files."""
-    settings = command_line.parse(DomainControl, arguments, "python -m experiments.domain_control")
+    settings = flags.parse(DomainControl, arguments, "python -m experiments.domain_control")
     from dg_jax.analysis import render, result_figures
 
     configs = {
@@ -95,8 +95,8 @@ def make(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code, see :func:`dg_jax.command_line.main`."""
-    return command_line.main(make, sweep.TO_GO_ON, arguments)
+    """Runs the command line and returns its exit code, see :func:`dg_jax.command_line.program.main`."""
+    return program.main(make, sweep.TO_GO_ON, arguments)
 
 
 if __name__ == "__main__":

@@ -19,14 +19,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train", "analysis")
+    packages.exit_unless_installed("train", "analysis")
 
 import tyro
 
-from dg_jax import command_line, config, errors, run
+from dg_jax import config, errors, run
+from dg_jax.command_line import flags, program
 from experiments import sweep
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def rates_table(validation: "Mapping[float, tables.Accuracies]", chosen: Chosen)
 
 def make(arguments: Sequence[str]) -> None:
     """Does the runs, prints the tables and writes the files."""
-    settings = command_line.parse(Finetune, arguments, "python -m experiments.finetune")
+    settings = flags.parse(Finetune, arguments, "python -m experiments.finetune")
     from dg_jax.analysis import grid, render, result_figures, study_figures, table, validations
 
     runs = configs(settings)
@@ -194,7 +195,7 @@ def make(arguments: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
-    return command_line.main(make, sweep.TO_GO_ON, arguments)
+    return program.main(make, sweep.TO_GO_ON, arguments)
 
 
 if __name__ == "__main__":

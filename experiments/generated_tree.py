@@ -10,10 +10,10 @@ import pathlib
 import sys
 import zlib
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train")
+    packages.exit_unless_installed("train")
 
 import numpy as np
 import tyro

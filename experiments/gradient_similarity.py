@@ -18,18 +18,20 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train", "analysis")
+    packages.exit_unless_installed("train", "analysis")
 
 import numpy as np
 import tyro
 from rich import console, progress
 
-from dg_jax import command_line, config, errors, reading, run
+from dg_jax import config, errors, run
 from dg_jax.analysis import markdown as names
+from dg_jax.command_line import flags, program
 from dg_jax.config import RunConfig
+from dg_jax.reading import foreign
 from experiments import sweep
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ def parse(arguments: Sequence[str]) -> tuple[GradientSimilarity, list[RunConfig]
     Raises:
         UserError: a flag or its value is wrong.
     """
-    chosen = command_line.parse(GradientSimilarity, arguments, "python -m experiments.gradient_similarity")
+    chosen = flags.parse(GradientSimilarity, arguments, "python -m experiments.gradient_similarity")
     for name, least in (("every", 1), ("per_domain", 2)):
         if getattr(chosen, name) < least:
             raise errors.UserError(
@@ -134,7 +136,7 @@ def read(path: pathlib.Path) -> dict:
     Raises:
         OSError, ValueError, KeyError, TypeError, RecursionError: the file is damaged.
     """
-    measured = reading.parse_json(reading.text(path))
+    measured = foreign.parse_json(foreign.text(path))
     if not isinstance(measured["settings"], dict):
         raise TypeError("settings that are no object")
     if not all(isinstance(name, str) for name in measured["settings"].get("sources", ())):
@@ -255,9 +257,8 @@ def _measure(
 ) -> Iterator[sweep.Outcome]:
     """Does measurements one after the other, writes each and yields it; ``report`` is called after each step."""
     # These imports take seconds, which --help and a mistyped flag need not wait for.
-    from dg_jax import backend
     from dg_jax.data import prepared
-    from dg_jax.training import files
+    from dg_jax.training import backend, files
     from experiments import measured_training
 
     backend.keep_compiled_programs()
@@ -378,8 +379,8 @@ def make(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code, see :func:`dg_jax.command_line.main`."""
-    return command_line.main(make, sweep.TO_GO_ON, arguments)
+    """Runs the command line and returns its exit code, see :func:`dg_jax.command_line.program.main`."""
+    return program.main(make, sweep.TO_GO_ON, arguments)
 
 
 if __name__ == "__main__":

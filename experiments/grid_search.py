@@ -11,14 +11,15 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train", "analysis")
+    packages.exit_unless_installed("train", "analysis")
 
 import tyro
 
-from dg_jax import command_line, errors
+from dg_jax import errors
+from dg_jax.command_line import flags, program
 from experiments import sweep
 
 
@@ -38,7 +39,7 @@ class GridSearch(sweep.Sweep):
 
 def search(arguments: Sequence[str]) -> None:
     """Does the runs, prints the tables and the chosen pairs, and writes the files."""
-    settings = command_line.parse(GridSearch, arguments, "python -m experiments.grid_search")
+    settings = flags.parse(GridSearch, arguments, "python -m experiments.grid_search")
     from dg_jax.analysis import grid, result_figures
 
     for name in ("learning_rates", "weight_decays"):
@@ -78,8 +79,8 @@ def search(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code, see :func:`dg_jax.command_line.main`."""
-    return command_line.main(search, sweep.TO_GO_ON, arguments)
+    """Runs the command line and returns its exit code, see :func:`dg_jax.command_line.program.main`."""
+    return program.main(search, sweep.TO_GO_ON, arguments)
 
 
 if __name__ == "__main__":

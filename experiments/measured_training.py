@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dg_jax import backend, errors, objectives, surgery
+from dg_jax import errors, objectives, surgery
 from dg_jax.analysis import gram, similarity
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset, feed, sampling
 from dg_jax.objectives import loss
-from dg_jax.training import advance, drive, interrupt, step
+from dg_jax.training import advance, backend, drive, interrupt, step
 
 
 class Probe:

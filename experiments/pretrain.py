@@ -17,15 +17,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Literal
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train")
+    packages.exit_unless_installed("train")
 
 import tyro
 from rich import console, progress
 
-from dg_jax import command_line, config, errors
+from dg_jax import config, errors
+from dg_jax.command_line import flags, program
 from dg_jax.data import registry
 from experiments.sweep import TO_GO_ON
 
@@ -199,10 +200,10 @@ def pretrain(
 
 def make(arguments: Sequence[str]) -> None:
     """Trains the seeds whose weights are missing, and writes these."""
-    settings = command_line.cli(Pretrain, arguments, prog="python -m experiments.pretrain")
+    settings = flags.cli(Pretrain, arguments, prog="python -m experiments.pretrain")
     all_configs = configs(settings)
-    from dg_jax import backend
     from dg_jax.models import weights
+    from dg_jax.training import backend
 
     backend.keep_compiled_programs()
     to_do = missing(all_configs)
@@ -235,7 +236,7 @@ def make(arguments: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
-    return command_line.main(make, TO_GO_ON, arguments)
+    return program.main(make, TO_GO_ON, arguments)
 
 
 if __name__ == "__main__":

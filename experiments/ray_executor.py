@@ -10,10 +10,11 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from dg_jax import config, errors, extras
+from dg_jax import config, errors
+from dg_jax.command_line import packages
 from dg_jax.training import interrupt, run_folder
 
-with extras.needed("--executor=ray needs", "cluster"):
+with packages.needed("--executor=ray needs", "cluster"):
     import ray
     from ray import exceptions
 

@@ -11,15 +11,17 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train", "analysis")
+    packages.exit_unless_installed("train", "analysis")
 
 import numpy as np
 
-from dg_jax import command_line, config, errors, paths
+from dg_jax import config, errors
+from dg_jax.command_line import flags, program
 from dg_jax.data import registry
+from dg_jax.reading import paths
 
 _LARGEST = 128
 
@@ -114,12 +116,12 @@ def make_sheet(arguments: Arguments) -> pathlib.Path:
 
 def make(arguments: Sequence[str]) -> None:
     """Draws the sheet and prints where it is."""
-    print(make_sheet(command_line.cli(Arguments, arguments, prog="python -m experiments.samples")))
+    print(make_sheet(flags.cli(Arguments, arguments, prog="python -m experiments.samples")))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0, or 2 for bad input."""
-    return command_line.main(make, "the same command draws it", arguments)
+    return program.main(make, "the same command draws it", arguments)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train", "analysis")
+    packages.exit_unless_installed("train", "analysis")
 
-from dg_jax import command_line, config, errors, run
+from dg_jax import config, errors, run
+from dg_jax.command_line import flags, program
 from experiments import sweep
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def measured(runs: Sequence[ShortcutRun], results: sweep.Results) -> "tables.Mea
 
 def make(arguments: Sequence[str]) -> None:
     """Does the runs, prints the tables and writes the files."""
-    settings = command_line.parse(ShortcutControl, arguments, "python -m experiments.shortcut_control")
+    settings = flags.parse(ShortcutControl, arguments, "python -m experiments.shortcut_control")
     from dg_jax.analysis import shortcut, study_figures
 
     runs = configs(settings)
@@ -121,7 +122,7 @@ def make(arguments: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
-    return command_line.main(make, sweep.TO_GO_ON, arguments)
+    return program.main(make, sweep.TO_GO_ON, arguments)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train", "analysis")
+    packages.exit_unless_installed("train", "analysis")
 
-from dg_jax import command_line, errors
+from dg_jax import errors
+from dg_jax.command_line import flags, program
 from experiments import sweep
 
 
@@ -29,7 +30,7 @@ class Table1(sweep.Sweep):
 
 def make(arguments: Sequence[str]) -> None:
     """Does the runs, prints the table and writes the files."""
-    settings = command_line.parse(Table1, arguments, "python -m experiments.table1")
+    settings = flags.parse(Table1, arguments, "python -m experiments.table1")
     from dg_jax.analysis import paper, render, result_figures, table
 
     if settings.compare_paper and settings.dataset not in paper.read(sweep.PAPER):
@@ -53,8 +54,8 @@ def make(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code, see :func:`dg_jax.command_line.main`."""
-    return command_line.main(make, sweep.TO_GO_ON, arguments)
+    """Runs the command line and returns its exit code, see :func:`dg_jax.command_line.program.main`."""
+    return program.main(make, sweep.TO_GO_ON, arguments)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import hypothesis
 import jax
 import pytest
 
-from dg_jax import backend, errors
+from dg_jax import errors
+from dg_jax.training import backend
 from tests import quick
 
 # The first example of a property compiles; its time says nothing.

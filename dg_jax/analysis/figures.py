@@ -2,9 +2,10 @@
 
 import pathlib
 
-from dg_jax import errors, extras
+from dg_jax import errors
+from dg_jax.command_line import packages
 
-with extras.needed("figures need", "analysis"):
+with packages.needed("figures need", "analysis"):
     import matplotlib
     from matplotlib.figure import Figure
     from PIL import Image  # which matplotlib brings

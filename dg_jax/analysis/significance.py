@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
-with extras.needed("tables and tests need", "analysis"):
+with packages.needed("tables and tests need", "analysis"):
     from scipy import stats
 
 LEVEL = 0.05

@@ -9,8 +9,8 @@ import pathlib
 import stat
 import time
 
-from dg_jax import reading
 from dg_jax.data import image_tree, picture
+from dg_jax.reading import foreign
 
 _MOST_BYTES_OF_KEPT = 2**30  # 600,000 pictures take 100 MB
 _NOT_READ = "not read"  # what is no picture file, and prepared as a damaged one
@@ -79,7 +79,7 @@ def _digest(entries) -> str:
 
 def _read(kept: pathlib.Path) -> dict[str, str]:
     try:
-        found = reading.parse_json(reading.text(kept, _MOST_BYTES_OF_KEPT))
+        found = foreign.parse_json(foreign.text(kept, _MOST_BYTES_OF_KEPT))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -4,8 +4,9 @@ import dataclasses
 import importlib
 import pathlib
 
-from dg_jax import errors, names
+from dg_jax import errors
 from dg_jax.data import image_tree
+from dg_jax.reading import names
 
 DATA_DIR_MISSING = "--dataset={} is made from a download: --data-dir=FOLDER says where it is unpacked"
 
@@ -160,7 +161,7 @@ def dataset_name(name: str) -> str:
     """Returns the name of a dataset that may be written otherwise, as PACS; errors are those of :func:`get`."""
     found = names.find(name, DATASETS)
     if found is None:
-        raise errors.unknown("dataset", name, DATASETS)
+        raise names.unknown("dataset", name, DATASETS)
     return found
 
 

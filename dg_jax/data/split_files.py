@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from dg_jax import errors, reading
+from dg_jax import errors
 from dg_jax.data import builder
+from dg_jax.reading import foreign
 
 # What stands between picture and label, and the files of each part: those of the paper's released code, and PACS's own.
 _KINDS = (
@@ -117,7 +118,7 @@ def identify(path: pathlib.Path) -> str:
 
 def _text(path: pathlib.Path) -> str:
     try:
-        return reading.text(path)
+        return foreign.text(path)
     except (OSError, ValueError) as error:
         raise errors.UserError(f"--splits-dir: cannot read {path}: {error}") from error
 

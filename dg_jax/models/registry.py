@@ -11,6 +11,7 @@ from dg_jax.models import weights as weights_files
 from dg_jax.models.alexnet import AlexNet
 from dg_jax.models.resnet import ResNet18, ResNet50
 from dg_jax.models.small_cnn import SmallCNN
+from dg_jax.reading import names
 
 MODELS: dict[str, type[AlexNet | ResNet18 | ResNet50 | SmallCNN]] = {
     "alexnet": AlexNet,
@@ -50,6 +51,6 @@ def create(
 def check(name: str, image_size: int) -> None:
     """Raises a ``UserError`` if there is no such network or the images are too small for it."""
     if name not in MODELS:
-        raise errors.unknown("model", name, MODELS)
+        raise names.unknown("model", name, MODELS)
     if image_size < SMALLEST_IMAGE[name]:
         raise errors.UserError(f"--image-size={image_size}: {name} needs at least {SMALLEST_IMAGE[name]}")

@@ -4,9 +4,8 @@ import time
 
 import jax
 
-from dg_jax import backend
 from dg_jax.data import feed
-from dg_jax.training import step
+from dg_jax.training import backend, step
 
 
 class Advance:

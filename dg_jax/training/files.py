@@ -7,7 +7,8 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from dg_jax import errors, reading
+from dg_jax import errors
+from dg_jax.reading import foreign
 
 
 class DamagedError(errors.UserError):
@@ -21,7 +22,7 @@ def read_object(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]])
         DamagedError: it cannot be read, or is another.
     """
     try:
-        stored = reading.parse_json(reading.text(path))
+        stored = foreign.parse_json(foreign.text(path))
         if not isinstance(stored, dict):
             raise ValueError("no JSON object")
         wrong = [name for name, is_right in needed.items() if name not in stored or not is_right(stored[name])]

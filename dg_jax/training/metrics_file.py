@@ -4,7 +4,8 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from dg_jax import errors, reading
+from dg_jax import errors
+from dg_jax.reading import foreign
 from dg_jax.training import files
 
 _MOST_BYTES = 32 * 2**20  # a hundred thousand validations
@@ -28,14 +29,14 @@ def read(path: pathlib.Path) -> Lines:
     """Reads a file of metrics.
 
     Raises:
-        OSError, ValueError: as :func:`dg_jax.reading.content`.
+        OSError, ValueError: as :func:`dg_jax.reading.foreign.content`.
     """
-    *ended, rest = reading.content(path, _MOST_BYTES).split(b"\n")
+    *ended, rest = foreign.content(path, _MOST_BYTES).split(b"\n")
     whole = []
     for line in ended:
         try:
             text = line.decode()
-            values = reading.parse_json(text)
+            values = foreign.parse_json(text)
         except ValueError:
             continue
         if isinstance(values, dict) and files.is_count(values.get("step")):

@@ -5,12 +5,13 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train")
+    packages.exit_unless_installed("train")
 
 from dg_jax import errors
+from dg_jax.reading import names
 
 # Each is a module of this package with ``main(arguments) -> None``.
 BENCHMARKS = {
@@ -32,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         if name not in BENCHMARKS:
-            raise errors.unknown("benchmark", name, BENCHMARKS)
-        with extras.needed(f"{name} compares with PyTorch and needs", "benchmark"):
+            raise names.unknown("benchmark", name, BENCHMARKS)
+        with packages.needed(f"{name} compares with PyTorch and needs", "benchmark"):
             module = importlib.import_module(f"experiments.benchmark.{name}")
         module.main(flags)
     except errors.UserError as error:

@@ -20,8 +20,9 @@ import numpy as np
 import optax
 import tyro
 
-from dg_jax import backend, models, strategies, surgery
+from dg_jax import models, strategies, surgery
 from dg_jax.objectives import loss
+from dg_jax.training import backend
 from experiments.benchmark import measure, report
 
 LAYERS, WIDTH = 16, 1024

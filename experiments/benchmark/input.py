@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from dg_jax import config, errors, paths
+from dg_jax import config, errors
 from dg_jax.data import dataset, feed, image_tree, prepared, registry, sampling
+from dg_jax.reading import paths
 from experiments.benchmark import measure, report
 from experiments.benchmark.rival import device as rival_device
 from experiments.benchmark.rival import pictures

@@ -10,6 +10,7 @@ from typing import TypeVar
 from rich import console, progress
 
 from dg_jax import errors
+from dg_jax.reading.names import unknown
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -130,4 +131,4 @@ def known_names(flag: str, names: Sequence[str], known: Sequence[str]) -> None:
     """Raises a ``UserError`` for a name that a benchmark does not know."""
     for name in names:
         if name not in known:
-            raise errors.unknown(f"name in {flag}:", name, known)
+            raise unknown(f"name in {flag}:", name, known)

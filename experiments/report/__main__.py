@@ -11,14 +11,16 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train", "analysis")
+    packages.exit_unless_installed("train", "analysis")
 
 from rich import console
 
-from dg_jax import command_line, errors, paths
+from dg_jax import errors
+from dg_jax.command_line import flags, program
+from dg_jax.reading import paths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +39,7 @@ def make(arguments: Sequence[str]) -> None:
     Raises:
         UserError: a flag is wrong, there are no results, or the page cannot be written.
     """
-    given = command_line.cli(Arguments, arguments, prog="python -m experiments.report")
+    given = flags.cli(Arguments, arguments, prog="python -m experiments.report")
     results_dir = paths.expanded(given.results_dir, "--results-dir")
     output = paths.expanded(given.output, "--output")
     if not results_dir.is_dir():
@@ -62,7 +64,7 @@ def make(arguments: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0, or 2 for bad input."""
-    return command_line.main(make, "the same command writes it", arguments)
+    return program.main(make, "the same command writes it", arguments)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from dg_jax import extras
 from dg_jax.analysis import figures, svg
+from dg_jax.command_line import packages
 
-with extras.needed("the report needs", "analysis"):
+with packages.needed("the report needs", "analysis"):
     import jinja2
     import markupsafe
 

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from dg_jax import command_line, config, errors, run
+from dg_jax import config, errors, run
+from dg_jax.command_line import flags
 from experiments import grid_search
 from tests.analysis.made_accuracies import parse_markdown
 from tests.experiments import made_runs
@@ -70,7 +71,7 @@ def test_the_chosen_flags_can_be_pasted(made, command):
     made.accuracies = validation_against_test
     out = command(grid_search, *FLAGS)[1]
     pasted = re.findall("chosen: (.*)", out)[0].split()
-    parsed = command_line.parse(config.RunConfig, pasted, "run")
+    parsed = flags.parse(config.RunConfig, pasted, "run")
     assert (parsed.learning_rate, parsed.weight_decay) == (1e-4, 5e-5)
 
 

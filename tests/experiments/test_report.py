@@ -13,8 +13,9 @@ import sys
 import pytest
 from scipy import stats
 
-from dg_jax import command_line, errors
+from dg_jax import errors
 from dg_jax.analysis import validation_figures
+from dg_jax.command_line import flags
 from dg_jax.training import compared, run_folder
 from experiments import domain_control, gradient_similarity, grid_search, sweep, table1
 from experiments.report import __main__ as report
@@ -179,7 +180,7 @@ def test_commands_make_the_same_runs_again(results, page):
         for line in lines:
             command = shlex.split(line)
             if command[:3] == ["python", "-m", module.__name__]:
-                settings = command_line.parse(kind, command[3:], "")
+                settings = flags.parse(kind, command[3:], "")
                 for batches in ("multi_domain", "single_domain")[: 1 + (module is domain_control)]:
                     for one in sweep.configs(dataclasses.replace(settings, batches=batches)):
                         planned[run_folder.folder_of(one).path.relative_to("results")] = compared.to_json(one)
@@ -191,7 +192,7 @@ def test_commands_make_the_same_runs_again(results, page):
     for name, config in stored.items():
         assert planned[name] | {"results_dir": config["results_dir"], "inputs": {}} == config
     [line] = [line for line in lines if "grid_search" in line]
-    grid = command_line.parse(grid_search.GridSearch, shlex.split(line)[3:], "")
+    grid = flags.parse(grid_search.GridSearch, shlex.split(line)[3:], "")
     assert grid.learning_rates == (1e-4,) and grid.weight_decays == (0.0, 5e-5, 5e-4)
     assert (grid.strategies, grid.targets, grid.seeds) == (("agr_sum",), ("apple",), 2)
     [line] = [line for line in lines if "gradient_similarity" in line]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich import console
 
-from dg_jax import command_line, config, errors, run
+from dg_jax import config, errors, run
 from dg_jax.training import files, interrupt, run_folder, run_result
 from experiments import sweep, table1
 from tests.experiments import made_runs
@@ -23,7 +23,7 @@ ALL = [(target, method, i) for target in made_runs.DOMAINS for i in range(2) for
 
 
 def parse(tmp_path, *flags):
-    return command_line.parse(sweep.Sweep, [f"--results-dir={tmp_path}", *FLAGS, *flags], "sweep")
+    return flags.parse(sweep.Sweep, [f"--results-dir={tmp_path}", *FLAGS, *flags], "sweep")
 
 
 def configs(tmp_path, *flags):

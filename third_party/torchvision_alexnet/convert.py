@@ -2,10 +2,10 @@
 
 import pathlib
 
-from dg_jax import extras
+from dg_jax.command_line import packages
 
 if __name__ == "__main__":
-    extras.exit_unless_installed("train")
+    packages.exit_unless_installed("train")
 
 import numpy as np
 

@@ -10,8 +10,10 @@ import tomllib
 import pytest
 
 import dg_jax
-from dg_jax import config, errors, models, names, run, strategies
+from dg_jax import config, errors, models, run, strategies
+from dg_jax.command_line import flags as command_flags
 from dg_jax.data import registry
+from dg_jax.reading import names
 from experiments import pretrain, sweep, table1
 from tests.data import made_trees
 
@@ -59,10 +61,10 @@ def test_the_folders_of_ones_own_pictures_too_unless_two_are_meant(tmp_path):
 
 def test_a_sweep_understands_them_too():
     flags = ["--strategies", "AgrSum", "pc-grad", "--targets", "Windows", "--seeds=1"]
-    all_configs = sweep.configs(table1.command_line.parse(table1.Table1, flags, ""))
+    all_configs = sweep.configs(command_flags.parse(table1.Table1, flags, ""))
     assert [(one.strategy, one.target) for one in all_configs] == [("agr_sum", "windows"), ("pcgrad", "windows")]
     with pytest.raises(errors.UserError, match="--strategies names one twice: agr_sum agr_sum"):
-        sweep.configs(table1.command_line.parse(table1.Table1, ["--strategies", "AgrSum", "agr_sum"], ""))
+        sweep.configs(command_flags.parse(table1.Table1, ["--strategies", "AgrSum", "agr_sum"], ""))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_nothing_is_near_to_what_is_like_nothing():
 def test_short_flags_of_rates():
     parsed = run.parse(["--lr=0.5", "--wd=0.25"])
     assert (parsed.learning_rate, parsed.weight_decay) == (0.5, 0.25)
-    settings = pretrain.command_line.cli(pretrain.Pretrain, ["--lr=0.5", "--wd=0.25"])
+    settings = command_flags.cli(pretrain.Pretrain, ["--lr=0.5", "--wd=0.25"])
     assert (settings.learning_rate, settings.weight_decay) == (0.5, 0.25)
 
 
@@ -118,7 +120,7 @@ def test_the_package_is_a_program_and_tells_its_version():
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == (
             f"dg_jax {dg_jax.__version__}\n"
         )
-    pyproject = pathlib.Path(__file__).parent.parent / "pyproject.toml"
+    pyproject = pathlib.Path(__file__).parents[2] / "pyproject.toml"
     [(name, place)] = tomllib.loads(pyproject.read_text())["project"]["scripts"].items()
     module, function = place.split(":")
     assert name == "dg-jax" and callable(getattr(importlib.import_module(module), function))

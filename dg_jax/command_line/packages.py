@@ -34,7 +34,7 @@ def exit_unless_installed(*extras: str) -> None:
     of its import says more.
     """
     missing = {
-        extra: [package for package, module in PACKAGES[extra].items() if not _is_installed(module)] for extra in extras
+        extra: [package for package, module in PACKAGES[extra].items() if not is_installed(module)] for extra in extras
     }
     packages = ", ".join(package for of_extra in missing.values() for package in of_extra)
     if packages:
@@ -59,7 +59,7 @@ def needed(what: str, extra: str) -> Iterator[None]:
         raise errors.UserError(f'{what} {error.name}; run: pip install -e ".[{extra}]"') from error
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # the package that it is in is missing

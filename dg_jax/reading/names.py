@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from dg_jax import errors
+
 
 def plain(name: str) -> str:
     """Returns what all writings of a name have in common.
@@ -33,3 +35,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     by_plain = {plain(one): one for one in known if plain(one)}
     found = difflib.get_close_matches(plain(name), by_plain, n=1)
     return by_plain[found[0]] if found else None
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> errors.UserError:
+    """Returns the error for a name that is not among the known ones; it names the nearest."""
+    known = list(known)
+    closest = nearest(name, known)
+    meant = f"; did you mean {closest}?" if closest else ""
+    return errors.UserError(f"unknown {what} {name!r}; there are: {', '.join(known)}{meant}")

@@ -12,9 +12,10 @@ import tomllib
 
 import pytest
 
-from dg_jax import errors, extras
+from dg_jax import errors
+from dg_jax.command_line import packages
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 # Of ``python -m experiments.benchmark``, which has made sure.
 CHILDREN = {"experiments/benchmark/memory.py"}
 PROGRAMS = sorted(
@@ -44,7 +45,7 @@ else:
 
 def without(extra, program):
     """Starts a program with the packages of an extra missing, and returns its exit code, stdout and stderr."""
-    blocked = [module.partition(".")[0] for module in extras.PACKAGES[extra].values()]
+    blocked = [module.partition(".")[0] for module in packages.PACKAGES[extra].values()]
     done = subprocess.run(
         [sys.executable, "-c", BLOCKED, json.dumps(blocked), program, "--help"],
         capture_output=True,
@@ -56,13 +57,13 @@ def without(extra, program):
     return done.returncode, done.stdout, done.stderr
 
 
-def packages(extra):
-    return ", ".join(extras.PACKAGES[extra])
+def listed(extra):
+    return ", ".join(packages.PACKAGES[extra])
 
 
 def extras_of(program):
     """Returns the extras that a program makes sure of."""
-    [call] = re.findall(r"^    extras\.exit_unless_installed\((.*)\)$", (ROOT / program).read_text(), re.MULTILINE)
+    [call] = re.findall(r"^    packages\.exit_unless_installed\((.*)\)$", (ROOT / program).read_text(), re.MULTILINE)
     return ast.literal_eval(f"({call},)")
 
 
@@ -79,7 +80,7 @@ def test_without_the_extra_a_program_is_one_line(program):
         assert len(lines) == 1
         # The program's other extra is missing, too, where only the library is installed.
         found = re.fullmatch(r'error: not installed: (.*); run: pip install -e "\.\[(.*)\]"', lines[0])
-        assert found and packages(extra) in found[1]
+        assert found and listed(extra) in found[1]
         assert {extra} <= {*found[2].split(",")} <= {*extras_of(program)}
 
 
@@ -92,27 +93,27 @@ def test_a_program_needs_no_other_extra(program):
 
 
 def test_the_line_names_each_package_and_one_command(capsys, monkeypatch):
-    monkeypatch.setattr(extras, "_is_installed", lambda module: module in ("flax", "scipy"))
+    monkeypatch.setattr(packages, "is_installed", lambda module: module in ("flax", "scipy"))
     with pytest.raises(SystemExit) as ended:
-        extras.exit_unless_installed("train", "analysis")
+        packages.exit_unless_installed("train", "analysis")
     assert ended.value.code == 2
     assert capsys.readouterr().err == (
         "error: not installed: orbax-checkpoint, tensorflow-datasets, array-record, importlib-resources, grain, "
         'safetensors, pillow, tyro, rich, matplotlib, jinja2; run: pip install -e ".[train,analysis]"\n'
     )
-    monkeypatch.setattr(extras, "_is_installed", lambda module: module != "scipy")
+    monkeypatch.setattr(packages, "is_installed", lambda module: module != "scipy")
     with pytest.raises(SystemExit):
-        extras.exit_unless_installed("train", "analysis")
+        packages.exit_unless_installed("train", "analysis")
     assert capsys.readouterr().err == 'error: not installed: scipy; run: pip install -e ".[analysis]"\n'
 
 
 def test_a_module_of_a_missing_package_is_missing():
-    assert not extras._is_installed("no_such_package.module")
-    assert extras._is_installed("json.decoder") and not extras._is_installed("json.no_such_module")
+    assert not packages.is_installed("no_such_package.module")
+    assert packages.is_installed("json.decoder") and not packages.is_installed("json.no_such_module")
 
 
 def test_a_broken_package_is_shown_with_its_own_error(tmp_path):
-    for name in {module.partition(".")[0] for module in extras.PACKAGES["train"].values()}:
+    for name in {module.partition(".")[0] for module in packages.PACKAGES["train"].values()}:
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("import no_such_module")
     (tmp_path / "orbax" / "__init__.py").write_text("")
@@ -132,10 +133,10 @@ def test_a_broken_package_is_shown_with_its_own_error(tmp_path):
 
 def test_needed_takes_no_other_error_for_a_missing_package():
     message = r'^it needs ray; run: pip install -e "\.\[cluster\]"$'
-    with pytest.raises(errors.UserError, match=message), extras.needed("it needs", "cluster"):
+    with pytest.raises(errors.UserError, match=message), packages.needed("it needs", "cluster"):
         raise ModuleNotFoundError("No module named 'ray'", name="ray")
     for error in (ModuleNotFoundError("No module named 'grpc'", name="grpc"), ImportError("broken", name="ray")):
-        with pytest.raises(type(error)) as raised, extras.needed("it needs", "cluster"):
+        with pytest.raises(type(error)) as raised, packages.needed("it needs", "cluster"):
             raise error
         assert raised.value is error
 
@@ -143,19 +144,19 @@ def test_needed_takes_no_other_error_for_a_missing_package():
 def test_the_packages_are_those_of_pyproject():
     optional = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     library = {"jax", "optax", "numpy", "chex", "dg_jax"}
-    for extra, of_extra in extras.PACKAGES.items():
+    for extra, of_extra in packages.PACKAGES.items():
         named = {re.split(r"[\[>=]", requirement)[0] for requirement in optional[extra]}
         assert named - library == set(of_extra)
 
 
 def test_the_packages_are_imported_as_it_says():
     distributions = importlib.metadata.packages_distributions()
-    for of_extra in extras.PACKAGES.values():
+    for of_extra in packages.PACKAGES.values():
         for package, module in of_extra.items():
             try:
                 importlib.metadata.distribution(package)
             except importlib.metadata.PackageNotFoundError:
                 continue
-            assert extras._is_installed(module)
+            assert packages.is_installed(module)
             names = [re.sub("[-_.]+", "-", name).lower() for name in distributions[module.partition(".")[0]]]
             assert package in names

@@ -1,7 +1,7 @@
 import jax
 import pytest
 
-from dg_jax import backend
+from dg_jax.training import backend
 
 
 @pytest.fixture
