@@ -17,7 +17,7 @@ from rich import console, markup, table
 
 from dg_jax import errors, strategies
 from dg_jax.command_line import flags, program
-from dg_jax.config import RunConfig, check
+from dg_jax.config import Data, RunConfig, check
 
 if TYPE_CHECKING:
     import chex
@@ -108,15 +108,17 @@ def load(config: RunConfig) -> "dataset.MultiDomainDataset":
     """
     from dg_jax.data import prepared
 
+    pictures = config.data.of_seed(config.seed)
+    assert pictures.split_seed is not None
     data = prepared.load(
-        config.dataset,
-        _parts(config),
-        image_size=config.image_size,
-        split_seed=config.seed_of_split,
-        data_dir=config.data_dir,
-        prepared_dir=config.prepared_dir,
-        splits_dir=config.splits_dir,
-        skip_damaged=config.skip_damaged,
+        pictures.dataset,
+        _parts(pictures, config.target),
+        image_size=pictures.image_size,
+        split_seed=pictures.split_seed,
+        data_dir=pictures.data_dir,
+        prepared_dir=pictures.prepared_dir,
+        splits_dir=pictures.splits_dir,
+        skip_damaged=pictures.skip_damaged,
     )
     check_batch_size(config, data)
     return data
@@ -134,16 +136,20 @@ def identify(config: RunConfig) -> dict[str, str]:
     Raises:
         UserError: it cannot be read.
     """
+    return {**identify_pictures(config.data, config.target), **identify_weights(config)}
+
+
+def identify_pictures(pictures: Data, target: str) -> dict[str, str]:
+    """Returns that part of :func:`identify` which is on the pictures and their split lists."""
     from dg_jax.data import prepared
 
-    pictures = prepared.identify(
-        config.dataset,
-        _parts(config),
-        data_dir=config.data_dir,
-        prepared_dir=config.prepared_dir,
-        splits_dir=config.splits_dir,
+    return prepared.identify(
+        pictures.dataset,
+        _parts(pictures, target),
+        data_dir=pictures.data_dir,
+        prepared_dir=pictures.prepared_dir,
+        splits_dir=pictures.splits_dir,
     )
-    return {**pictures, **identify_weights(config)}
 
 
 def identify_weights(config: RunConfig) -> dict[str, str]:
@@ -153,20 +159,21 @@ def identify_weights(config: RunConfig) -> dict[str, str]:
     return {"weights": weights.identify(config.weights_file)} if config.weights_file else {}
 
 
-def _parts(config: RunConfig) -> dict[str, tuple[str, ...]]:
+def _parts(pictures: Data, target: str) -> dict[str, tuple[str, ...]]:
     """The parts of each domain that a run reads."""
-    return {domain: ("test",) if domain == config.target else ("train", "validation") for domain in config.domains}
+    return {domain: ("test",) if domain == target else ("train", "validation") for domain in pictures.domains}
 
 
 def check_batch_size(config: RunConfig, data: "dataset.MultiDomainDataset") -> None:
     """Raises a ``UserError`` if a source of a dataset has too few training images for a step."""
     for domain in config.sources:
         size = len(data.domains[domain]["train"].label)
-        at_once = len(config.sources) if config.batches == "single_domain" else 1
-        if at_once * config.batch_size > size:
+        batch_size = config.optimisation.batch_size
+        at_once = len(config.sources) if config.method.batches == "single_domain" else 1
+        if at_once * batch_size > size:
             times = f" times {at_once} (--batches=single_domain)" if at_once > 1 else ""
             raise errors.UserError(
-                f"--batch-size={config.batch_size}{times} is larger than the training part of {domain}, {size} images"
+                f"--batch-size={batch_size}{times} is larger than the training part of {domain}, {size} images"
             )
 
 
@@ -182,9 +189,9 @@ def create_network(
     from dg_jax import models
     from dg_jax.training import keys
 
-    models.check(config.model, config.image_size)
+    models.check(config.network.model, config.data.image_size)
     key = keys.key_for(config.seed, keys.Purpose.WEIGHTS)
-    network = models.create(config.model, len(data.classes), key, config.weights_file, config.dtype)
+    network = models.create(config.network.model, len(data.classes), key, config.weights_file, config.network.dtype)
     _check_unseen(config)
     return network
 
@@ -196,10 +203,10 @@ def _check_unseen(config: RunConfig) -> None:
     if config.weights_file is None:
         return
     metadata = weights.metadata(config.weights_file)
-    if metadata.get("dataset") != config.dataset:
+    if metadata.get("dataset") != config.data.dataset:
         return  # of other pictures, or nothing is known
-    seed = "seed" if config.split_seed is None else "split-seed"
-    split = {seed: str(config.seed_of_split), "domains": " ".join(sorted(config.domains))}
+    seed = "seed" if config.data.split_seed is None else "split-seed"
+    split = {seed: str(config.data.of_seed(config.seed).split_seed), "domains": " ".join(sorted(config.data.domains))}
     theirs = {seed: metadata["split_seed"], "domains": metadata["split_domains"]}
     for name, ours in split.items():
         if theirs[name] != ours:

@@ -40,7 +40,7 @@ def main() -> None:
             data = prepared.load(
                 arguments.dataset,
                 {**parts, defaults.target: ("test",)},
-                image_size=defaults.image_size,
+                image_size=defaults.data.image_size,
                 split_seed=0,
                 data_dir=arguments.folder,
                 prepared_dir=pathlib.Path(folder),

@@ -20,6 +20,7 @@ if __name__ == "__main__":
 
 import tyro
 
+from dg_jax import config
 from dg_jax.command_line import flags, program
 from experiments import sweep
 
@@ -28,12 +29,19 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
+class BothBatches(config.Method):
+    """The part without its flag for what this experiment compares; all others are flags."""
+
+    batches: Annotated[Literal["multi_domain", "single_domain"], tyro.conf.Suppress] = "multi_domain"
+
+
+@dataclasses.dataclass(frozen=True)
 class DomainControl(sweep.Sweep):
     """Train with multi-domain and with single-domain batches."""
 
     strategies: tuple[str, ...] = ("agr_sum", "agr_rand", "pcgrad")
     """Which strategies."""
-    batches: Annotated[Literal["multi_domain", "single_domain"], tyro.conf.Suppress] = "multi_domain"
+    method: Annotated[BothBatches, config.FLAT] = dataclasses.field(default_factory=BothBatches)
 
 
 def compare(
@@ -64,7 +72,7 @@ def make(arguments: Sequence[str]) -> None:
     from dg_jax.analysis import render, result_figures
 
     configs = {
-        batches: sweep.configs(dataclasses.replace(settings, batches=batches))
+        batches: sweep.configs(config.changed(settings, batches=batches))
         for batches in ("multi_domain", "single_domain")
     }
     results = sweep.results(
@@ -89,7 +97,7 @@ def make(arguments: Sequence[str]) -> None:
         "figure4.csv": header + "".join(text.removeprefix(header) for text in lines),
     }
     figures = {"figure4": result_figures.bars(kinds["multi_domain"], named_alike, methods, targets)}
-    sweep.write(settings.results_dir / "domain_control" / settings.dataset, files, figures)
+    sweep.write(settings.output.results_dir / "domain_control" / settings.data.dataset, files, figures)
     print(files["figure4.md"])
     results.check_failed()
 

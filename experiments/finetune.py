@@ -41,14 +41,15 @@ Value = TypeVar("Value")
 
 
 @dataclasses.dataclass(frozen=True)
-class Finetune(sweep.Sweep):
+class Finetune(sweep.Comparison):
     """Fine-tune from --weights at each learning rate, and compare the strategies each at its best by validation."""
 
     strategies: tuple[str, ...] = ("deep_all", "agr_sum", "agr_rand", "pcgrad")
     """Which strategies."""
     learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)
     """Step sizes of Adam to try."""
-    learning_rate: Annotated[float, tyro.conf.Suppress] = 1e-3
+    weight_decay: Annotated[float, tyro.conf.arg(aliases=("--wd",))] = config.Rates.weight_decay
+    """Weight λ of the L2 term that is added to the combined gradient."""
 
 
 def load(one: config.RunConfig) -> "dataset.MultiDomainDataset":
@@ -59,26 +60,25 @@ def load(one: config.RunConfig) -> "dataset.MultiDomainDataset":
 
 def folder_of(settings: Finetune) -> pathlib.Path:
     """Returns where runs, tables and figures go."""
-    return settings.results_dir / "finetune" / settings.dataset
+    return settings.output.results_dir / "finetune" / settings.data.dataset
 
 
 def configs(settings: Finetune) -> Runs:
     """Returns the runs of each learning rate; raises a ``UserError`` if one cannot be run."""
     from dg_jax.analysis import grid
 
-    if settings.weights is None:
+    if settings.network.weights is None:
         raise errors.UserError("--weights: name what to fine-tune; python -m experiments.pretrain makes such files")
     if not settings.learning_rates:
         raise errors.UserError("--learning-rates: give at least one number")
     if len(set(settings.learning_rates)) != len(settings.learning_rates):
         raise errors.UserError(f"--learning-rates names one twice: {' '.join(map(str, settings.learning_rates))}")
     return {
-        rate: sweep.configs(
-            dataclasses.replace(
-                settings,
-                learning_rate=rate,
-                results_dir=folder_of(settings) / f"learning-rate-{grid.number(rate)}",
-            )
+        rate: sweep.configs_at(
+            config.changed(settings, results_dir=folder_of(settings) / f"learning-rate-{grid.number(rate)}"),
+            settings.strategies,
+            config.Rates(rate, settings.weight_decay),
+            vectorize_seeds=settings.vectorize_seeds,
         )
         for rate in settings.learning_rates
     }

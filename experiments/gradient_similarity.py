@@ -24,7 +24,6 @@ if __name__ == "__main__":
     packages.exit_unless_installed("train", "analysis")
 
 import numpy as np
-import tyro
 from rich import console, progress
 
 from dg_jax import config, errors, run
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 # What a measurement depends on.
 _SETTINGS = (
-    "sources",
     "iterations",
     "batch_size",
     "batches",
@@ -64,11 +62,10 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, Overflow
 
 
 @dataclasses.dataclass(frozen=True)
-class GradientSimilarity(sweep.Sweep):
+class GradientSimilarity(sweep.Plan):
     """Train Deep-All and measure how similar gradients are within and between domains."""
 
-    strategies: Annotated[tuple[str, ...], tyro.conf.Suppress] = ("deep_all",)
-    vectorize_seeds: Annotated[bool, tyro.conf.Suppress] = False
+    rates: Annotated[config.Rates, config.FLAT] = dataclasses.field(default_factory=config.Rates)
     seeds: int = 1
     """How many runs for each target, with seeds from 0."""
     every: int = 20
@@ -89,10 +86,10 @@ def parse(arguments: Sequence[str]) -> tuple[GradientSimilarity, list[RunConfig]
             raise errors.UserError(
                 f"{config.flag(name)}={getattr(chosen, name)}: give a whole number of at least {least}"
             )
-    configs = sweep.configs(chosen)
+    configs = sweep.configs_at(chosen, ["deep_all"], chosen.rates)
     if len(configs[0].sources) < 2:
         raise errors.UserError(
-            f"--domains {' '.join(chosen.domains)} leaves one source; similarity between domains takes two"
+            f"--domains {' '.join(chosen.data.domains)} leaves one source; similarity between domains takes two"
         )
     return chosen, configs
 
@@ -104,12 +101,13 @@ def file_of(run_config: RunConfig) -> pathlib.Path:
 
 def folder_of(run_config: RunConfig) -> pathlib.Path:
     """Returns where a dataset's measurements and figures are kept."""
-    return run_config.results_dir / "gradient_similarity" / run_config.dataset
+    return run_config.output.results_dir / "gradient_similarity" / run_config.data.dataset
 
 
 def settings_of(arguments: GradientSimilarity, run_config: RunConfig) -> dict:
     """Returns what the measurements depend on, as JSON stores it."""
-    values = {name: getattr(run_config, name) for name in _SETTINGS}
+    values: dict = {"sources": run_config.sources}
+    values |= {name: value for name, value in config.flat(run_config).items() if name in _SETTINGS}
     values |= {"every": arguments.every, "per_domain": arguments.per_domain}
     return json.loads(json.dumps(values, default=str))
 
@@ -118,7 +116,7 @@ def inputs_of(run_config: RunConfig) -> dict[str, str]:
     """Identifies by its contents what the measurements read from paths, see :func:`dg_jax.run.identify`."""
     from dg_jax.data import prepared
 
-    pictures = prepared.identify(run_config.dataset, _parts(run_config), **_places(run_config))
+    pictures = prepared.identify(run_config.data.dataset, _parts(run_config), **_places(run_config))
     return {**pictures, **run.identify_weights(run_config)}
 
 
@@ -127,7 +125,7 @@ def _parts(run_config: RunConfig) -> dict[str, tuple[str, ...]]:
 
 
 def _places(run_config: RunConfig) -> dict[str, pathlib.Path | None]:
-    return {name: getattr(run_config, name) for name in ("data_dir", "prepared_dir", "splits_dir")}
+    return {name: getattr(run_config.data, name) for name in ("data_dir", "prepared_dir", "splits_dir")}
 
 
 def read(path: pathlib.Path) -> dict:
@@ -203,7 +201,9 @@ def measure_all(
         UserError: something that the user can mend; files written before stay.
     """
     found = [
-        None if one.overwrite else stored(file_of(one), settings_of(arguments, one), functools.partial(inputs_of, one))
+        None
+        if one.output.overwrite
+        else stored(file_of(one), settings_of(arguments, one), functools.partial(inputs_of, one))
         for one in configs
     ]
     results: dict[str, list[dict]] = {}
@@ -219,7 +219,7 @@ def measure_all(
         console=terminal,
         disable=not terminal.is_terminal,
     ) as bar:
-        task = bar.add_task("", total=len(missing) * configs[0].iterations)
+        task = bar.add_task("", total=len(missing) * configs[0].optimisation.iterations)
 
         def report(one: RunConfig, steps: int = 1) -> None:
             bar.update(task, advance=steps, description=errors.printable(f"target {one.target}, seed {one.seed}"))
@@ -229,14 +229,14 @@ def measure_all(
             from experiments import ray_executor
 
             # Not to overwrite: of the folders of runs, which Ray would empty, measurements have none.
-            batches = [[dataclasses.replace(one, overwrite=False)] for one in missing]
+            batches = [[config.changed(one, overwrite=False)] for one in missing]
             outcomes = ray_executor.outcomes(do, batches)
         else:
             outcomes = do(missing, report=report)
         measured: dict[pathlib.Path, dict] = {}
         for [one], outcome in outcomes:
             if arguments.executor == "ray":
-                report(one, one.iterations)
+                report(one, one.optimisation.iterations)
             if isinstance(outcome, str):
                 failed[str(file_of(one))] = outcome
             else:
@@ -265,11 +265,11 @@ def _measure(
     probe = None
     for one in missing:
         data = prepared.load(
-            one.dataset,
+            one.data.dataset,
             _parts(one),
-            image_size=one.image_size,
-            split_seed=one.seed_of_split,
-            skip_damaged=one.skip_damaged,
+            image_size=one.data.image_size,
+            split_seed=one.data.of_seed(one.seed).split_seed or 0,
+            skip_damaged=one.data.skip_damaged,
             **_places(one),
         )
         run.check_batch_size(one, data)

@@ -9,22 +9,19 @@ import dataclasses
 import itertools
 import sys
 from collections.abc import Sequence
-from typing import Annotated
 
 from dg_jax.command_line import packages
 
 if __name__ == "__main__":
     packages.exit_unless_installed("train", "analysis")
 
-import tyro
-
-from dg_jax import errors
+from dg_jax import config, errors
 from dg_jax.command_line import flags, program
 from experiments import sweep
 
 
 @dataclasses.dataclass(frozen=True)
-class GridSearch(sweep.Sweep):
+class GridSearch(sweep.Comparison):
     """Train at each pair of a learning rate and a weight decay."""
 
     seeds: int = 3
@@ -33,8 +30,6 @@ class GridSearch(sweep.Sweep):
     """Step sizes of Adam to try."""
     weight_decays: tuple[float, ...] = (0.0, 5e-5, 5e-4)
     """Weights of the L2 term to try."""
-    learning_rate: Annotated[float, tyro.conf.Suppress] = 1e-3
-    weight_decay: Annotated[float, tyro.conf.Suppress] = 5e-5
 
 
 def search(arguments: Sequence[str]) -> None:
@@ -45,13 +40,17 @@ def search(arguments: Sequence[str]) -> None:
     for name in ("learning_rates", "weight_decays"):
         if not getattr(settings, name):
             raise errors.UserError(f"--{name.replace('_', '-')}: give at least one number")
-    folder = settings.results_dir / "grid_search" / settings.dataset
+    folder = settings.output.results_dir / "grid_search" / settings.data.dataset
     cells = {}
     for rate in settings.learning_rates:
         for decay in settings.weight_decays:
             below = folder / f"learning-rate-{grid.number(rate)}-weight-decay-{grid.number(decay)}"
-            one = dataclasses.replace(settings, learning_rate=rate, weight_decay=decay, results_dir=below)
-            cells[rate, decay] = sweep.configs(one)  # all are checked before the first run
+            cells[rate, decay] = sweep.configs_at(  # all are checked before the first run
+                config.changed(settings, results_dir=below),
+                settings.strategies,
+                config.Rates(rate, decay),
+                vectorize_seeds=settings.vectorize_seeds,
+            )
     results = sweep.results(
         [*itertools.chain(*cells.values())], vectorize_seeds=settings.vectorize_seeds, executor=settings.executor
     )

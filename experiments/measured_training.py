@@ -134,8 +134,10 @@ def train(
     measurement.on_pause(state)
     take_steps = advance.Advance(trainer.step, batches, 0)
     with interrupt.StopRequest() as stop:
-        state, _ = drive.drive(take_steps, state, config.iterations, [measurement], sources=config.sources, stop=stop)
-    if config.iterations % every:
+        state, _ = drive.drive(
+            take_steps, state, config.optimisation.iterations, [measurement], sources=config.sources, stop=stop
+        )
+    if config.optimisation.iterations % every:
         measurement.on_pause(state)
     return {
         "layers": layer_names(state.params),

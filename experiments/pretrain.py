@@ -76,36 +76,36 @@ def configs(settings: Pretrain) -> list[config.RunConfig]:
 
     if settings.seeds < 1:
         raise errors.UserError(f"--seeds={settings.seeds}: give a whole number of at least 1")
-    names = {field.name for field in dataclasses.fields(config.RunConfig)}
-    given = {name: value for name, value in vars(settings).items() if name in names}
-    like = dataclasses.replace(config.defaults("emoji"), strategy="deep_all", **given)
-    like = config.resolve(dataclasses.replace(like, target=like.domains[0] if like.domains else ""))
+    usual = config.defaults("emoji")
+    given = {name: value for name, value in vars(settings).items() if name in config.flat(usual)}
+    like = config.changed(usual, strategy="deep_all", **given)
+    like = config.resolve(config.changed(like, target=like.data.domains[0] if like.data.domains else ""))
     config.check(like)
-    models.check(like.model, like.image_size)
+    models.check(like.network.model, like.data.image_size)
     if not vendors_of(like):
-        raise errors.UserError(f"--domains {' '.join(like.domains)} leaves no vendor to pretrain on; name fewer")
-    return [dataclasses.replace(like, seed=seed) for seed in range(settings.seeds)]
+        raise errors.UserError(f"--domains {' '.join(like.data.domains)} leaves no vendor to pretrain on; name fewer")
+    return [config.changed(like, seed=seed) for seed in range(settings.seeds)]
 
 
 def vendors_of(one: config.RunConfig) -> list[str]:
     """Returns the domains that the study does not use."""
-    return [vendor for vendor in registry.get("emoji").domains if vendor not in one.domains]
+    return [vendor for vendor in registry.get("emoji").domains if vendor not in one.data.domains]
 
 
 def file_of(one: config.RunConfig) -> pathlib.Path:
     """Returns where the weights of a seed are kept."""
-    return one.results_dir / "pretrain" / one.dataset / one.model / f"seed-{one.seed}.safetensors"
+    return one.output.results_dir / "pretrain" / one.data.dataset / one.network.model / f"seed-{one.seed}.safetensors"
 
 
 def metadata_of(one: config.RunConfig) -> dict[str, str]:
     """Returns what a weights file says of itself; :func:`dg_jax.run.create_network` reads it."""
     return {
-        "model": one.model,
-        "dataset": one.dataset,
+        "model": one.network.model,
+        "dataset": one.data.dataset,
         "split_seed": str(one.seed),
-        "split_domains": " ".join(sorted(one.domains)),
+        "split_domains": " ".join(sorted(one.data.domains)),
         "pretrained_on": " ".join(vendors_of(one)),
-        "settings": json.dumps({name: getattr(one, name) for name in _SETTINGS}),
+        "settings": json.dumps({name: config.flat(one)[name] for name in _SETTINGS}),
     }
 
 
@@ -120,7 +120,7 @@ def missing(all_configs: list[config.RunConfig]) -> list[config.RunConfig]:
     to_do = []
     for one in all_configs:
         path = file_of(one)
-        if one.overwrite or not path.exists():
+        if one.output.overwrite or not path.exists():
             to_do.append(one)
             continue
         _, theirs = weights.read(path)
@@ -160,18 +160,22 @@ def pretrain(
     data = list(
         emoji_subgroups.load(
             vendors,
-            like.domains,
+            like.data.domains,
             [one.seed for one in group],
-            image_size=like.image_size,
-            prepared_dir=like.prepared_dir,
+            image_size=like.data.image_size,
+            prepared_dir=like.data.prepared_dir,
         )
     )
     parts = [[own.domains[vendor]["train"] for vendor in vendors] for own in data]
     smallest = min(len(part.label) for of_seed in parts for part in of_seed)
-    if like.batch_size > smallest:
-        raise errors.UserError(f"--batch-size={like.batch_size} is larger than the training part, {smallest} images")
+    if like.optimisation.batch_size > smallest:
+        raise errors.UserError(
+            f"--batch-size={like.optimisation.batch_size} is larger than the training part, {smallest} images"
+        )
     networks = [
-        models.create(one.model, len(own.classes), keys.key_for(one.seed, keys.Purpose.WEIGHTS), dtype=one.dtype)
+        models.create(
+            one.network.model, len(own.classes), keys.key_for(one.seed, keys.Purpose.WEIGHTS), dtype=one.network.dtype
+        )
         for one, own in zip(group, data, strict=True)
     ]
     apply_fn = networks[0][1]
@@ -182,14 +186,14 @@ def pretrain(
     numbers = [one.seed for one in group]
 
     class Report(drive.Hook):
-        every = like.val_every
+        every = like.optimisation.val_every
 
         def on_step(self, number, metrics):
             report(len(group))
 
     with interrupt.StopRequest() as stop:
         state, _ = drive.drive(
-            take_steps, state, like.iterations, [Report()], sources=vendors, stop=stop, seeds=numbers
+            take_steps, state, like.optimisation.iterations, [Report()], sources=vendors, stop=stop, seeds=numbers
         )
     evaluations = evaluate.make_evaluate_seeds(apply_fn)(state.params, seeds.stacked_passes(parts))
     leaves = jax.tree.leaves_with_path(jax.device_get(state.params))
@@ -216,7 +220,7 @@ def make(arguments: Sequence[str]) -> None:
         console=terminal,
         disable=not terminal.is_terminal or not to_do,
     ) as bar:
-        task = bar.add_task("pretraining", total=len(to_do) * settings.iterations)
+        task = bar.add_task("pretraining", total=len(to_do) * settings.optimisation.iterations)
         for group in [to_do] if settings.vectorize_seeds and to_do else [[one] for one in to_do]:
             for one, tensors, accuracy in pretrain(group, lambda steps: bar.advance(task, steps)):
                 path = file_of(one)
@@ -224,7 +228,7 @@ def make(arguments: Sequence[str]) -> None:
                     path.parent.mkdir(parents=True, exist_ok=True)
                 except OSError as error:
                     raise errors.UserError(
-                        f"--results-dir={settings.results_dir}: cannot write {path}: {error.strerror}"
+                        f"--results-dir={settings.output.results_dir}: cannot write {path}: {error.strerror}"
                     ) from error
                 weights.write(path, tensors, metadata_of(one) | {"train_accuracy": f"{accuracy:.4f}"})
     accuracies = [float(weights.metadata(file_of(one))["train_accuracy"]) for one in all_configs]

@@ -1,7 +1,6 @@
 """Runs as tasks of Ray: in processes side by side on one machine, or on the cluster that ``RAY_ADDRESS`` names."""
 
 import contextlib
-import dataclasses
 import io
 import logging
 import os
@@ -44,7 +43,7 @@ def outcomes(do: Work, batches: list[Batch]) -> Iterator[tuple[Batch, list[dict]
     """
     if not batches:
         return
-    for one in (one for batch in batches for one in batch if one.overwrite):
+    for one in (one for batch in batches for one in batch if one.output.overwrite):
         _empty(run_folder.folder_of(one))  # here, so that a second attempt can resume the first
     _connect()
     task = ray.remote(
@@ -60,7 +59,7 @@ def outcomes(do: Work, batches: list[Batch]) -> Iterator[tuple[Batch, list[dict]
         with interrupt.StopRequest() as stop, contextlib.redirect_stdout(io.StringIO()):
             for batch in batches:
                 named = task.options(name=str(run_folder.folder_of(batch[0]).path))
-                resuming = [dataclasses.replace(one, resume=True, overwrite=False) for one in batch]
+                resuming = [config.changed(one, resume=True, overwrite=False) for one in batch]
                 waiting[named.remote(do, resuming, pathlib.Path.cwd())] = batch
             try:
                 while waiting:

@@ -14,7 +14,7 @@ import dataclasses
 import pathlib
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from dg_jax.command_line import packages
@@ -37,6 +37,11 @@ class ShortcutRun(config.RunConfig):
 
     strength: float = 0.0
     """Share of each source's pictures in which the colour is right."""
+
+    @property
+    def pictures(self) -> Hashable:
+        """The pictures, with their squares."""
+        return super().pictures, self.strength, self.seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,14 +75,14 @@ def configs(settings: ShortcutControl) -> list[ShortcutRun]:
         below = folder_of(settings) / f"strength-{strength:g}"
         runs += [
             ShortcutRun(**vars(one), strength=strength)
-            for one in sweep.configs(dataclasses.replace(settings, results_dir=below))
+            for one in sweep.configs(config.changed(settings, results_dir=below))
         ]
     return runs
 
 
 def folder_of(settings: ShortcutControl) -> pathlib.Path:
     """Returns where runs, tables and figures go."""
-    return settings.results_dir / "shortcut_control" / settings.dataset
+    return settings.output.results_dir / "shortcut_control" / settings.data.dataset
 
 
 def measured(runs: Sequence[ShortcutRun], results: sweep.Results) -> "tables.Measures":

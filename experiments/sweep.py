@@ -5,13 +5,13 @@ import dataclasses
 import functools
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
 from rich import console, progress
 
-from dg_jax import config, errors, run, settings, strategies
+from dg_jax import config, errors, run, strategies
+from dg_jax.config import ranges
 from dg_jax.data import registry
 
 if TYPE_CHECKING:
@@ -44,66 +44,87 @@ class Results(dict[config.RunConfig, dict]):
 
 
 @dataclasses.dataclass(frozen=True)
-class Sweep(config.RunConfig):
-    """Settings of many runs: those of one, for several targets, strategies and seeds.
+class Plan(config.Parts):
+    """Many runs: the parts that they share, and how many of them. What is on disk already is not done again."""
 
-    What is on disk already is not done again.
-    """
-
-    strategies: tuple[str, ...] = tuple(strategies.STRATEGIES)
-    """Which strategies."""
     targets: tuple[str, ...] = ()
     """The domains held out, one after the other. By default each."""
     seeds: int = 20
     """How many seeds, from 0."""
-    vectorize_seeds: bool = False
-    """Train all seeds of a strategy and target in one program. Pays on a GPU with a small network; no checkpoints."""
     executor: Literal["local", "ray"] = "local"
     """Where the runs are done: one after the other in this process, or side by side as tasks of Ray."""
-    strategy: Annotated[str, tyro.conf.Suppress] = ""
-    target: Annotated[str, tyro.conf.Suppress] = ""
-    seed: Annotated[int, tyro.conf.Suppress] = 0
-    resume: Annotated[bool, tyro.conf.Suppress] = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison(Plan):
+    """Many runs, of several strategies."""
+
+    strategies: tuple[str, ...] = tuple(strategies.STRATEGIES)
+    """Which strategies."""
+    vectorize_seeds: bool = False
+    """Train all seeds of a strategy and target in one program. Pays on a GPU with a small network; no checkpoints."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep(Comparison):
+    """Many runs, of several strategies at one learning rate."""
+
+    rates: Annotated[config.Rates, config.FLAT] = dataclasses.field(default_factory=config.Rates)
 
 
 def configs(sweep: Sweep) -> list[config.RunConfig]:
-    """Returns the runs of a sweep, those of one target together, and in there those of one seed.
+    """Returns the runs of a sweep, see :func:`configs_at`."""
+    return configs_at(sweep, sweep.strategies, sweep.rates, vectorize_seeds=sweep.vectorize_seeds)
+
+
+def configs_at(
+    plan: Plan, names: Sequence[str], rates: config.Rates, *, vectorize_seeds: bool = False
+) -> list[config.RunConfig]:
+    """Returns the runs of a plan, those of one target together, and in there those of one seed.
+
+    Args:
+        plan: what they have in common, targets and seeds.
+        names: the strategies.
+        rates: learning rate and weight decay.
+        vectorize_seeds: whether those that differ in their seeds only will be done side by side.
 
     Raises:
         UserError: one of them cannot be run.
     """
-    if sweep.seeds < 1:
-        raise errors.UserError(f"--seeds={sweep.seeds}: give a whole number of at least 1")
-    full_name = functools.partial(registry.full_name, sweep.dataset, data_dir=sweep.data_dir)
-    targets = [full_name(target) for target in sweep.targets] or list(sweep.domains)
-    methods = [strategies.full_name(name) for name in sweep.strategies]
+    if plan.seeds < 1:
+        raise errors.UserError(f"--seeds={plan.seeds}: give a whole number of at least 1")
+    full_name = functools.partial(registry.full_name, plan.data.dataset, data_dir=plan.data.data_dir)
+    targets = [full_name(target) for target in plan.targets] or list(plan.data.domains)
+    methods = [strategies.full_name(name) for name in names]
     for name, given in (("--strategies", methods), ("--targets", targets)):
         if not given:
             raise errors.UserError(f"{name}: name at least one")
         if len(set(given)) != len(given):
             raise errors.UserError(f"{name} names one twice: {' '.join(given)}")
-    usual = config.defaults(sweep.dataset, sweep.preset)
-    of_run = {field.name: getattr(sweep, field.name) for field in dataclasses.fields(config.RunConfig)}
+    usual = config.defaults(plan.data.dataset, plan.preset).method
+    parts = {field.name: getattr(plan, field.name) for field in dataclasses.fields(config.Parts)}
     all_configs: list[config.RunConfig] = []
     all_in_use: set[str] = set()
     for target in targets:
-        for seed in range(sweep.seeds):
+        for seed in range(plan.seeds):
             for strategy in methods:
-                changes = {"strategy": strategy, "target": target, "seed": seed, "resume": not sweep.overwrite}
-                one = config.RunConfig(**of_run | changes)
+                one = config.RunConfig(
+                    **parts, rates=rates, strategy=strategy, target=target, seed=seed, resume=not plan.output.overwrite
+                )
                 in_use = {one.methods.objective, one.methods.combiner}
-                unused = {name: getattr(usual, name) for name in settings.RANGES if name not in in_use}
+                unused = {name: getattr(usual, name) for name in ranges.OF_METHODS if name not in in_use}
                 if "irm" in in_use:  # all seeds alike, also those that are resumed
-                    unused["irm"] = settings.Irm(**one.method_settings("irm"))
-                all_configs.append(dataclasses.replace(one, **unused))
+                    unused["irm"] = config.Irm(**one.method_settings("irm"))
+                all_configs.append(config.changed(one, **unused))
                 all_in_use |= in_use
-    if sweep.vectorize_seeds and sweep.weights_file != sweep.weights and sweep.model.startswith("resnet"):
+    network = plan.network
+    if vectorize_seeds and network.model.startswith("resnet") and all_configs[0].weights_file != network.weights:
         raise errors.UserError(
-            f"--vectorize-seeds takes the BatchNorm statistics of --model={sweep.model} from one file for all seeds; "
+            f"--vectorize-seeds takes the BatchNorm statistics of --model={network.model} from one file for all seeds; "
             "leave it out, or {seed} in --weights"
         )
-    for name in settings.RANGES:
-        if name not in all_in_use and getattr(sweep, name) != getattr(usual, name):
+    for name in ranges.OF_METHODS:
+        if name not in all_in_use and getattr(plan.method, name) != getattr(usual, name):
             raise errors.UserError(f"{config.flag(name)} is set, but none of --strategies uses it; leave it out")
     for one in all_configs:
         config.check(one)
@@ -143,12 +164,14 @@ def results(
 
     found = Results()
     missing = []
-    identify = functools.cache(run.identify)
+    identify_pictures = functools.cache(run.identify_pictures)
     for one in all_configs:
+
+        def identify(one: config.RunConfig = one) -> dict[str, str]:
+            return {**identify_pictures(one.data, one.target), **run.identify_weights(one)}
+
         try:
-            finished = run_result.finished(
-                one, run_folder.folder_of(one), functools.partial(identify, _same_inputs(one))
-            )
+            finished = run_result.finished(one, run_folder.folder_of(one), identify)
         except files.DamagedError as error:
             errors.warn(f"left out: {error}")
             continue
@@ -242,12 +265,12 @@ Outcome = tuple[list[config.RunConfig], list[dict] | str]
 def _one_by_one(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outcome]:
     from dg_jax.training import run_folder
 
-    data, opened = None, None
+    data: dataset.MultiDomainDataset | None = None
+    opened: Hashable = None
     for one in missing:
-        like = _any_strategy(one)
         try:
-            if like != opened:
-                data, opened = load(one), like
+            if one.pictures != opened:
+                data, opened = load(one), one.pictures
             outcome: list[dict] | str = [run.run(one, data, quiet=True)]
         except errors.RunError as error:
             outcome = str(error)
@@ -265,43 +288,28 @@ def _groups(missing: list[config.RunConfig]) -> list[list[config.RunConfig]]:
 
 
 def _side_by_side(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outcome]:
-    opened = None
-    data: dict[int, dataset.MultiDomainDataset] = {}  # by seed
-    networks: dict[int, tuple] = {}  # likewise
+    data: dict[Hashable, dataset.MultiDomainDataset] = {}
+    networks: dict[int, tuple] = {}  # by seed
     weights: dict[int, dict[str, str]] = {}  # also as they were when the network was made
     compiled: dict = {}
     for group in _groups(missing):
-        like = dataclasses.replace(_any_strategy(group[0]), seed=0)
-        if like != opened:
-            data, opened = {}, like
+        data = {pictures: data[pictures] for pictures in (one.pictures for one in group) if pictures in data}
         for one in group:
-            if one.seed not in data:
-                data[one.seed] = load(one)
+            if one.pictures not in data:
+                data[one.pictures] = load(one)
             if one.seed not in networks:
-                networks[one.seed] = run.create_network(one, data[one.seed])
+                networks[one.seed] = run.create_network(one, data[one.pictures])
                 weights[one.seed] = run.identify_weights(one)
-        seeds = [one.seed for one in group]
+        loaded = [(data[one.pictures], weights[one.seed]) for one in group]
         of_group = (
-            [dataclasses.replace(data[seed], inputs={**data[seed].inputs, **weights[seed]}) for seed in seeds],
-            [networks[seed] for seed in seeds],
+            [dataclasses.replace(own, inputs={**own.inputs, **of_weights}) for own, of_weights in loaded],
+            [networks[one.seed] for one in group],
         )
         try:
             outcome: list[dict] | str = run.run_seeds(group, *of_group, compiled)
         except errors.RunError as error:
             outcome = str(error)
         yield group, outcome
-
-
-def _any_strategy(one: config.RunConfig) -> config.RunConfig:
-    """What runs that share their pictures have in common."""
-    methods: dict = dict.fromkeys(settings.RANGES)
-    return dataclasses.replace(one, strategy="", combiner=None, **methods)
-
-
-def _same_inputs(one: config.RunConfig) -> config.RunConfig:
-    """What runs have in common that read the same from paths."""
-    places = ("dataset", "domains", "target", "data_dir", "prepared_dir", "splits_dir")
-    return config.RunConfig(**{name: getattr(one, name) for name in places}, weights=one.weights_file)
 
 
 class _Display(contextlib.AbstractContextManager):

@@ -33,9 +33,9 @@ def make(arguments: Sequence[str]) -> None:
     settings = flags.parse(Table1, arguments, "python -m experiments.table1")
     from dg_jax.analysis import paper, render, result_figures, table
 
-    if settings.compare_paper and settings.dataset not in paper.read(sweep.PAPER):
+    if settings.compare_paper and settings.data.dataset not in paper.read(sweep.PAPER):
         raise errors.UserError(
-            f"--compare-paper: the paper has no {settings.dataset}; it has {', '.join(paper.read(sweep.PAPER))}"
+            f"--compare-paper: the paper has no {settings.data.dataset}; it has {', '.join(paper.read(sweep.PAPER))}"
         )
     configs = sweep.configs(settings)
     results = sweep.results(configs, vectorize_seeds=settings.vectorize_seeds, executor=settings.executor)
@@ -44,10 +44,12 @@ def make(arguments: Sequence[str]) -> None:
     summary = table.summarize(accuracies, list(accuracies[targets[0]]), targets)
     markdown = render.to_markdown(summary)
     if settings.compare_paper:
-        markdown += "\n" + paper.beside_paper(summary, settings.dataset, sweep.PAPER)
+        markdown += "\n" + paper.beside_paper(summary, settings.data.dataset, sweep.PAPER)
     files = {"table1.md": markdown, "table1.tex": render.to_latex(summary), "table1.csv": render.to_csv(summary)}
     sweep.write(
-        settings.results_dir / "table1" / settings.dataset, files, {"figure3": result_figures.box_plots(summary)}
+        settings.output.results_dir / "table1" / settings.data.dataset,
+        files,
+        {"figure3": result_figures.box_plots(summary)},
     )
     print(markdown)
     results.check_failed()

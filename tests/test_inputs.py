@@ -72,7 +72,7 @@ def is_refused(outcome, what, folder):
     code, line = outcome
     assert line == (
         f"error: {what}: not the same as when {folder} was written; "
-        "give the same, another --results-dir, or --overwrite to start anew"
+        "give the same, another --results-dir, or --overwrite to start again"
     )
     return code == 2
 

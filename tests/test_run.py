@@ -163,7 +163,8 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
         "--weights=~/a",
     ]
     parsed = run.parse(["--dataset=pacs", *flags])
-    paths = (parsed.data_dir, parsed.splits_dir, parsed.prepared_dir, parsed.results_dir, parsed.weights)
+    names = ("data_dir", "splits_dir", "prepared_dir", "results_dir", "weights")
+    paths = [config.flat(parsed)[name] for name in names]
     assert [str(path) for path in paths] == [f"/somewhere/{name}" for name in ("PACS", "lists", "tfds", "runs", "a")]
 
 
@@ -177,7 +178,7 @@ def test_help_is_quick_and_names_everything():
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     for name in [*strategies.STRATEGIES, *registry.DATASETS, *models.MODELS]:
         assert name in shown
-    for field in config.RunConfig.__dataclass_fields__:
+    for field in config.flat(config.RunConfig()):
         assert config.flag(field) in shown
 
 
@@ -194,9 +195,18 @@ def test_any_objective_with_any_combiner(command, tmp_path):
 
 def test_paper_preset_has_the_papers_numbers():
     paper = run.parse(["--preset=paper"])
-    assert (paper.iterations, paper.batch_size, paper.learning_rate) == (1000, 128, 1e-5)
-    assert (paper.weight_decay, paper.val_every, paper.model, paper.image_size) == (5e-5, 20, "alexnet", 224)
-    assert run.parse(["--preset=paper", "--iterations=7"]).iterations == 7
+    assert (paper.optimisation.iterations, paper.optimisation.batch_size, paper.rates.learning_rate) == (
+        1000,
+        128,
+        1e-5,
+    )
+    assert (paper.rates.weight_decay, paper.optimisation.val_every, paper.network.model, paper.data.image_size) == (
+        5e-5,
+        20,
+        "alexnet",
+        224,
+    )
+    assert run.parse(["--preset=paper", "--iterations=7"]).optimisation.iterations == 7
 
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

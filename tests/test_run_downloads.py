@@ -56,8 +56,12 @@ def test_a_run_on_pacs_with_a_short_name(command, tmp_path):
 def test_the_presets_of_downloaded_datasets_are_the_papers():
     for flags in (["--preset=paper"], []):
         parsed = run.parse(["--dataset=pacs", "--data-dir=/data/PACS", *flags])
-        assert (parsed.iterations, parsed.batch_size, parsed.learning_rate) == (1000, 128, 1e-5)
-        assert (parsed.model, parsed.image_size, parsed.target) == ("alexnet", 224, "sketch")
+        assert (parsed.optimisation.iterations, parsed.optimisation.batch_size, parsed.rates.learning_rate) == (
+            1000,
+            128,
+            1e-5,
+        )
+        assert (parsed.network.model, parsed.data.image_size, parsed.target) == ("alexnet", 224, "sketch")
 
 
 def test_streamed_training_equals_training_from_memory(command, tmp_path, monkeypatch):

@@ -5,7 +5,8 @@ import typing
 import numpy as np
 import pytest
 
-from dg_jax import config, errors, objectives, settings, strategies, surgery
+from dg_jax import config, errors, objectives, strategies, surgery
+from dg_jax.config import ranges
 
 
 def test_every_name_in_the_table_exists():
@@ -26,11 +27,11 @@ def test_a_strategy_can_take_another_combiner():
         strategies.get("irm", "sum")
 
 
-@pytest.mark.parametrize("method", settings.RANGES)
+@pytest.mark.parametrize("method", ranges.OF_METHODS)
 def test_settings_are_arguments_of_their_method_with_the_same_defaults(method):
     function = getattr(objectives, method, None) or getattr(surgery, method)
     parameters = inspect.signature(function).parameters
-    group = getattr(config.RunConfig(), method)
+    group = getattr(config.RunConfig().method, method)
     for name, value in dataclasses.asdict(group).items():
         assert parameters[name].default == (inspect.Parameter.empty if value is None else value)
 

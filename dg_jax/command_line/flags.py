@@ -25,8 +25,8 @@ def parse(kind: type[config.Config], arguments: Sequence[str], prog: str) -> con
     """Reads flags; their defaults are those of the dataset's preset.
 
     Args:
-        kind: :class:`dg_jax.config.RunConfig` or a dataclass derived from it, whose own
-            fields have defaults.
+        kind: :class:`dg_jax.config.RunConfig` or another dataclass derived from :class:`dg_jax.config.Parts`,
+            whose fields have defaults.
         arguments: the flags.
         prog: what the help calls the program.
 
@@ -36,7 +36,13 @@ def parse(kind: type[config.Config], arguments: Sequence[str], prog: str) -> con
     """
     base, _ = cli(_Base, arguments, add_help=False, return_unknown_args=True)
     defaults = config.defaults(base.dataset, base.preset)
-    values = {field.name: getattr(defaults, field.name) for field in dataclasses.fields(defaults)}
+    values = {}
+    for field in dataclasses.fields(kind):
+        if hasattr(defaults, field.name):
+            usual = getattr(defaults, field.name)
+            # An experiment may have a part of its own kind.
+            kind_of_part = _part(field)
+            values[field.name] = kind_of_part(**vars(usual)) if kind_of_part else usual
     parsed: config.Config = cli(kind, arguments, prog=prog, default=kind(**values))
     return config.resolve(parsed)
 
@@ -65,10 +71,18 @@ def _flags(kind) -> Iterator[str]:
         if tyro.conf.Suppress in getattr(field.type, "__metadata__", ()):
             continue
         flag = config.flag(field.name)
-        if dataclasses.is_dataclass(field.type):
+        part = _part(field)
+        if part:
+            yield from _flags(part)
+        elif dataclasses.is_dataclass(field.type):
             yield from (f"{flag}.{config.flag(own.name).removeprefix('--')}" for own in dataclasses.fields(field.type))
         else:
             yield flag
+
+
+def _part(field: dataclasses.Field) -> type | None:
+    """The type of a field that is a part of a configuration, flat on the command line."""
+    return field.type.__origin__ if config.FLAT in getattr(field.type, "__metadata__", ()) else None  # type: ignore
 
 
 def _is_no_rule(line: str) -> bool:

@@ -108,7 +108,7 @@ class Checkpoints:
         if damaged:
             with contextlib.redirect_stderr(io.StringIO()):
                 gc.collect()  # with its failed tasks, of which asyncio would otherwise complain at some time
-            going_on = f"going on from step {int(found[0].step)}" if found else "starting anew"
+            going_on = f"going on from step {int(found[0].step)}" if found else "starting again"
             print(f"warning: damaged checkpoint: {', '.join(damaged)}; {going_on}", file=sys.stderr)
         return found or (fresh, Selected())
 

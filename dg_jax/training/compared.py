@@ -1,6 +1,5 @@
 """What must be the same where a run on disk is taken over: its settings, and the contents of its inputs."""
 
-import dataclasses
 import json
 import math
 import pathlib
@@ -9,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dg_jax import errors
-from dg_jax.config import RunConfig, flag
+from dg_jax.config import RunConfig, flag, flat
 from dg_jax.training.files import read_object
 
 # Settings that may differ between a run and its continuation. Of what lies at a path the contents are compared.
@@ -42,8 +41,8 @@ NEEDED = {
 
 
 def to_json(config: RunConfig) -> dict:
-    """Returns the configuration as JSON stores it."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    """Returns the configuration as JSON stores it, flat as on the command line."""
+    return json.loads(json.dumps(flat(config), default=str))
 
 
 def check_recorded(stored: Mapping[str, Any], place: pathlib.Path) -> None:

@@ -54,9 +54,11 @@ def train(
         selection = Selection(config, evaluations, best, take_steps, folder, display)
         saving = checkpoints.Saving(store, selection)
         hooks = [*hooks, selection, saving, display]
-        state, last = drive.drive(take_steps, state, config.iterations, hooks, sources=config.sources, stop=stop)
+        state, last = drive.drive(
+            take_steps, state, config.optimisation.iterations, hooks, sources=config.sources, stop=stop
+        )
         saving.on_stop(state)
-        if take_steps.done % config.val_every:  # after it was saved: a longer run does not validate here
+        if take_steps.done % config.optimisation.val_every:  # after it was saved: a longer run does not validate here
             selection.on_pause(state, last)
         store.finish(selection.best)
     tested, tested_last = evaluations.test(selection.best.params), evaluations.test(state.params)

@@ -12,7 +12,7 @@ class Display(drive.Hook):
 
     def __init__(self, config: RunConfig, is_shown: bool):
         self._sources = [errors.printable(name) for name in config.sources]
-        self._images_per_step = len(config.sources) * config.batch_size
+        self._images_per_step = len(config.sources) * config.optimisation.batch_size
         terminal = console.Console(stderr=True)
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}"),
@@ -23,7 +23,7 @@ class Display(drive.Hook):
             console=terminal,
             disable=not (is_shown and terminal.is_terminal),
         )
-        self._task = self._bar.add_task("compiling", total=config.iterations, figures="")
+        self._task = self._bar.add_task("compiling", total=config.optimisation.iterations, figures="")
         self._accuracy = ""
 
     def __enter__(self) -> "Display":

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 
 from dg_jax import errors
-from dg_jax.config import RunConfig, check_annealing
+from dg_jax.config import RunConfig, changed, check_annealing
 from dg_jax.data import lock
 from dg_jax.training import compared, metrics_file
 from dg_jax.training.files import is_count, read_object, write_by_rename, writing
@@ -56,21 +56,21 @@ class RunFolder:
 
     def go_on_from(self, number: int, config: RunConfig) -> None:
         """Makes ready to train on from step ``number``; raises a ``UserError`` if the run is beyond its last step."""
-        if number > config.iterations:
+        if number > config.optimisation.iterations:
             raise errors.UserError(
-                f"--iterations={config.iterations}: the run in {self.path} is at step {number} already; "
+                f"--iterations={config.optimisation.iterations}: the run in {self.path} is at step {number} already; "
                 "ask for more, or --overwrite to start again"
             )
         # A run that ended between two validations of this one has validated there.
-        metrics_file.keep(self.metrics_file, lambda step: step <= number and step % config.val_every == 0)
+        metrics_file.keep(self.metrics_file, lambda step: step <= number and step % config.optimisation.val_every == 0)
 
 
 def folder_of(config: RunConfig) -> RunFolder:
     """Returns the folder of a run; creates nothing."""
-    method = f"{config.strategy}+{config.combiner}" if config.combiner else config.strategy
-    if config.batches == "single_domain":
+    method = f"{config.strategy}+{config.method.combiner}" if config.method.combiner else config.strategy
+    if config.method.batches == "single_domain":
         method += "-single_domain"
-    return RunFolder(config.results_dir / config.dataset / config.target / method / f"seed-{config.seed}")
+    return RunFolder(config.output.results_dir / config.data.dataset / config.target / method / f"seed-{config.seed}")
 
 
 def settled(config: RunConfig, folder: RunFolder) -> RunConfig:
@@ -80,13 +80,13 @@ def settled(config: RunConfig, folder: RunFolder) -> RunConfig:
         DamagedError: the configuration of the run to resume cannot be read.
         UserError: the run to resume would end before its penalty sets in.
     """
-    if config.methods.objective != "irm" or config.irm.anneal_steps is not None:
+    if config.methods.objective != "irm" or config.method.irm.anneal_steps is not None:
         return config
     steps = config.method_settings("irm")["anneal_steps"]
     if config.resume and (folder.result_file.exists() or folder.checkpoints.exists()):
         has_steps = {"irm": lambda value: isinstance(value, dict) and is_count(value.get("anneal_steps"))}
         steps = read_object(folder.config_file, has_steps)["irm"]["anneal_steps"]
-    settled_config = dataclasses.replace(config, irm=dataclasses.replace(config.irm, anneal_steps=steps))
+    settled_config = changed(config, irm=dataclasses.replace(config.method.irm, anneal_steps=steps))
     check_annealing(settled_config)
     return settled_config
 
@@ -119,7 +119,7 @@ def open_folder(config: RunConfig, folder: RunFolder, inputs: Mapping[str, str])
                 raise errors.RunError(
                     f"{folder.path}: another process is writing this run; wait for it, or give another --results-dir"
                 ) from error
-            if config.overwrite:
+            if config.output.overwrite:
                 folder.result_file.unlink(missing_ok=True)  # first, so that half of it is never taken for a whole run
                 folder.forget_progress()
             if folder.checkpoints.exists():

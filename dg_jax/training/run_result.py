@@ -17,7 +17,7 @@ import optax
 
 import dg_jax
 from dg_jax import errors
-from dg_jax.config import RunConfig
+from dg_jax.config import RunConfig, changed
 from dg_jax.data import dataset
 from dg_jax.training import advance, compared, evaluate, selection
 from dg_jax.training.files import DamagedError, is_count, is_fraction, read_object
@@ -53,17 +53,20 @@ def make(
                 f"the test loss of {config.target} with the {which} parameters is {evaluation.loss}: "
                 "logits beyond what float32 holds; no result is written; try a smaller --learning-rate"
             )
+    iterations = config.optimisation.iterations
     return {
-        "dataset": config.dataset,
+        "dataset": config.data.dataset,
         "target": config.target,
         "sources": list(config.sources),
         "strategy": config.strategy,
         "combiner": config.methods.combiner,
-        "batches": config.batches,
-        "model": config.model,
+        "batches": config.method.batches,
+        "model": config.network.model,
         "seed": config.seed,
-        "iterations": config.iterations,
-        **({"ended_after_step": take_steps.done} if take_steps.done < config.iterations else {}),  # by a hook
+        "iterations": iterations,
+        **(
+            {"ended_after_step": take_steps.done} if take_steps.done < config.optimisation.iterations else {}
+        ),  # by a hook
         "selected_step": selected.step,
         "val_accuracy": selected.accuracy,
         "test_accuracy": tested.accuracy,
@@ -113,7 +116,7 @@ def finished(config: RunConfig, folder: RunFolder, identify: Callable[[], Mappin
         DamagedError: its files cannot be read.
         UserError: the finished run, or the one to resume, had other settings or inputs.
     """
-    if config.overwrite:
+    if config.output.overwrite:
         return None
     if not folder.result_file.exists():
         if config.resume and folder.checkpoints.exists():
@@ -121,10 +124,12 @@ def finished(config: RunConfig, folder: RunFolder, identify: Callable[[], Mappin
         return None
     result = read_object(folder.result_file, _of_a_result(config))
     compared.check(config, identify(), folder.config_file)
-    done = f"--iterations={config.iterations}: the run in {folder.path} is done with {result['iterations']}"
-    if result["iterations"] > config.iterations:
+    done = (
+        f"--iterations={config.optimisation.iterations}: the run in {folder.path} is done with {result['iterations']}"
+    )
+    if result["iterations"] > config.optimisation.iterations:
         raise errors.UserError(f"{done}; give as many, another --results-dir, or --overwrite to start again")
-    if result["iterations"] == config.iterations:
+    if result["iterations"] == config.optimisation.iterations:
         return result
     if config.resume:
         return None
@@ -141,7 +146,7 @@ def read(folder: RunFolder) -> tuple[dict, dict]:
     stored, result = read_object(folder.config_file, compared.NEEDED), read_object(folder.result_file, _OF_A_RESULT)
     compared.check_recorded(stored, folder.path)
     name = {key: stored[key] for key in ("dataset", "target", "strategy", "combiner", "batches", "seed")}
-    its_own = folder_of(RunConfig(**name, results_dir=folder.path.parents[3]))
+    its_own = folder_of(changed(RunConfig(), **name, results_dir=folder.path.parents[3]))
     if its_own != folder or any(result[key] != stored[key] for key in ("dataset", "target", "strategy")):
         raise DamagedError(f"{folder.path} holds files of another run ({its_own.path}); remove it")
     return stored, result
@@ -161,7 +166,7 @@ _OF_A_RESULT = _FIGURES_OF_A_RESULT | {
 def _of_a_result(config: RunConfig) -> dict[str, Callable[[Any], bool]]:
     """Returns what is read again of the result of a run, and how it must be."""
     named = {
-        "dataset": config.dataset,
+        "dataset": config.data.dataset,
         "target": config.target,
         "sources": list(config.sources),
         "strategy": config.strategy,

@@ -1,9 +1,7 @@
 """Several seeds of one run side by side in one program."""
 
 import contextlib
-import dataclasses
 import itertools
-import pathlib
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -83,9 +81,15 @@ def train(
         chosen = _Selection(configs, evaluations, state.params, folders)
         numbers = [own.seed for own in configs]
         state, last = drive.drive(
-            take_steps, state, config.iterations, [chosen], sources=config.sources, stop=stop, seeds=numbers
+            take_steps,
+            state,
+            config.optimisation.iterations,
+            [chosen],
+            sources=config.sources,
+            stop=stop,
+            seeds=numbers,
         )
-        if take_steps.done % config.val_every:
+        if take_steps.done % config.optimisation.val_every:
             chosen.on_pause(state, last)
         seconds = time.monotonic() - start
         results = [
@@ -138,7 +142,7 @@ class _Selection(drive.Hook):
         params: chex.ArrayTree,
         folders: Sequence[run_folder.RunFolder],
     ):
-        self.every = configs[0].val_every
+        self.every = configs[0].optimisation.val_every
         self.params, self.best = jax.tree.map(jnp.copy, params), [selection.Selected()] * len(configs)
         self._configs, self._evaluations, self._folders = configs, evaluations, folders
 
@@ -151,7 +155,7 @@ class _Selection(drive.Hook):
         for i, (own, validation) in enumerate(zip(self._configs, validations, strict=True)):
             loss = np.array([[validation.loss]])
             finite.check_losses(loss, number, own.sources, [own.seed], what="validation loss")
-            is_better.append(own.selection == "last" or validation.accuracy > self.best[i].accuracy)
+            is_better.append(own.optimisation.selection == "last" or validation.accuracy > self.best[i].accuracy)
             if is_better[i]:
                 self.best[i] = selection.Selected(None, number, validation.accuracy)
         for i, (folder, validation) in enumerate(zip(self._folders, validations, strict=True)):
@@ -186,13 +190,10 @@ def feeds(configs: Sequence[RunConfig], sources: Sequence[Sequence[dataset.AnyPa
 def _program(config: RunConfig, apply_fn: Callable, arguments: chex.ArrayTree) -> tuple:
     """What two groups of runs must have in common to share their programs.
 
-    Of the settings that is all but those that only say which numbers and pictures are given to
-    the program, and where the runs are written. An experiment's own settings are of this kind.
+    Seeds, rates and pictures are arguments of a program; only the shapes of these are part of it.
     """
-    settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(RunConfig)}
     leaves, structure = jax.tree.flatten(arguments)
-    others = {"seed": 0, "target": "", "results_dir": pathlib.Path()} | dict.fromkeys(step.rates(config), 0.0)
-    return RunConfig(**settings | others), apply_fn, structure, tuple(map(jax.typeof, leaves))
+    return config.methods, config.method, config.optimisation, apply_fn, structure, tuple(map(jax.typeof, leaves))
 
 
 def stacked(trees: Sequence[chex.ArrayTree]) -> chex.ArrayTree:

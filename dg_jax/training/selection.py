@@ -26,7 +26,7 @@ class Selected(NamedTuple):
 
 
 class Selection(drive.Hook):
-    """Validates every ``config.val_every`` steps, and keeps the parameters that are selected.
+    """Validates every ``config.optimisation.val_every`` steps, and keeps the parameters that are selected.
 
     Attributes:
         best: what is selected so far.
@@ -42,7 +42,7 @@ class Selection(drive.Hook):
         display: progress.Display,
     ):
         """Takes the run, its evaluations, what was selected before, and where a validation is written and shown."""
-        self.every, self.best = config.val_every, best
+        self.every, self.best = config.optimisation.val_every, best
         self._config, self._evaluations, self._take_steps = config, evaluations, take_steps
         self._folder, self._display = folder, display
 
@@ -55,7 +55,7 @@ class Selection(drive.Hook):
         self._display.validation(validation.accuracy)
         speed = {"images_per_second": self._take_steps.images_per_second()}
         self._folder.append_metrics(figures(number, validation, watched, metrics) | speed)
-        if validation.accuracy > self.best.accuracy or self._config.selection == "last":
+        if validation.accuracy > self.best.accuracy or self._config.optimisation.selection == "last":
             self.best = Selected(jax.tree.map(jnp.copy, state.params), number, validation.accuracy)
 
 

@@ -62,13 +62,15 @@ class Trainer:
 
 def rates(config: RunConfig) -> dict[str, chex.Array]:
     """Returns the two numbers of a run that only scale its updates: runs of one compiled program may differ in them."""
-    return {name: jnp.float32(getattr(config, name)) for name in ("learning_rate", "weight_decay")}
+    return {name: jnp.float32(rate) for name, rate in dataclasses.asdict(config.rates).items()}
 
 
 def domain_batches(config: RunConfig, sources: Sequence[dataset.AnyPart]) -> feed.Feed:
     """Makes a run's feed of training batches from the training parts of its N sources."""
     key = keys.key_for(config.seed, keys.Purpose.SAMPLING)
-    return feed.domain_batches(sources, key, config.batch_size, single_domain=config.batches == "single_domain")
+    return feed.domain_batches(
+        sources, key, config.optimisation.batch_size, single_domain=config.method.batches == "single_domain"
+    )
 
 
 def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: feed.Feed) -> Trainer:
@@ -84,7 +86,7 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
 
     def losses_and_jacobian(params, value, key, step, rates):
         objective = strategies.make_objective(
-            methods.objective, apply_fn, {**rates, "form": config.gradients, **objective_settings}
+            methods.objective, apply_fn, {**rates, "form": config.method.gradients, **objective_settings}
         )
         domain_batch = draw(value, step)
         return objective(params, domain_batch, key=jax.random.fold_in(key, step), step=step)

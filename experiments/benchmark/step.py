@@ -60,30 +60,30 @@ def run_config(model: Model, strategy: str, batch_size: int | None) -> config.Ru
     """Returns the settings of a run on emoji's sources with the network's own preset."""
     alexnet = model == "alexnet"
     preset = config.defaults("emoji", "paper" if alexnet else "dataset")
-    default = 32 if alexnet and jax.default_backend() == "cpu" else preset.batch_size
-    return dataclasses.replace(preset, strategy=strategy, batch_size=default if batch_size is None else batch_size)
+    default = 32 if alexnet and jax.default_backend() == "cpu" else preset.optimisation.batch_size
+    return config.changed(preset, strategy=strategy, batch_size=default if batch_size is None else batch_size)
 
 
 def made_up_sources(settings: config.RunConfig, images_per_source: int, count: int = 3) -> list[dataset.Part]:
     """Draws the training parts of ``count`` sources."""
     rng = np.random.default_rng(0)
-    shape = (images_per_source, settings.image_size, settings.image_size, 3)
+    shape = (images_per_source, settings.data.image_size, settings.data.image_size, 3)
     return [
         dataset.Part(
             rng.integers(0, 256, shape, dtype=np.uint8),
-            rng.integers(0, CLASSES[settings.model], images_per_source).astype(np.int32),
+            rng.integers(0, CLASSES[settings.network.model], images_per_source).astype(np.int32),
         )
         for _ in range(count)
     ]
 
 
 def made_feed(settings: config.RunConfig, sources: list[dataset.Part]) -> feed.Feed:
-    return feed.domain_batches(sources, jax.random.key(0), settings.batch_size)
+    return feed.domain_batches(sources, jax.random.key(0), settings.optimisation.batch_size)
 
 
 def network(settings: config.RunConfig):
     """Returns our network with its first parameters."""
-    return models.create(settings.model, CLASSES[settings.model], jax.random.key(0))
+    return models.create(settings.network.model, CLASSES[settings.network.model], jax.random.key(0))
 
 
 def ours(settings: config.RunConfig, batches: feed.Feed, steps: int) -> Callable[[], object]:
@@ -122,12 +122,12 @@ def plain_training(
     """Returns PyTorch's training with a copy of our parameters."""
     return training.Training(
         settings.strategy,
-        networks.create(settings.model, params, rival_device.set_up()),
+        networks.create(settings.network.model, params, rival_device.set_up()),
         sources,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        step_size=settings.group_dro.step_size,
+        batch_size=settings.optimisation.batch_size,
+        learning_rate=settings.rates.learning_rate,
+        weight_decay=settings.rates.weight_decay,
+        step_size=settings.method.group_dro.step_size,
     )
 
 
@@ -175,8 +175,8 @@ def check(settings: config.RunConfig) -> None:
     Raises:
         UserError: they differ.
     """
-    settings = dataclasses.replace(settings, batch_size=min(settings.batch_size, _CHECKED_BATCH))
-    sources = made_up_sources(settings, settings.batch_size, 2 if settings.strategy == "pcgrad" else 3)
+    settings = config.changed(settings, batch_size=min(settings.optimisation.batch_size, _CHECKED_BATCH))
+    sources = made_up_sources(settings, settings.optimisation.batch_size, 2 if settings.strategy == "pcgrad" else 3)
     batches = made_feed(settings, sources)
     params, apply_fn = network(settings)
 
@@ -213,8 +213,10 @@ def main(flags: Sequence[str]) -> None:
     configs = {name: run_config(arguments.model, name, arguments.batch_size) for name in names}
     for settings in configs.values():
         config.check(settings)
-        if settings.batch_size > IMAGES_PER_SOURCE:
-            raise errors.UserError(f"--batch-size={settings.batch_size}: at most {IMAGES_PER_SOURCE}, a whole source")
+        if settings.optimisation.batch_size > IMAGES_PER_SOURCE:
+            raise errors.UserError(
+                f"--batch-size={settings.optimisation.batch_size}: at most {IMAGES_PER_SOURCE}, a whole source"
+            )
     steps = arguments.steps or ((1 if alexnet else 5) if jax.default_backend() == "cpu" else 20)
     rivals = [name for name in names if name in training.STRATEGIES]
     for name in rivals:
@@ -242,12 +244,13 @@ def _table(
     seconds: dict[tuple[str, str], measure.Spread],
     with_memory: bool,
 ) -> report.Table:
+    batch_size = shared.optimisation.batch_size
     table = report.Table(
         "step",
-        f"A training step of {shared.model}, {shared.image_size} px, 3 x {shared.batch_size} images, in "
+        f"A training step of {shared.network.model}, {shared.data.image_size} px, 3 x {batch_size} images, in "
         f"{rival_device.arithmetic()}. {steps} steps to a measurement; median (fastest to slowest). AlexNet's dropout "
         "is on in both. Checked, without dropout, in float64 and on 3 x "
-        f"{min(shared.batch_size, _CHECKED_BATCH)} images: losses to {LOSS_TOLERANCE:g}, each parameter's gradient "
+        f"{min(batch_size, _CHECKED_BATCH)} images: losses to {LOSS_TOLERANCE:g}, each parameter's gradient "
         f"to {GRADIENT_TOLERANCE:g} of its norm. Memory, of AlexNet only: peak of two steps above the images, "
         "parameters and Adam's moments included, each alone in a process.",
         [
@@ -266,7 +269,7 @@ def _table(
             row[who] = measure.each(seconds[who, name], steps)
             if with_memory:  # not of a small network, for which the compiler takes more than the step
                 row[f"{who}, bytes"] = memory.of_child(
-                    f"{__name__}:alone", who=who, model=shared.model, strategy=name, batch_size=shared.batch_size
+                    f"{__name__}:alone", who=who, model=shared.network.model, strategy=name, batch_size=batch_size
                 )
         if "deep_all" in names:
             row["ours / deep_all"] = measure.ratio(seconds["ours", name], seconds["ours", "deep_all"])

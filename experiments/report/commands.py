@@ -4,7 +4,8 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from dg_jax import config, settings
+from dg_jax import config
+from dg_jax.config import ranges
 from dg_jax.training import compared
 from experiments import domain_control, gradient_similarity, sweep
 from experiments.report.stored import Run
@@ -73,7 +74,9 @@ def _groups(runs: Sequence[Run], axes: Sequence[str]) -> Iterable[list[Run]]:
     groups: list[tuple[dict, dict, list[Run]]] = []
     for run in sorted(runs, key=lambda run: run.method_place):
         of_methods = _of_methods(run)
-        common = {name: value for name, value in run.config.items() if name not in (*axes, *_PLACES, *settings.RANGES)}
+        common = {
+            name: value for name, value in run.config.items() if name not in (*axes, *_PLACES, *ranges.OF_METHODS)
+        }
         for theirs, others, group in groups:
             if theirs == common and all(others.get(name, value) == value for name, value in of_methods.items()):
                 others |= of_methods
@@ -86,7 +89,7 @@ def _groups(runs: Sequence[Run], axes: Sequence[str]) -> Iterable[list[Run]]:
 
 def _of_methods(run: Run) -> dict[str, object]:
     """Returns a run's settings of its own methods, as ``METHOD.SETTING``."""
-    in_use = {run.config["strategy"], run.result["combiner"]} & settings.RANGES.keys() & run.config.keys()
+    in_use = {run.config["strategy"], run.result["combiner"]} & ranges.OF_METHODS.keys() & run.config.keys()
     return {
         f"{method}.{name}": value
         for method in sorted(in_use)
@@ -116,7 +119,7 @@ def _settings(group: Sequence[Run], said: set[str]) -> list[str]:
     """Returns flags for all settings that are not a sweep's defaults, nor ``said`` otherwise."""
     one = group[0].config
     usual = compared.to_json(config.defaults(one["dataset"], one.get("preset", "dataset"))) | {"preset": "dataset"}
-    for method in settings.RANGES:
+    for method in ranges.OF_METHODS:
         usual |= {f"{method}.{name}": value for name, value in usual.pop(method).items()}
     usual["irm.anneal_steps"] = one["iterations"] // 2  # as sweep.configs has it
     values = {name: value for name, value in one.items() if name not in {*_AXES, *_PLACES, *said} - {"data_dir"}}

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Callable, Sequence
 
-from dg_jax import settings
 from dg_jax.analysis import notes
+from dg_jax.config import ranges
 from experiments.report import parts
 from experiments.report.stored import Run
 
@@ -26,7 +26,7 @@ def settings_of(run: Run, axes: Sequence[str] = ()) -> dict[str, object]:
     """
     shown: dict[str, object] = {}
     for name, value in run.config.items():
-        if name in settings.RANGES and isinstance(value, dict):
+        if name in ranges.OF_METHODS and isinstance(value, dict):
             if name in (run.config["strategy"], run.result["combiner"]):
                 shown |= {f"{name}.{setting}": of_setting for setting, of_setting in value.items()}
         elif name not in (*_NOT_SHOWN, *axes):

@@ -15,7 +15,7 @@ def test_just_the_training_emoji_of_the_studys_split_in_subgroups(emoji_dir):
         own = prepared.load(
             "emoji", dict.fromkeys(STUDY, ("train",)), image_size=8, split_seed=seed, prepared_dir=emoji_dir
         )
-        study = own.domains["apple"]["train"]
+        study = own.data.domains["apple"]["train"]
         parts = {vendor: loaded.domains[vendor]["train"] for vendor in vendors}
         # Were apple among the vendors, it would be the pictures that a run trains on, in the same order.
         np.testing.assert_array_equal(parts["apple"].image, study.image)

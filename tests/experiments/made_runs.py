@@ -61,13 +61,13 @@ class MadeRuns:
 
 def made_result(config: RunConfig, val_accuracy: float, test_accuracy: float) -> dict:
     return {
-        "dataset": config.dataset,
+        "dataset": config.data.dataset,
         "target": config.target,
         "sources": list(config.sources),
         "strategy": config.strategy,
         "combiner": config.methods.combiner,
         "seed": config.seed,
-        "iterations": config.iterations,
+        "iterations": config.optimisation.iterations,
         "selected_step": 20,
         "val_accuracy": val_accuracy,
         "test_accuracy": test_accuracy,

@@ -12,7 +12,7 @@ FLAGS = ("--domains", *made_runs.DOMAINS, "--strategies", "agr_sum", "pcgrad", "
 
 def test_each_strategy_is_compared_to_its_own_single_domain_runs(made, command, tmp_path):
     def accuracies(config):
-        single, target = config.batches == "single_domain", config.target
+        single, target = config.method.batches == "single_domain", config.target
         gain = {"agr_sum": 0.1, "pcgrad": -0.05}[config.strategy] + 0.01 * made_runs.DOMAINS.index(target)
         return 0.5, 0.4 + 0.002 * config.seed + (0 if single else gain)
 

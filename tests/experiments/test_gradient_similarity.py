@@ -114,7 +114,7 @@ def test_tasks_of_ray_give_the_same_table(command, tmp_path, monkeypatch):
     code, out, _ = command("--targets", "windows", "apple", "--executor=ray", "--overwrite")
     assert (code, out) == (0, local)
     # Ray empties the folder of a run that is to be overwritten; that of a Deep-All run is another experiment's.
-    assert [one.overwrite for [one] in seen] == [False, False]
+    assert [one.output.overwrite for [one] in seen] == [False, False]
 
 
 @pytest.mark.parametrize(

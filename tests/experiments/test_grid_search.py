@@ -23,10 +23,10 @@ MEANS = {(1e-4, 0.0): 0.5, (1e-4, 5e-5): 0.625, (3e-3, 0.0): 0.55, (3e-3, 5e-5):
 
 def validation_against_test(config):
     """Some cell is best for a seed or a target, another one by the mean; on the target the worst is best."""
-    mean = MEANS.get((config.learning_rate, config.weight_decay), 0.5)
+    mean = MEANS.get((config.rates.learning_rate, config.rates.weight_decay), 0.5)
     if config.strategy == "pcgrad":
         mean = 1 - mean
-    wave = 0.3 if config.learning_rate > 1e-3 else 0.1
+    wave = 0.3 if config.rates.learning_rate > 1e-3 else 0.1
     validation = mean + (wave if config.target == "apple" else -wave) + (0.05 if config.seed else -0.05)
     return validation, 1 - mean
 
@@ -72,7 +72,7 @@ def test_the_chosen_flags_can_be_pasted(made, command):
     out = command(grid_search, *FLAGS)[1]
     pasted = re.findall("chosen: (.*)", out)[0].split()
     parsed = flags.parse(config.RunConfig, pasted, "run")
-    assert (parsed.learning_rate, parsed.weight_decay) == (1e-4, 5e-5)
+    assert (parsed.rates.learning_rate, parsed.rates.weight_decay) == (1e-4, 5e-5)
 
 
 def test_a_cell_does_not_win_because_its_hard_target_is_damaged(made, command, tmp_path):
@@ -97,7 +97,12 @@ def test_a_cell_with_a_run_that_failed_says_so_and_is_not_chosen(made, command, 
     run_of_all = run.run
 
     def run_or_fail(one, *args, **keywords):
-        diverges = one.learning_rate == 1e-4 and one.weight_decay == 5e-5 and one.target == "apple" and one.seed == 1
+        diverges = (
+            one.rates.learning_rate == 1e-4
+            and one.rates.weight_decay == 5e-5
+            and one.target == "apple"
+            and one.seed == 1
+        )
         if one.strategy == "agr_sum" and diverges:
             raise errors.RunError("the loss of google is nan at step 7")
         return run_of_all(one, *args, **keywords)

@@ -28,7 +28,7 @@ def test_help_names_all_flags_of_its_own_and_of_a_run(module, own, not_there, mo
     shown, err = capsys.readouterr()
     assert err == "" and f"usage: python -m experiments.{module} " in shown
     suppressed = {"--strategy", "--target", "--seed", "--resume", *not_there}
-    for name in config.RunConfig.__dataclass_fields__:
+    for name in config.flat(config.RunConfig()):
         flag = config.flag(name)
         assert (f" {flag} " in shown or f" {flag}." in shown) == (flag not in suppressed), flag
     for flag in ["--strategies", "--targets", "--seeds", "--vectorize-seeds", "--executor", *own]:

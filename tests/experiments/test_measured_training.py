@@ -65,7 +65,9 @@ def test_agreement_is_counted_by_leaf_over_the_gradients_of_domains(tmp_path):
     run_config, data = config(tmp_path, seed=4, batch_size=2, iterations=1), sources()
     measured = train(run_config, measured_training.Probe(APPLY_FN), every=1)
     key = keys.key_for(run_config.seed, keys.Purpose.SAMPLING)
-    batches = feed.domain_batches([parts["train"] for parts in data.domains.values()], key, run_config.batch_size)
+    batches = feed.domain_batches(
+        [parts["train"] for parts in data.domains.values()], key, run_config.optimisation.batch_size
+    )
     drawn = batches.draw(batches.like, 0)
     signs = {"bias": [], "kernel": []}
     for images, labels in zip(drawn["image"], drawn["label"], strict=True):

@@ -1,12 +1,11 @@
 """Weights pretrained for a split: what they are trained on, and who may use them."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
 
 from dg_jax import config, errors, models, run
+from dg_jax.config import changed
 from dg_jax.data import emoji_subgroups
 from dg_jax.models import weights
 from experiments import pretrain
@@ -36,7 +35,7 @@ def written(command, tmp_path):
 
 def run_of(seed, pattern, **changes):
     settings = {"target": "apple", "image_size": 8, "seed": seed, "weights": pattern} | changes
-    return dataclasses.replace(config.defaults(), **settings)
+    return changed(config.defaults(), **settings)
 
 
 class Data:
@@ -109,9 +108,9 @@ def test_a_target_that_the_weights_have_seen_is_refused(tmp_path):
     weights.write(tmp_path / "w.safetensors", tensors, metadata)
     with pytest.raises(errors.UserError, match="pretrained on apple samsung, so that --target=apple is no domain"):
         run.create_network(one, Data)
-    run.create_network(dataclasses.replace(one, target="google"), Data)
+    run.create_network(changed(one, target="google"), Data)
     weights.write(tmp_path / "w.safetensors", tensors, {"model": "small_cnn"})  # as a converter does
-    run.create_network(dataclasses.replace(one, seed=5), Data)
+    run.create_network(changed(one, seed=5), Data)
 
 
 @pytest.mark.parametrize(

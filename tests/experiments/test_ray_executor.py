@@ -140,7 +140,7 @@ def attempts(results_dir: pathlib.Path, seed: int) -> pathlib.Path:
 def one_of_many(batch):
     """Stands in for a run, in a process of Ray's."""
     [one] = batch
-    with attempts(one.results_dir, one.seed).open("a") as file:
+    with attempts(one.output.results_dir, one.seed).open("a") as file:
         file.write("x")
     print("warning: a picture is damaged\nnoise", file=sys.stderr)
     if one.seed == BROKEN:

@@ -1,7 +1,6 @@
 """The page of made-up results, read by a parser and by a browser."""
 
 import collections
-import dataclasses
 import importlib
 import itertools
 import json
@@ -16,6 +15,7 @@ from scipy import stats
 from dg_jax import errors
 from dg_jax.analysis import validation_figures
 from dg_jax.command_line import flags
+from dg_jax.config import changed
 from dg_jax.training import compared, run_folder
 from experiments import domain_control, gradient_similarity, grid_search, sweep, table1
 from experiments.report import __main__ as report
@@ -182,7 +182,7 @@ def test_commands_make_the_same_runs_again(results, page):
             if command[:3] == ["python", "-m", module.__name__]:
                 settings = flags.parse(kind, command[3:], "")
                 for batches in ("multi_domain", "single_domain")[: 1 + (module is domain_control)]:
-                    for one in sweep.configs(dataclasses.replace(settings, batches=batches)):
+                    for one in sweep.configs(changed(settings, batches=batches)):
                         planned[run_folder.folder_of(one).path.relative_to("results")] = compared.to_json(one)
     stored = {
         path.parent.relative_to(results): json.loads(path.read_text())
@@ -198,7 +198,7 @@ def test_commands_make_the_same_runs_again(results, page):
     [line] = [line for line in lines if "gradient_similarity" in line]
     similarity, [one] = gradient_similarity.parse(shlex.split(line)[3:])
     assert one.target == made_results.HOSTILE[0] and list(one.sources) == list(made_results.HOSTILE[1:])
-    assert (similarity.every, similarity.per_domain, similarity.seeds, one.iterations) == (150, 16, 1, 300)
+    assert (similarity.every, similarity.per_domain, similarity.seeds, one.optimisation.iterations) == (150, 16, 1, 300)
 
 
 def test_runs_with_other_settings_have_a_command_of_their_own(one_run, results, capsys, tmp_path):

@@ -1,6 +1,5 @@
 """Which runs a sweep does, what it makes of what is on disk, and what it refuses."""
 
-import dataclasses
 import json
 import signal
 
@@ -11,6 +10,8 @@ import pytest
 from rich import console
 
 from dg_jax import config, errors, run
+from dg_jax.command_line import flags as command_flags
+from dg_jax.config import changed
 from dg_jax.training import files, interrupt, run_folder, run_result
 from experiments import sweep, table1
 from tests.experiments import made_runs
@@ -23,7 +24,7 @@ ALL = [(target, method, i) for target in made_runs.DOMAINS for i in range(2) for
 
 
 def parse(tmp_path, *flags):
-    return flags.parse(sweep.Sweep, [f"--results-dir={tmp_path}", *FLAGS, *flags], "sweep")
+    return command_flags.parse(sweep.Sweep, [f"--results-dir={tmp_path}", *FLAGS, *flags], "sweep")
 
 
 def configs(tmp_path, *flags):
@@ -150,7 +151,7 @@ def test_seeds_in_one_program_give_the_same_and_only_the_missing_are_done(monkey
     together = configs(tmp_path / "together", *flags)
     sweep.results([one for one in together if (one.strategy, one.seed) == ("agr_sum", 1)])
     # Seed 0 of Deep-All was stopped in the middle: it has checkpoints and metrics, with the same settings.
-    worlds.train(dataclasses.replace(together[0], iterations=2), data=worlds.tiny_dataset(seed=0))
+    worlds.train(changed(together[0], iterations=2), data=worlds.tiny_dataset(seed=0))
     run_folder.folder_of(together[0]).result_file.unlink()
     results = sweep.results(together, vectorize_seeds=True)
     assert groups == [[("deep_all", 0), ("deep_all", 1), ("deep_all", 2)], [("agr_sum", 0), ("agr_sum", 2)]]
@@ -184,7 +185,7 @@ def test_a_half_written_run_is_resumed_to_the_same_numbers(monkeypatch, tmp_path
     flags = [*TINY, "--targets", "windows", "--strategies", "agr_sum", "--seeds=1"]
     [expected] = sweep.results(configs(tmp_path / "whole", *flags)).values()
     [one] = configs(tmp_path / "half", *flags)
-    worlds.train(dataclasses.replace(one, iterations=2), data=worlds.tiny_dataset(seed=0))
+    worlds.train(changed(one, iterations=2), data=worlds.tiny_dataset(seed=0))
     folder = run_folder.folder_of(one)
     folder.result_file.unlink()
     [result] = sweep.results([one]).values()
@@ -256,7 +257,7 @@ def test_a_damaged_run_is_named_and_left_out(made, tmp_path, capsys, file, conte
     assert damaged in everything
     # A single run says the same, as an error.
     with pytest.raises(files.DamagedError, match="is damaged"):
-        run_result.finished(dataclasses.replace(damaged, resume=False), run_folder.folder_of(damaged), dict)
+        run_result.finished(changed(damaged, resume=False), run_folder.folder_of(damaged), dict)
 
 
 def test_a_half_written_run_with_a_damaged_configuration_is_left_out(made, tmp_path, capsys):
@@ -330,7 +331,7 @@ def test_bad_input_is_one_line_and_writes_nothing(made, command, tmp_path, flags
 
 
 def test_a_target_may_be_named_twice_by_its_short_name_only_once(tmp_path):
-    pacs = sweep.Sweep(dataset="pacs", data_dir=tmp_path, domains=("photo", "sketch"), targets=("S", "sketch"))
+    pacs = changed(sweep.Sweep(targets=("S", "sketch")), dataset="pacs", data_dir=tmp_path, domains=("photo", "sketch"))
     with pytest.raises(errors.UserError, match="--targets names one twice: sketch sketch"):
         sweep.configs(pacs)
 
@@ -359,8 +360,10 @@ def test_flags_of_a_method_go_to_its_runs_only(tmp_path, flags, irm):
     default = config.RunConfig()
     for one in all_configs:
         in_use = one.strategy
-        assert (one.irm.penalty_weight, one.irm.anneal_steps) == (irm if in_use == "irm" else (100.0, None))
-        assert one.group_dro.step_size == (0.5 if in_use == "group_dro" else default.group_dro.step_size)
+        assert (one.method.irm.penalty_weight, one.method.irm.anneal_steps) == (
+            irm if in_use == "irm" else (100.0, None)
+        )
+        assert one.method.group_dro.step_size == (0.5 if in_use == "group_dro" else default.method.group_dro.step_size)
 
 
 class _Terminal(console.Console):

@@ -1,6 +1,5 @@
 """Names and flags as people write them, and what is said of those that are none."""
 
-import dataclasses
 import importlib
 import pathlib
 import subprocess
@@ -12,6 +11,7 @@ import pytest
 import dg_jax
 from dg_jax import config, errors, models, run, strategies
 from dg_jax.command_line import flags as command_flags
+from dg_jax.config import changed
 from dg_jax.data import registry
 from dg_jax.reading import names
 from experiments import pretrain, sweep, table1
@@ -28,23 +28,23 @@ def test_strategies_datasets_domains_and_models_are_known_in_any_writing(change)
             for domain in spec.domains:
                 flags = [f"--dataset={change(name)}", f"--target={change(domain)}", "--domains", *spec.domains]
                 parsed = run.parse([*flags, *(["--data-dir=/a"] if spec.layout else [])])
-                assert (parsed.dataset, parsed.target) == (name, domain)
+                assert (parsed.data.dataset, parsed.target) == (name, domain)
     for name in models.MODELS:
-        assert run.parse([f"--model={change(name)}", "--weights=w"]).model == name
+        assert run.parse([f"--model={change(name)}", "--weights=w"]).network.model == name
 
 
 def test_without_anything_between_words():
     parsed = run.parse(
         ["--strategy=Irm", "--combiner=AgrSum", "--domains", "Apple", "GOOGLE", "Windows", "--model=AlexNet"]
     )
-    assert (parsed.strategy, parsed.combiner, parsed.model) == ("irm", "agr_sum", "alexnet")
-    assert (parsed.domains, parsed.target) == (("apple", "google", "windows"), "windows")
+    assert (parsed.strategy, parsed.method.combiner, parsed.network.model) == ("irm", "agr_sum", "alexnet")
+    assert (parsed.data.domains, parsed.target) == (("apple", "google", "windows"), "windows")
     assert run.parse(["--dataset=OfficeHome", "--data-dir=/a", "--target=RealWorld"]).target == "real_world"
 
 
 def test_a_dataset_written_otherwise_has_its_own_preset():
-    assert dataclasses.replace(run.parse(["--dataset=EMOJI"]), dataset="emoji") == run.parse([])
-    assert run.parse(["--dataset=PACS", "--data-dir=/a"]).iterations == 1000
+    assert changed(run.parse(["--dataset=EMOJI"]), dataset="emoji") == run.parse([])
+    assert run.parse(["--dataset=PACS", "--data-dir=/a"]).optimisation.iterations == 1000
 
 
 def test_the_folders_of_ones_own_pictures_too_unless_two_are_meant(tmp_path):
@@ -105,7 +105,7 @@ def test_nothing_is_near_to_what_is_like_nothing():
 
 def test_short_flags_of_rates():
     parsed = run.parse(["--lr=0.5", "--wd=0.25"])
-    assert (parsed.learning_rate, parsed.weight_decay) == (0.5, 0.25)
+    assert (parsed.rates.learning_rate, parsed.rates.weight_decay) == (0.5, 0.25)
     settings = command_flags.cli(pretrain.Pretrain, ["--lr=0.5", "--wd=0.25"])
     assert (settings.learning_rate, settings.weight_decay) == (0.5, 0.25)
 

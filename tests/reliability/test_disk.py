@@ -1,7 +1,6 @@
 """Full disks, read-only folders, damaged checkpoints, two writers, and clocks that jump."""
 
 import contextlib
-import dataclasses
 import itertools
 import json
 import os
@@ -21,6 +20,7 @@ import numpy as np
 import pytest
 
 from dg_jax import errors, run
+from dg_jax.config import changed
 from dg_jax.data import feed, prepared
 from dg_jax.training import checkpoints, files, interrupt, keys, metrics_file, progress, run_folder, selection, step
 from tests.data import made_trees
@@ -72,7 +72,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(tmp_path
     with small_disk(2**23) as disk:
         half = worlds.tiny_config(disk / "results", iterations=2)
         train(half)
-        rest = dataclasses.replace(half, iterations=6, resume=True)
+        rest = changed(half, iterations=6, resume=True)
         filler = disk / "filler"
         filler.write_bytes(bytes(shutil.disk_usage(disk).free - 2**16))  # room for the small files
         with pytest.raises(errors.UserError, match=r"^cannot write .*/last/4: No space left on device; make") as full:
@@ -88,9 +88,9 @@ def test_a_file_that_cannot_be_written_is_one_line_and_the_run_goes_on_once_it_c
     undisturbed, half = (worlds.tiny_config(tmp_path / name, iterations=2) for name in ("undisturbed", "half"))
     train(undisturbed)
     # This compiles everything: the programs that the tests share are written to disk as well.
-    whole = train(dataclasses.replace(undisturbed, iterations=6, resume=True))
+    whole = train(changed(undisturbed, iterations=6, resume=True))
     train(half)
-    rest = dataclasses.replace(half, iterations=6, resume=True)
+    rest = changed(half, iterations=6, resume=True)
     with (
         files_of_at_most(2**16),
         pytest.raises(errors.UserError, match=r"^cannot write .*/last/4: File too large; make room, or") as full,
@@ -157,11 +157,11 @@ def test_a_folder_that_cannot_be_written_is_one_line(seed, closed, tmp_path):
     with tempfile.TemporaryDirectory() as folder:  # pytest's own lets only its user in
         config = worlds.tiny_config(pathlib.Path(folder) / "results", iterations=2)
         train(config)
-        for path in (pathlib.Path(folder), *config.results_dir.rglob("*")):
+        for path in (pathlib.Path(folder), *config.output.results_dir.rglob("*")):
             path.chmod(0o777)
-        read_only = config.results_dir / closed
+        read_only = config.output.results_dir / closed
         read_only.chmod(0o555)
-        rest = dataclasses.replace(config, iterations=6, seed=seed, resume=True)
+        rest = changed(config, iterations=6, seed=seed, resume=True)
         with unprivileged(), pytest.raises(errors.UserError, match=r"cannot write .*: Permission denied; ") as refused:
             train(rest)
         assert "\n" not in str(refused.value)
@@ -193,8 +193,8 @@ def stopped(tmp_path_factory):
 
 
 def copied(config, folder):
-    shutil.copytree(config.results_dir, folder)
-    return dataclasses.replace(config, results_dir=folder, resume=True)
+    shutil.copytree(config.output.results_dir, folder)
+    return changed(config, results_dir=folder, resume=True)
 
 
 def truncate(folder):
@@ -216,7 +216,7 @@ def empty(folder):
 
 
 @pytest.mark.parametrize("damage", [truncate, flip, empty])
-@pytest.mark.parametrize(("steps", "going_on"), [((5,), "going on from step 4"), ((4, 5), "starting anew")])
+@pytest.mark.parametrize(("steps", "going_on"), [((5,), "going on from step 4"), ((4, 5), "starting again")])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_taken(stopped, damage, steps, going_on, tmp_path, capsys):
     config, whole = stopped
     config = copied(config, tmp_path / "copy")
@@ -237,7 +237,7 @@ def test_no_flipped_byte_of_a_checkpoint_gets_into_a_run(stopped, tmp_path, caps
     params, apply_fn = worlds.large_model()
     data = worlds.tiny_dataset()
     sources = [data.domains[domain]["train"] for domain in config.sources]
-    batches = feed.domain_batches(sources, keys.key_for(0, keys.Purpose.SAMPLING), config.batch_size)
+    batches = feed.domain_batches(sources, keys.key_for(0, keys.Purpose.SAMPLING), config.optimisation.batch_size)
     like = step.make_trainer(config, apply_fn, params, batches).init(params)
 
     def restored(config):
@@ -256,7 +256,7 @@ def test_no_flipped_byte_of_a_checkpoint_gets_into_a_run(stopped, tmp_path, caps
     found = []
     for number, file in enumerate([path for path in files if path.is_file()] * 2):
         damaged = copied(config, tmp_path / str(number))
-        path = damaged.results_dir / file.relative_to(config.results_dir)
+        path = damaged.output.results_dir / file.relative_to(config.output.results_dir)
         content = bytearray(path.read_bytes())
         content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         path.write_bytes(content)
@@ -271,10 +271,10 @@ def test_of_two_processes_that_write_one_run_the_second_refuses(tmp_path, monkey
     config = worlds.tiny_config(tmp_path, iterations=2)
     train(config)
     folder = run_folder.folder_of(config)
-    flags = ["--domains", *config.domains, "--batch-size=4", "--val-every=2", "--image-size=8", "--iterations=4"]
+    flags = ["--domains", *config.data.domains, "--batch-size=4", "--val-every=2", "--image-size=8", "--iterations=4"]
     monkeypatch.setattr(run, "load", lambda config: worlds.tiny_dataset())
     monkeypatch.setattr(run, "create_network", lambda config, data: worlds.large_model())
-    with run_folder.open_folder(dataclasses.replace(config, resume=True), folder, {}):
+    with run_folder.open_folder(changed(config, resume=True), folder, {}):
         before = names_and_bytes(folder.path)
         for how in ("--resume", "--overwrite"):
             assert run.main([*flags, f"--results-dir={tmp_path}", how]) == 2
@@ -296,7 +296,7 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch):
     half = worlds.tiny_config(tmp_path / "jumping", iterations=3)
     start = time.monotonic()
     train(half)
-    assert train(dataclasses.replace(half, iterations=6, resume=True)) == whole
+    assert train(changed(half, iterations=6, resume=True)) == whole
     stored = json.loads(run_folder.folder_of(half).result_file.read_text())
     assert 0 <= stored["wall_seconds"] <= time.monotonic() - start
 

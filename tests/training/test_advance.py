@@ -15,7 +15,7 @@ def test_scan_on_the_device_equals_steps_from_python(strategy, tmp_path):
     config = worlds.tiny_config(tmp_path, strategy=strategy)
     params, apply_fn = worlds.linear_model()
     sources = [data.domains[domain]["train"] for domain in config.sources]
-    batches = feed.domain_batches(sources, jax.random.key(0), config.batch_size)
+    batches = feed.domain_batches(sources, jax.random.key(0), config.optimisation.batch_size)
     trainer = step.make_trainer(config, apply_fn, params, batches)
 
     def run(stepwise):

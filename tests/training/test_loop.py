@@ -13,6 +13,7 @@ import pytest
 from flax import linen
 
 from dg_jax import errors, strategies
+from dg_jax.config import changed
 from dg_jax.data import dataset, feed, sampling
 from dg_jax.training import evaluate, interrupt, progress, run_folder, step
 from tests.training import worlds
@@ -95,7 +96,7 @@ def test_fewer_steps_resumed_to_more_equal_all_at_once(strategy, stopped_at, who
     whole_config, expected = whole(strategy, 9)
     half = worlds.tiny_config(tmp_path, strategy=strategy, iterations=stopped_at)
     worlds.train(half)
-    rest = dataclasses.replace(half, iterations=9, resume=True)
+    rest = changed(half, iterations=9, resume=True)
     assert without_times(worlds.train(rest)) == without_times(expected)
     state, expected_state = worlds.last_state(rest), worlds.last_state(whole_config)
     assert state.keys() == expected_state.keys()
@@ -124,7 +125,7 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_run_ends_the_same(number, s
             worlds.train(config)
     assert stopped.value.signal_number == number
     assert not run_folder.folder_of(config).result_file.exists()
-    resumed = worlds.train(dataclasses.replace(config, resume=True))
+    resumed = worlds.train(changed(config, resume=True))
     assert without_times(resumed) == without_times(expected)
     metrics = [run_folder.folder_of(done).metrics_file.read_text().splitlines() for done in (config, whole_config)]
     steps = [[json.loads(line)["step"] for line in lines] for lines in metrics]
@@ -206,12 +207,12 @@ def test_models_of_other_libraries_train_and_resume(model, strategy, tmp_path):
     config = worlds.tiny_config(tmp_path, strategy=strategy, iterations=4)
     worlds.train(config, model())
     before = worlds.last_state(config)
-    more = dataclasses.replace(config, iterations=6, resume=True)
+    more = changed(config, iterations=6, resume=True)
     worlds.train(more, model())
     after = worlds.last_state(more)
-    changed = [name for name in after if name.startswith("['params']") and np.any(after[name] != before[name])]
-    assert changed
-    assert all(np.all(np.isfinite(after[name])) for name in changed)
+    moved = [name for name in after if name.startswith("['params']") and np.any(after[name] != before[name])]
+    assert moved
+    assert all(np.all(np.isfinite(after[name])) for name in moved)
 
 
 def test_evaluation_counts_every_image_once():

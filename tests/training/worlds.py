@@ -37,7 +37,7 @@ def tiny_config(results_dir: pathlib.Path, **changes) -> config.RunConfig:
         "image_size": 8,
         "results_dir": results_dir,
     }
-    return config.RunConfig(**(settings | changes))
+    return config.changed(config.RunConfig(), **(settings | changes))
 
 
 def linear_model():

@@ -4,7 +4,6 @@ A group is named after its objective or combiner; its fields are arguments of th
 """
 
 import dataclasses
-import math
 from typing import Literal
 
 
@@ -63,16 +62,3 @@ class GroupDro:
 
     step_size: float = 0.01
     """Step size of the domain weights (DomainBed's groupdro_eta)."""
-
-
-# Whether a value is in range, and what to give instead.
-_POSITIVE = (lambda value: value > 0 and math.isfinite(value), "a positive number")
-_NOT_NEGATIVE = (lambda value: value >= 0 and math.isfinite(value), "a number of at least 0")
-RANGES: dict[str, dict] = {
-    "agr_sum": {},
-    "agr_rand": {},
-    "irm": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _NOT_NEGATIVE},
-    "mldg": {"beta": _NOT_NEGATIVE},
-    "mixup": {"alpha": _POSITIVE},
-    "group_dro": {"step_size": _POSITIVE},
-}

@@ -1,0 +1,166 @@
+"""Whether a configuration can be run; if not, one line names the flag."""
+
+import dataclasses
+import functools
+
+from dg_jax import errors, strategies
+from dg_jax.config import ranges
+from dg_jax.config.presets import defaults
+from dg_jax.config.run_config import Config, RunConfig, changed, flag, flat
+from dg_jax.data import registry
+from dg_jax.reading import names
+from dg_jax.reading.paths import expanded
+
+# As in models/registry.py, whose imports take seconds.
+MODELS = ("alexnet", "resnet18", "resnet50", "small_cnn")
+
+
+def resolve(config: Config) -> Config:
+    """Returns the configuration with ``~`` replaced, and with all names as they are written here.
+
+    Raises:
+        UserError: the domains are read off ``data_dir``, and it cannot be read, or there is no home folder.
+    """
+    given = flat(config)
+    places = ("data_dir", "splits_dir", "prepared_dir", "results_dir", "weights")
+    paths = {name: given[name] and expanded(given[name], flag(name)) for name in places}
+    domains = config.data.domains or registry.domains(config.data.dataset, paths["data_dir"])
+    full_name = functools.partial(registry.full_name, config.data.dataset, data_dir=paths["data_dir"])
+    config = changed(
+        config,
+        dataset=registry.dataset_name(config.data.dataset),
+        combiner=config.method.combiner and strategies.full_combiner_name(config.method.combiner),
+        model=names.find(config.network.model, MODELS) or config.network.model,
+        domains=tuple(map(full_name, domains)),
+        **paths,
+    )
+    if isinstance(config, RunConfig):  # many runs have several of these
+        config = changed(config, strategy=strategies.full_name(config.strategy), target=full_name(config.target))
+    return config
+
+
+def check(config: RunConfig) -> None:
+    """Raises a ``UserError`` that names the flag if the configuration cannot be run."""
+    known = registry.domains(config.data.dataset, config.data.data_dir)
+    methods = config.methods
+    for domain in config.data.domains:
+        if domain not in known:
+            raise names.unknown(f"domain in --domains for --dataset={config.data.dataset}:", domain, known)
+    if len(set(config.data.domains)) != len(config.data.domains):
+        raise errors.UserError(f"--domains names a domain twice: {' '.join(config.data.domains)}")
+    if not config.target:
+        raise errors.UserError(f"--target: name the domain to hold out; there are: {', '.join(known)}")
+    if config.target not in known:
+        raise names.unknown(f"--target for --dataset={config.data.dataset}:", config.target, known)
+    if config.target not in config.data.domains:
+        raise errors.UserError(
+            f"--target={config.target} is not among --domains {' '.join(config.data.domains)}; "
+            "name the target there as well, all other domains are sources"
+        )
+    if not config.sources:
+        raise errors.UserError(
+            f"--domains {' '.join(config.data.domains)} leaves no source beside the target; name one more"
+        )
+    for name, (is_in_range, wanted) in ranges.RANGES.items():
+        value = flat(config)[name]
+        if value is not None and not is_in_range(value):
+            raise errors.UserError(f"{flag(name)}={value}: give {wanted}")
+    if (
+        config.data.split_seed != defaults(config.data.dataset, config.preset).data.split_seed
+        and config.data.splits_dir
+    ):
+        raise errors.UserError(
+            f"--split-seed={config.data.split_seed} would change nothing, as --splits-dir has the split; leave one out"
+        )
+    for kind, name in dataclasses.asdict(methods).items():
+        forms = strategies.FORMS.get(name, (config.method.gradients,))
+        if config.method.gradients not in forms:
+            raise errors.UserError(
+                f"--gradients={config.method.gradients} does not go with the {kind} {name}; give {' or '.join(forms)}"
+            )
+    _check_methods(config, {methods.objective, methods.combiner})
+    _check_effect(config)
+    if registry.get(config.data.dataset).layout is None:
+        for name in ("data_dir", "splits_dir"):
+            if getattr(config.data, name):
+                raise errors.UserError(
+                    f"{flag(name)} is for downloaded datasets; --dataset={config.data.dataset} is made from Python "
+                    "packages (--prepared-dir says where it is kept)"
+                )
+    if config.resume and config.output.overwrite:
+        raise errors.UserError("--resume and --overwrite exclude each other; give one of them")
+
+
+def _check_methods(config: RunConfig, in_use: set[str]) -> None:
+    usual = defaults(config.data.dataset, config.preset)
+    for method, of_method in ranges.OF_METHODS.items():
+        group = getattr(config.method, method)
+        for name, default in dataclasses.asdict(getattr(usual.method, method)).items():
+            value = getattr(group, name)
+            setting = f"{flag(method)}.{flag(name).removeprefix('--')}"
+            if method not in in_use and value != default:
+                raise errors.UserError(
+                    f"{setting} is set, but this run uses {' and '.join(sorted(in_use))}; leave it out"
+                )
+            is_in_range, wanted = of_method.get(name, (lambda value: True, ""))
+            if value is not None and not is_in_range(value):
+                raise errors.UserError(f"{setting}={value}: give {wanted}")
+    if "mldg" in in_use and len(config.sources) < 2:
+        raise errors.UserError(
+            f"--strategy=mldg needs two sources, --domains {' '.join(config.data.domains)} leaves one"
+        )
+    if "irm" in in_use:
+        check_annealing(config)
+    if "irm" in in_use and config.optimisation.batch_size < 2:
+        raise errors.UserError(
+            f"--batch-size={config.optimisation.batch_size}: --strategy=irm needs at least 2, one for each half"
+        )
+
+
+def check_annealing(config: RunConfig) -> None:
+    """Raises a ``UserError`` if IRM's penalty would never set in."""
+    steps = config.method_settings("irm")["anneal_steps"]
+    if steps >= config.optimisation.iterations:
+        raise errors.UserError(
+            f"--irm.anneal-steps={steps}: with --iterations={config.optimisation.iterations} the penalty never sets "
+            "in; give fewer, or leave it out for half of them"
+        )
+
+
+def _check_effect(config: RunConfig) -> None:
+    """Raises a ``UserError`` if something asked for would change nothing."""
+    methods, sources = config.methods, f"--domains {' '.join(config.data.domains)}"
+    asked = f"--combiner={config.method.combiner}" if config.method.combiner else f"--strategy={config.strategy}"
+    if methods.combiner != "deep_all":
+        without = f"{asked} would change nothing, as it combines gradients and there is one:"
+        if methods.objective == "pooled":
+            raise errors.UserError(
+                f"{without} --strategy={config.strategy} takes all images as one domain; "
+                f"give --strategy={methods.combiner}"
+            )
+        if len(config.sources) == 1:
+            raise errors.UserError(f"{without} {sources} leaves one source; name more, or give --strategy=deep_all")
+        if methods.objective == "mldg" and config.method.mldg.pairing == "split" and len(config.sources) == 2:
+            raise errors.UserError(
+                f"{without} --strategy=mldg makes one pair of two sources; name more --domains, leave it out, or give "
+                "--mldg.pairing=circle"
+            )
+    if len(config.sources) == 1:
+        if methods.objective == "mixup":
+            raise errors.UserError(
+                f"--strategy=mixup would change nothing, as it blends images of two sources and {sources} leaves one; "
+                "name more, or give --strategy=deep_all"
+            )
+        if config.method.batches == "single_domain":
+            raise errors.UserError(
+                f"--batches=single_domain would change nothing, as {sources} leaves one source; leave it out"
+            )
+    if (
+        config.network.model.startswith("resnet")
+        and config.network.batch_norm == "frozen"
+        and config.network.weights is None
+    ):
+        raise errors.UserError(
+            f"--model={config.network.model}: its BatchNorm statistics are frozen at those of --weights, and there are "
+            "none; give --weights (third_party/torchvision_resnet/convert.py makes them of the published ones)"
+        )

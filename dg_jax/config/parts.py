@@ -1,0 +1,106 @@
+"""The parts of a configuration, one for what each room needs; all are flat on the command line."""
+
+import dataclasses
+import pathlib
+from typing import Annotated, Literal
+
+import tyro
+
+from dg_jax.config import methods
+
+FLAT = tyro.conf.arg(name="")  # flags of a part do not begin with its name
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Which pictures. With the target it is all that a loaded dataset depends on, see :meth:`of_seed`."""
+
+    dataset: str = "emoji"
+    """Which dataset: emoji, or one you have downloaded: pacs, vlcs, office_home, terra_incognita, domain_net, or
+    folder for any tree DOMAIN/CLASS/PICTURE."""
+    domains: tuple[str, ...] = ()
+    """The domains that take part, the target among them. By default all of a downloaded dataset."""
+    image_size: int = 32
+    """Height and width of the images, in pixels."""
+    split_seed: int | None = None
+    """Seed of the split alone, which then stays while the run's seed varies. By default the run's seed."""
+    data_dir: pathlib.Path | None = None
+    """The folder of a downloaded dataset, with a folder for each domain in it."""
+    splits_dir: pathlib.Path | None = None
+    """Published split files (DOMAIN_train.txt and so on, or PACS's kfold lists) in place of a split by seed."""
+    skip_damaged: bool = False
+    """Leave out pictures that cannot be read, and record which."""
+    prepared_dir: pathlib.Path | None = None
+    """Where prepared datasets are kept. By default TFDS's own directory, ~/tensorflow_datasets."""
+
+    def of_seed(self, seed: int) -> "Data":
+        """Returns the part with a number as the seed of the split; of runs whose parts are then equal the split is."""
+        return self if self.split_seed is not None else dataclasses.replace(self, split_seed=seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """Which network."""
+
+    model: str = "small_cnn"
+    """Which network: small_cnn, alexnet, resnet18 or resnet50."""
+    weights: pathlib.Path | None = None
+    """Pretrained weights as .safetensors, made by a convert.py in third_party/ or by experiments.pretrain. All but the
+    last layer is taken. {seed} in the path stands for the run's seed."""
+    batch_norm: Literal["frozen"] = "frozen"
+    """What becomes of batch normalisation in a ResNet: its statistics stay those of --weights."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the network computes in; parameters, gradients and the optimizer stay float32. bfloat16 is for GPUs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """What belongs to the strategy: its batches, its combiner, its settings."""
+
+    combiner: str | None = None
+    """Another combiner than the strategy's own: deep_all, agr_sum, agr_rand, pcgrad or group_dro."""
+    batches: Literal["multi_domain", "single_domain"] = "multi_domain"
+    """Whether a step takes a batch of each source, or as many batches of one source, drawn anew at each step."""
+    gradients: Literal["stacked", "accumulated", "two_pass"] = "stacked"
+    """In which form the domains' gradients reach the combiner: all N at once, or in less memory as their sum, minimum
+    and maximum (agr_sum, agr_rand, deep_all) or as their Gramian (pcgrad, group_dro, deep_all)."""
+    agr_sum: methods.AgrSum = dataclasses.field(default_factory=methods.AgrSum)
+    agr_rand: methods.AgrRand = dataclasses.field(default_factory=methods.AgrRand)
+    irm: methods.Irm = dataclasses.field(default_factory=methods.Irm)
+    mldg: methods.Mldg = dataclasses.field(default_factory=methods.Mldg)
+    mixup: methods.Mixup = dataclasses.field(default_factory=methods.Mixup)
+    group_dro: methods.GroupDro = dataclasses.field(default_factory=methods.GroupDro)
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimisation:
+    """How long, with how many images, and which parameters are tested."""
+
+    iterations: int = 300
+    """Training steps."""
+    batch_size: int = 64
+    """Images of each source in a step."""
+    val_every: int = 20
+    """Steps between two validations."""
+    selection: Literal["validation", "last"] = "validation"
+    """Which parameters are tested: those with the highest validation accuracy, or the last."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rates:
+    """The two numbers that only scale an update, so that runs of one compiled program may differ in them."""
+
+    learning_rate: Annotated[float, tyro.conf.arg(aliases=("--lr",))] = 1e-3
+    """Step size of Adam."""
+    weight_decay: Annotated[float, tyro.conf.arg(aliases=("--wd",))] = 5e-5
+    """Weight λ of the L2 term that is added to the combined gradient."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """Where runs are written."""
+
+    results_dir: pathlib.Path = pathlib.Path("results")
+    """Where runs are written, as DATASET/TARGET/STRATEGY/seed-SEED."""
+    overwrite: bool = False
+    """Throw an earlier run with this name away and do it again."""

@@ -1,0 +1,29 @@
+"""The ranges of all settings: whether a value is in its range, and what to give instead."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+Range = tuple[Callable[[Any], bool], str]
+
+_POSITIVE: Range = (lambda value: value > 0 and math.isfinite(value), "a positive number")
+_NOT_NEGATIVE: Range = (lambda value: value >= 0 and math.isfinite(value), "a number of at least 0")
+_COUNT: Range = (lambda value: value >= 1, "a whole number of at least 1")
+_SEED: Range = (lambda value: 0 <= value < 2**32, "a whole number from 0 to 4294967295")
+
+RANGES: dict[str, Range] = {
+    **dict.fromkeys(("iterations", "batch_size", "val_every", "image_size"), _COUNT),
+    "learning_rate": _POSITIVE,
+    "weight_decay": _NOT_NEGATIVE,
+    **dict.fromkeys(("seed", "split_seed"), _SEED),
+}
+
+# By objective or combiner.
+OF_METHODS: dict[str, dict[str, Range]] = {
+    "agr_sum": {},
+    "agr_rand": {},
+    "irm": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _NOT_NEGATIVE},
+    "mldg": {"beta": _NOT_NEGATIVE},
+    "mixup": {"alpha": _POSITIVE},
+    "group_dro": {"step_size": _POSITIVE},
+}

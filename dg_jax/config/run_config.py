@@ -1,0 +1,113 @@
+"""A run: what names it, and the parts that it is made of."""
+
+import dataclasses
+import pathlib
+from collections.abc import Hashable, Iterator
+from typing import Annotated, Any, Literal, TypeVar
+
+from dg_jax import strategies
+from dg_jax.config.parts import FLAT, Data, Method, Network, Optimisation, Output, Rates
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What one run and many have in common."""
+
+    preset: Literal["dataset", "paper", "released"] = "dataset"
+    """Where the other defaults come from."""
+    data: Annotated[Data, FLAT] = dataclasses.field(default_factory=Data)
+    network: Annotated[Network, FLAT] = dataclasses.field(default_factory=Network)
+    method: Annotated[Method, FLAT] = dataclasses.field(default_factory=Method)
+    optimisation: Annotated[Optimisation, FLAT] = dataclasses.field(default_factory=Optimisation)
+    output: Annotated[Output, FLAT] = dataclasses.field(default_factory=Output)
+
+
+Config = TypeVar("Config", bound=Parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig(Parts):
+    """Train one network on the source domains and test it on a domain that it never saw.
+
+    Defaults are those of the dataset's preset; --preset=paper takes the paper's numbers
+    (AlexNet at 224 px, 1000 iterations, 128 images per source, learning rate 1e-5, weight
+    decay 5e-5, validation every 20 iterations), --preset=released also does what the authors'
+    code does otherwise than the paper says (the README lists it).
+    """
+
+    strategy: str = "agr_sum"
+    """Which method: deep_all, agr_sum, agr_rand, pcgrad, irm, mldg, mixup or group_dro."""
+    target: str = ""
+    """The domain held out for testing; all the others are sources. Short names will do, as S for sketch."""
+    seed: int = 0
+    """Seed of the split, the initial weights, the batches, dropout and the combiner."""
+    resume: bool = False
+    """Go on from the last checkpoint of this run, also to more iterations than before."""
+    rates: Annotated[Rates, FLAT] = dataclasses.field(default_factory=Rates)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The domains trained on."""
+        return tuple(domain for domain in self.data.domains if domain != self.target)
+
+    @property
+    def pictures(self) -> Hashable:
+        """All that the loaded dataset depends on: where it is equal, runs may share one."""
+        return self.target, self.data.of_seed(self.seed)
+
+    @property
+    def methods(self) -> strategies.Strategy:
+        """The objective and the combiner."""
+        return strategies.get(self.strategy, self.method.combiner)
+
+    @property
+    def weights_file(self) -> pathlib.Path | None:
+        """The file that ``weights`` names for this run's seed."""
+        return self.network.weights and pathlib.Path(str(self.network.weights).replace("{seed}", str(self.seed)))
+
+    def method_settings(self, method: str) -> dict:
+        """Returns the settings of an objective or combiner, ``{}`` if it has none."""
+        values = dataclasses.asdict(getattr(self.method, method)) if hasattr(self.method, method) else {}
+        if method == "irm" and values["anneal_steps"] is None:
+            values["anneal_steps"] = self.optimisation.iterations // 2
+        return values
+
+
+def changed(config: Config, **settings: Any) -> Config:
+    """Returns a configuration with some settings changed, each by the name of its flag, in whatever part it is.
+
+    Raises:
+        TypeError: there is no such setting.
+
+    Example:
+        >>> changed(RunConfig(), seed=3, batch_size=32).optimisation.batch_size
+        32
+    """
+    new = {}
+    for name, part in _parts_of(config):
+        own = {field.name for field in dataclasses.fields(part)} & settings.keys()
+        if own:
+            new[name] = dataclasses.replace(part, **{setting: settings.pop(setting) for setting in own})
+    return dataclasses.replace(config, **new, **settings)
+
+
+def flat(config: Parts) -> dict[str, Any]:
+    """Returns the values of all settings by name, in whatever part they are; those of a single method as a dict."""
+    parts = dict(_parts_of(config))
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return {
+        **{name: value for name, value in values.items() if name not in parts},
+        **{name: value for part in parts.values() for name, value in dataclasses.asdict(part).items()},
+    }
+
+
+def flag(name: str) -> str:
+    """Returns the flag of a setting: ``batch_size`` -> ``--batch-size``."""
+    return "--" + name.replace("_", "-")
+
+
+def _parts_of(config: Parts) -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield field.name, value
