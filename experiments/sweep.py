@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import pathlib
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from rich import console, progress
@@ -13,15 +13,13 @@ from rich import console, progress
 from dg_jax import config, errors, run, strategies
 from dg_jax.config import ranges
 from dg_jax.data import registry
+from experiments import local_executor, pictures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dg_jax.data import dataset
 
-Load = Callable[[config.RunConfig], "dataset.MultiDomainDataset"]
 TO_GO_ON = "the same command goes on from there (leave out --overwrite)"
-PAPER = pathlib.Path(__file__).parent / "paper_table1.csv"
 
 
 class Results(dict[config.RunConfig, dict]):
@@ -136,7 +134,7 @@ def results(
     *,
     vectorize_seeds: bool = False,
     executor: str = "local",
-    load: Load | None = None,
+    load: local_executor.Load | None = None,
 ) -> Results:
     """Does the runs that are missing and returns what ``result.json`` of each holds.
 
@@ -158,7 +156,9 @@ def results(
     """
     from dg_jax.training import files, run_folder, run_result
 
-    do = functools.partial(_side_by_side if vectorize_seeds else _one_by_one, load=load or run.load)
+    do = functools.partial(
+        local_executor.side_by_side if vectorize_seeds else local_executor.one_by_one, load=load or run.load
+    )
     if executor == "ray":
         from experiments import ray_executor  # says so now if Ray is missing
 
@@ -181,7 +181,7 @@ def results(
             found[one] = finished
     with _Display(len(all_configs), len(missing)) as display:
         if executor == "ray":
-            batches = _groups(missing) if vectorize_seeds else [[one] for one in missing]
+            batches = local_executor.groups(missing) if vectorize_seeds else [[one] for one in missing]
             outcomes = ray_executor.outcomes(do, batches)
         else:
             outcomes = do(missing)
@@ -236,80 +236,25 @@ def accuracies(
     return found
 
 
-def write(folder: pathlib.Path, texts: Mapping[str, str], pictures: "Mapping[str, Figure]") -> None:
+def write(folder: pathlib.Path, texts: Mapping[str, str], figures: "Mapping[str, Figure]") -> None:
     """Writes tables as they are named and figures as PNG and PDF, and says on stderr where.
 
     Raises:
         UserError: they cannot be written.
     """
-    from dg_jax.analysis import figures
     from dg_jax.training import files
 
     with files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             files.write_by_rename(folder / name, text)
-    for name, figure in pictures.items():
+    for name, figure in figures.items():
         for ending in (".png", ".pdf"):
-            figures.save(figure, folder / f"{name}{ending}")
+            pictures.save(figure, folder / f"{name}{ending}")
     print(
-        f"written to {folder}: {', '.join([*texts, *(f'{name}.png, {name}.pdf' for name in pictures)])}",
+        f"written to {folder}: {', '.join([*texts, *(f'{name}.png, {name}.pdf' for name in figures)])}",
         file=sys.stderr,
     )
-
-
-# Runs done together, and their results, or why they failed.
-Outcome = tuple[list[config.RunConfig], list[dict] | str]
-
-
-def _one_by_one(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outcome]:
-    from dg_jax.training import run_folder
-
-    data: dataset.MultiDomainDataset | None = None
-    opened: Hashable = None
-    for one in missing:
-        try:
-            if one.pictures != opened:
-                data, opened = load(one), one.pictures
-            outcome: list[dict] | str = [run.run(one, data, quiet=True)]
-        except errors.RunError as error:
-            outcome = str(error)
-        except errors.UserError as error:
-            raise errors.UserError(f"{run_folder.folder_of(one).path}: {error}") from error
-        yield [one], outcome
-
-
-def _groups(missing: list[config.RunConfig]) -> list[list[config.RunConfig]]:
-    """Returns the runs that differ in their seeds only, together."""
-    groups: dict[config.RunConfig, list[config.RunConfig]] = {}
-    for one in missing:
-        groups.setdefault(dataclasses.replace(one, seed=0), []).append(one)
-    return list(groups.values())
-
-
-def _side_by_side(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outcome]:
-    data: dict[Hashable, dataset.MultiDomainDataset] = {}
-    networks: dict[int, tuple] = {}  # by seed
-    weights: dict[int, dict[str, str]] = {}  # also as they were when the network was made
-    compiled: dict = {}
-    for group in _groups(missing):
-        data = {pictures: data[pictures] for pictures in (one.pictures for one in group) if pictures in data}
-        for one in group:
-            if one.pictures not in data:
-                data[one.pictures] = load(one)
-            if one.seed not in networks:
-                networks[one.seed] = run.create_network(one, data[one.pictures])
-                weights[one.seed] = run.identify_weights(one)
-        loaded = [(data[one.pictures], weights[one.seed]) for one in group]
-        of_group = (
-            [dataclasses.replace(own, inputs={**own.inputs, **of_weights}) for own, of_weights in loaded],
-            [networks[one.seed] for one in group],
-        )
-        try:
-            outcome: list[dict] | str = run.run_seeds(group, *of_group, compiled)
-        except errors.RunError as error:
-            outcome = str(error)
-        yield group, outcome
 
 
 class _Display(contextlib.AbstractContextManager):

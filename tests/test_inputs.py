@@ -9,9 +9,11 @@ import pytest
 
 from dg_jax import models, run
 from dg_jax.models import weights
-from experiments import finetune, gradient_similarity, table1
+from experiments.finetune import __main__ as finetune
+from experiments.gradient_similarity import __main__ as gradient_similarity
 from experiments.report import __main__ as report_main
 from experiments.report import parts
+from experiments.table1 import __main__ as table1
 from tests.data import made_trees
 from tests.models import networks
 

@@ -8,7 +8,7 @@ import pytest
 
 from dg_jax import config, run
 from dg_jax.training import run_folder, seeds
-from experiments import table1
+from experiments.table1 import __main__ as table1
 from tests.training import worlds
 
 TINY = ["--batch-size=4", "--val-every=2", "--image-size=8", "--domains", "apple", "google", "windows"]

@@ -54,7 +54,7 @@ def call(lacking, module, *flags, cwd):
             for flag in ("--results-dir", "--prepared-dir", "--weights")
         ],
         ("dg_jax.run", TINY, "--prepared-dir: there is no home folder to keep prepared datasets in; name a folder"),
-        ("experiments.samples", ["--output=~/x.png"], "--output=~/x.png: there is no home folder; set HOME"),
+        ("experiments.samples.__main__", ["--output=~/x.png"], "--output=~/x.png: there is no home folder; set HOME"),
         ("experiments.report.__main__", ["--results-dir=~/x"], "--results-dir=~/x: there is no home folder; set HOME"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
@@ -72,7 +72,7 @@ def test_without_a_home_folder_a_run_is_done(emoji_dir, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
-@pytest.mark.parametrize("module", ["dg_jax.run", "experiments.table1"])
+@pytest.mark.parametrize("module", ["dg_jax.run", "experiments.table1.__main__"])
 def test_a_system_that_cannot_lock_files_is_one_line(module, tmp_path):
     code, err = call(NO_LOCKS, module, f"--results-dir={tmp_path}", f"--prepared-dir={tmp_path}", cwd=tmp_path)
     assert code == 2

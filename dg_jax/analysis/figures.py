@@ -2,20 +2,18 @@
 
 import pathlib
 
-from dg_jax import errors
-from dg_jax.command_line import packages
+import matplotlib
+from matplotlib.figure import Figure
+from PIL import Image  # which matplotlib brings
 
-with packages.needed("figures need", "analysis"):
-    import matplotlib
-    from matplotlib.figure import Figure
-    from PIL import Image  # which matplotlib brings
+from dg_jax.analysis import text
 
 __all__ = ["Figure", "label", "save"]
 
 
 def label(name: str) -> str:
     """Returns a name such that matplotlib writes it as it is, and takes nothing between dollars for a formula."""
-    shown = errors.printable(name)
+    shown = text.printable(name)
     return shown.replace("$", r"\$") if matplotlib.rcParams["text.parse_math"] else shown
 
 
@@ -25,17 +23,14 @@ def save(figure: Figure, path: pathlib.Path) -> None:
     A PNG has 256 colours, which makes it several times smaller.
 
     Raises:
-        UserError: the file cannot be written.
+        OSError: the file cannot be written.
     """
     unfinished = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(unfinished, format=path.suffix.removeprefix("."), dpi=100)
-        if path.suffix == ".png":
-            with Image.open(unfinished) as image:
-                colours = image.convert("RGB")
-            dithered = colours.quantize(palette=colours.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
-            dithered.save(unfinished, "PNG", optimize=True)
-        unfinished.replace(path)
-    except OSError as error:
-        raise errors.UserError(f"cannot write {path}: {error.strerror}; give another place") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(unfinished, format=path.suffix.removeprefix("."), dpi=100)
+    if path.suffix == ".png":
+        with Image.open(unfinished) as image:
+            colours = image.convert("RGB")
+        dithered = colours.quantize(palette=colours.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
+        dithered.save(unfinished, "PNG", optimize=True)
+    unfinished.replace(path)

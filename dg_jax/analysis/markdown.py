@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from dg_jax import errors
+from dg_jax.analysis import text
 
 MISSING = "-"
 _MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", **{letter: f"\\{letter}" for letter in "\\|*`[]"}})
@@ -16,4 +16,4 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], num_names: int =
 
 def escape(name: str) -> str:
     """Returns a name such that it ends no cell and stands there as it is: no markup, no HTML, no link."""
-    return errors.printable(name).translate(_MARKUP)
+    return text.printable(name).translate(_MARKUP)

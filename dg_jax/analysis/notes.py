@@ -3,8 +3,7 @@
 import collections
 from collections.abc import Mapping
 
-from dg_jax import errors
-from dg_jax.analysis import significance
+from dg_jax.analysis import significance, text
 from dg_jax.analysis import table as tables
 
 
@@ -27,7 +26,7 @@ def of(table: tables.Table) -> list[str]:
     lines += _unpaired(table) + no_star(table)
     left_out = [target for target in table.targets if target not in table.averaged]
     if table.averages and left_out:
-        lines += [f"The average leaves out what some method has no run of: {errors.listed(left_out)}."]
+        lines += [f"The average leaves out what some method has no run of: {text.listed(left_out)}."]
     elif left_out:
         lines += ["There is no average: no target has a run of every method."]
     return lines
@@ -42,7 +41,7 @@ def no_star(table: tables.Table) -> list[str]:
     ]
     if not hopeless:
         return []
-    where = "" if len(hopeless) == len(table.comparisons) else f" for {errors.listed(hopeless)}"
+    where = "" if len(hopeless) == len(table.comparisons) else f" for {text.listed(hopeless)}"
     return [
         f"Fewer than {significance.FEWEST_PAIRS} pairs that differ can reach no p below {significance.LEVEL}: "
         f"no star could appear{where}."
@@ -62,9 +61,9 @@ def _unpaired(table: tables.Table) -> list[str]:
                 untested.append(f"{method} on {target}")
     lines = []
     if left_out:
-        lines.append(f"Seeds that only one of the two methods has are in no pair: {errors.listed(left_out)}.")
+        lines.append(f"Seeds that only one of the two methods has are in no pair: {text.listed(left_out)}.")
     if untested:
-        lines.append(f"Not tested, having no seed in common with {table.baseline}: {errors.listed(untested)}.")
+        lines.append(f"Not tested, having no seed in common with {table.baseline}: {text.listed(untested)}.")
     return lines
 
 
@@ -72,7 +71,7 @@ def _count(counts: Mapping[str, int], unit: str) -> str:
     """Returns what most have, and in brackets those that have another number."""
     usual = collections.Counter(counts.values()).most_common(1)[0][0]
     others = [f"{name}: {count}" for name, count in counts.items() if count != usual]
-    return f"{usual} {unit}{'s' * (usual != 1)}" + (f" ({errors.listed(others)})" if others else "")
+    return f"{usual} {unit}{'s' * (usual != 1)}" + (f" ({text.listed(others)})" if others else "")
 
 
 def ranges(seeds: list[int]) -> str:

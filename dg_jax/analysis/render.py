@@ -3,9 +3,9 @@
 import csv
 import io
 
-from dg_jax import errors
 from dg_jax.analysis import markdown, notes
 from dg_jax.analysis import table as tables
+from dg_jax.analysis.text import printable
 
 _LATEX = str.maketrans(
     {
@@ -104,7 +104,7 @@ def to_latex(table: tables.Table) -> str:
         [_latex_name(target), *(_latex_cell(table.cells[target].get(method)) for method in table.methods)]
         for target in table.targets
     ]
-    lines = [f"% {errors.printable(line)}" for line in notes.of(table)]
+    lines = [f"% {printable(line)}" for line in notes.of(table)]
     lines += [rf"\begin{{tabular}}{{l{'r' * len(table.methods)}}}", r"\hline"]
     lines += [_latex_line(["target", *map(_latex_name, table.methods)]), r"\hline"]
     lines += [*map(_latex_line, rows), r"\hline"]
@@ -114,7 +114,7 @@ def to_latex(table: tables.Table) -> str:
 
 
 def _latex_name(name: str) -> str:
-    return errors.printable(name).translate(_LATEX)
+    return printable(name).translate(_LATEX)
 
 
 def _latex_cell(cell: tables.Cell | None) -> str:
@@ -139,8 +139,8 @@ def to_csv(table: tables.Table) -> str:
     for target in table.targets:
         for method, cell in table.cells[target].items():
             row = {
-                "target": errors.printable(target),
-                "method": errors.printable(method),
+                "target": printable(target),
+                "method": printable(method),
                 "seeds": len(cell.accuracies),
                 "mean": cell.mean,
                 "standard_deviation": cell.deviation,

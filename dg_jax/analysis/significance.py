@@ -4,11 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-
-from dg_jax.command_line import packages
-
-with packages.needed("tables and tests need", "analysis"):
-    from scipy import stats
+from scipy import stats
 
 LEVEL = 0.05
 FEWEST_PAIRS = 6  # that differ; with 5, p is 2 / 2**5 = 0.0625 at best

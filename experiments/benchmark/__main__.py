@@ -20,6 +20,7 @@ BENCHMARKS = {
     "forms": "a training step of each combiner in each form of Jacobian",
     "run": "whole runs of dg_jax.run, and what their start is made of",
     "input": "images from the prepared dataset to the device",
+    "prepare": "preparing and opening a downloaded dataset",
 }
 
 

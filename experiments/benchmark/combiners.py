@@ -54,7 +54,7 @@ class Arguments:
     growth_rows: tuple[int, ...] = (2, 4, 8, 16)
     """These N."""
     output: pathlib.Path | None = None
-    """The JSON file; by default in experiments/benchmarks/."""
+    """The JSON file; by default in experiments/benchmark/results/."""
 
 
 def losses_of(rows: int) -> np.ndarray:

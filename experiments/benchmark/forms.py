@@ -44,7 +44,7 @@ class Arguments:
     repetitions: int = 3
     """How many times each is measured; 0 measures memory and compilation only."""
     output: pathlib.Path | None = None
-    """The JSON file; by default in experiments/benchmarks/."""
+    """The JSON file; by default in experiments/benchmark/results/."""
 
 
 def dense(n: int) -> tuple[Callable, chex.ArrayTree, tuple]:

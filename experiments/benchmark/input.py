@@ -1,6 +1,6 @@
 """Images per second from the prepared dataset to the device, against a PyTorch DataLoader.
 
-    python -m experiments.generated_tree ~/data/generated
+    python -m experiments.benchmark.generated_tree ~/data/generated
     python -m experiments.benchmark input --data-dir=~/data/generated
 
 Ours are the domain batches of a training run, normalised, on the device: out of memory, where
@@ -37,7 +37,7 @@ class Arguments:
     """Measures how fast images come to the device, ours and a PyTorch DataLoader's in turns."""
 
     data_dir: pathlib.Path
-    """The folder of the download, or of experiments.generated_tree."""
+    """The folder of the download, or of experiments.benchmark.generated_tree."""
     dataset: str = "pacs"
     """Which dataset it is. Its default target is left out."""
     prepared_dir: pathlib.Path | None = None
@@ -51,7 +51,7 @@ class Arguments:
     repetitions: int = 7
     """How many times each is measured."""
     output: pathlib.Path | None = None
-    """The JSON file; by default in experiments/benchmarks/."""
+    """The JSON file; by default in experiments/benchmark/results/."""
 
 
 def open_sources(arguments: Arguments, sources: Sequence[str], *, streamed: bool) -> list[dataset.AnyPart]:

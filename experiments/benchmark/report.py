@@ -16,7 +16,7 @@ from dg_jax import errors
 from experiments.benchmark import measure
 
 _PACKAGES = ("dg_jax", "jax", "jaxlib", "flax", "optax", "numpy", "grain", "pillow", "torch", "torchjd")
-_FOLDER = pathlib.Path(__file__).parent.parent / "benchmarks"
+_FOLDER = pathlib.Path(__file__).parent / "results"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ def write(benchmark: str, arguments: Sequence[str], tables: Sequence[Table], out
         benchmark: its name, in the default file's name followed by the device.
         arguments: the command line after ``python -m experiments.benchmark``.
         tables: what was found.
-        output: the JSON file; by default in ``experiments/benchmarks/``.
+        output: the JSON file; by default in ``experiments/benchmark/results/``.
 
     Raises:
         UserError: a file cannot be written.

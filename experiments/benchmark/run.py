@@ -42,7 +42,7 @@ class Arguments:
     repetitions: int = 7
     """How many times imports and --help are measured."""
     output: pathlib.Path | None = None
-    """The JSON file; by default in experiments/benchmarks/."""
+    """The JSON file; by default in experiments/benchmark/results/."""
 
 
 def child(arguments: Sequence[str], **environment: str) -> tuple[float, str]:

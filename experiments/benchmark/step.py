@@ -53,7 +53,7 @@ class Arguments:
     memory: bool = True
     """Measure AlexNet's memory too, for which each contender has to start alone in a process."""
     output: pathlib.Path | None = None
-    """The JSON file; by default in experiments/benchmarks/."""
+    """The JSON file; by default in experiments/benchmark/results/."""
 
 
 def run_config(model: Model, strategy: str, batch_size: int | None) -> config.RunConfig:

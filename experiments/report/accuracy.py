@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import markupsafe
 import numpy as np
 
-from dg_jax.analysis import markdown, notes, render, result_figures, validation_figures
+from dg_jax.analysis import markdown, notes, render, result_figures
 from dg_jax.analysis import table as tables
 from dg_jax.training import files, metrics_file
 from experiments import domain_control
-from experiments.report import configuration, parts
+from experiments.report import configuration, parts, validation_figures
 from experiments.report.stored import Run, Stored
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dg_jax import config
 from dg_jax.config import ranges
 from dg_jax.training import compared
-from experiments import domain_control, gradient_similarity, sweep
+from experiments import domain_control, sweep
+from experiments.gradient_similarity.__main__ import GradientSimilarity
 from experiments.report.stored import Run
 
 # What differs within a sweep, and what is no setting of a result.
@@ -48,7 +49,7 @@ def of_similarities(dataset: str, measured: Mapping[str, Mapping[int, dict]], da
     """
     usual = compared.to_json(config.defaults(dataset))
     for name in ("every", "per_domain"):
-        usual[name] = getattr(gradient_similarity.GradientSimilarity, name)
+        usual[name] = getattr(GradientSimilarity, name)
     seeds: dict[str, dict[str, int]] = {}
     for target, of_target in measured.items():
         values = dict(next(iter(of_target.values()))["settings"])

@@ -4,12 +4,14 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from dg_jax.analysis import figures, svg
 from dg_jax.command_line import packages
 
 with packages.needed("the report needs", "analysis"):
     import jinja2
     import markupsafe
+
+    from dg_jax.analysis import figures
+    from experiments.report import svg
 
 
 class Heading(NamedTuple):
@@ -74,7 +76,7 @@ class Section(NamedTuple):
 
 
 def picture(draw: Callable[[], figures.Figure], label: str) -> markupsafe.Markup:
-    """Returns a figure as an element of the page, see :func:`dg_jax.analysis.svg.inline`."""
+    """Returns a figure as an element of the page, see :func:`experiments.report.svg.inline`."""
     return markupsafe.Markup(svg.inline(draw, label))
 
 

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping
 
-from experiments import gradient_similarity
+from experiments.gradient_similarity import drawing
 from experiments.report import configuration, parts
 
 
@@ -16,12 +16,12 @@ def of(dataset: str, measured: Mapping[str, Mapping[int, dict]]) -> list[parts.P
     """
     results = {target: [of_target[seed] for seed in sorted(of_target)] for target, of_target in measured.items()}
     similarity = parts.picture(
-        functools.partial(gradient_similarity.draw_similarity, results, panels_in_a_row=2),
+        functools.partial(drawing.draw_similarity, results, panels_in_a_row=2),
         f"{dataset}: mean cosine similarity of gradients within and between domains by step",
     )
     agreement = [
         parts.picture(
-            functools.partial(gradient_similarity.draw_agreement, runs),
+            functools.partial(drawing.draw_agreement, runs),
             f"{dataset}: share of agreeing gradient components by layer and step, target {target}",
         )
         for target, runs in results.items()
@@ -35,8 +35,8 @@ def of(dataset: str, measured: Mapping[str, Mapping[int, dict]]) -> list[parts.P
         ),
         parts.Grid(
             f"{dataset}: mean cosine similarity of gradients within domains (intra) and between them (inter) by target",
-            gradient_similarity.HEADER,
-            gradient_similarity.summary(results),
+            drawing.HEADER,
+            drawing.summary(results),
         ),
         parts.Lines(["After ± one standard deviation: over all measurements, or over seeds at the last step."]),
         parts.Pictures(

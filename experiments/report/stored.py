@@ -8,7 +8,7 @@ import sys
 
 from dg_jax import errors, strategies
 from dg_jax.training import compared, run_folder, run_result
-from experiments import gradient_similarity
+from experiments.gradient_similarity import stored as measurements
 
 _SEED_FILE = re.compile(r"seed-(\d+)\.json")
 
@@ -153,8 +153,8 @@ def _read_similarity(path: pathlib.Path, found: Stored) -> None:
         return
     try:
         str(path).encode()  # a name that is not UTF-8 cannot be drawn
-        measured = gradient_similarity.read(path)
-    except gradient_similarity.UNREADABLE as error:
+        measured = measurements.read(path)
+    except measurements.UNREADABLE as error:
         found.leave_out(f"{path} is damaged ({type(error).__name__}: {error}); remove it to measure again")
         return
     try:

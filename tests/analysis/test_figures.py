@@ -6,7 +6,9 @@ from matplotlib import colors
 from PIL import Image
 
 from dg_jax import errors
-from dg_jax.analysis import figures, sheet, similarity_figures
+from dg_jax.analysis import figures, similarity_figures
+from experiments import pictures
+from experiments.samples import sheet
 
 STEPS = np.array([0, 20, 40])
 
@@ -75,5 +77,5 @@ def test_files_are_whole_and_small_or_not_there(tmp_path):
     with Image.open(tmp_path / "new/folder/figure.png") as image:
         assert image.mode == "P"
     with pytest.raises(errors.UserError, match=r"cannot write .*figure.pdf/figure.png: "):
-        figures.save(figure, tmp_path / "figure.pdf/figure.png")
+        pictures.save(figure, tmp_path / "figure.pdf/figure.png")
     assert not list(tmp_path.rglob("*.tmp"))

@@ -68,7 +68,7 @@ def extras_of(program):
 
 
 def test_the_programs_are_found():
-    assert {"dg_jax/run.py", "experiments/table1.py", "experiments/report/__main__.py"} < set(PROGRAMS)
+    assert {"dg_jax/run.py", "experiments/table1/__main__.py", "experiments/report/__main__.py"} < set(PROGRAMS)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

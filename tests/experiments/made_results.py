@@ -6,7 +6,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from experiments import domain_control, grid_search, table1
+from experiments import domain_control, grid_search
+from experiments.table1 import __main__ as table1
 from tests.experiments import made_runs
 
 # Names of folders, so none has a slash.

@@ -4,7 +4,8 @@ import csv
 import io
 import statistics
 
-from experiments import domain_control, table1
+from experiments import domain_control
+from experiments.table1 import __main__ as table1
 from tests.experiments import made_runs
 
 FLAGS = ("--domains", *made_runs.DOMAINS, "--strategies", "agr_sum", "pcgrad", "--seeds=6")

@@ -15,7 +15,8 @@ import pytest
 
 import experiments
 from dg_jax.training import interrupt, run_folder
-from experiments import gradient_similarity, table1
+from experiments.gradient_similarity import __main__ as gradient_similarity
+from experiments.table1 import __main__ as table1
 from tests.data import made_trees
 from tests.training import worlds
 

@@ -13,7 +13,8 @@ from dg_jax import config, errors, run
 from dg_jax.command_line import flags as command_flags
 from dg_jax.config import changed
 from dg_jax.training import files, interrupt, run_folder, run_result
-from experiments import sweep, table1
+from experiments import sweep
+from experiments.table1 import __main__ as table1
 from tests.experiments import made_runs
 from tests.training import worlds
 

@@ -14,7 +14,9 @@ from dg_jax.command_line import flags as command_flags
 from dg_jax.config import changed
 from dg_jax.data import registry
 from dg_jax.reading import names
-from experiments import pretrain, sweep, table1
+from experiments import sweep
+from experiments.pretrain import __main__ as pretrain
+from experiments.table1 import __main__ as table1
 from tests.data import made_trees
 
 

@@ -18,7 +18,7 @@ from dg_jax import errors, models
 from dg_jax.data import builder, picture, prepared, split_files
 from dg_jax.models import torch_weights, weights
 from dg_jax.training import metrics_file, run_folder, run_result
-from experiments import gradient_similarity
+from experiments.gradient_similarity import stored
 from tests.data import made_trees
 from tests.experiments import made_runs
 from tests.reliability import hostile_pictures, hostile_weights
@@ -285,10 +285,10 @@ MEASURED = {
 def test_measurements_that_are_not_ours(name, value, tmp_path, capsys):
     path = tmp_path / "seed-0.json"
     path.write_text(json.dumps(MEASURED))
-    assert gradient_similarity.stored(path, {"a": 1}, dict) == MEASURED
+    assert stored.of_run(path, {"a": 1}, dict) == MEASURED
     path.write_text(json.dumps({**MEASURED, name: value}))
     with within_limits():
-        assert gradient_similarity.stored(path, {"a": 1}, dict) is None
+        assert stored.of_run(path, {"a": 1}, dict) is None
     check_line(capsys.readouterr().err.removesuffix("\n"), path)
 
 

@@ -1,0 +1,1 @@
+"""Table 1 once more, fine-tuned from pretrained weights."""

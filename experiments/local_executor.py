@@ -1,0 +1,66 @@
+"""Runs in this process, one after the other or those of several seeds side by side."""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Iterator
+from typing import TYPE_CHECKING
+
+from dg_jax import config, errors, run
+
+if TYPE_CHECKING:
+    from dg_jax.data import dataset
+
+Load = Callable[[config.RunConfig], "dataset.MultiDomainDataset"]
+# Runs done together, and their results, or why they failed.
+Outcome = tuple[list[config.RunConfig], list[dict] | str]
+
+
+def one_by_one(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outcome]:
+    """Does runs one after the other; those that share their pictures share a loaded dataset."""
+    from dg_jax.training import run_folder
+
+    data: dataset.MultiDomainDataset | None = None
+    opened: Hashable = None
+    for one in missing:
+        try:
+            if one.pictures != opened:
+                data, opened = load(one), one.pictures
+            outcome: list[dict] | str = [run.run(one, data, quiet=True)]
+        except errors.RunError as error:
+            outcome = str(error)
+        except errors.UserError as error:
+            raise errors.UserError(f"{run_folder.folder_of(one).path}: {error}") from error
+        yield [one], outcome
+
+
+def groups(missing: list[config.RunConfig]) -> list[list[config.RunConfig]]:
+    """Returns the runs that differ in their seeds only, together."""
+    groups: dict[config.RunConfig, list[config.RunConfig]] = {}
+    for one in missing:
+        groups.setdefault(dataclasses.replace(one, seed=0), []).append(one)
+    return list(groups.values())
+
+
+def side_by_side(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outcome]:
+    """Does the runs that differ in their seeds only in one program."""
+    data: dict[Hashable, dataset.MultiDomainDataset] = {}
+    networks: dict[int, tuple] = {}  # by seed
+    weights: dict[int, dict[str, str]] = {}  # also as they were when the network was made
+    compiled: dict = {}
+    for group in groups(missing):
+        data = {pictures: data[pictures] for pictures in (one.pictures for one in group) if pictures in data}
+        for one in group:
+            if one.pictures not in data:
+                data[one.pictures] = load(one)
+            if one.seed not in networks:
+                networks[one.seed] = run.create_network(one, data[one.pictures])
+                weights[one.seed] = run.identify_weights(one)
+        loaded = [(data[one.pictures], weights[one.seed]) for one in group]
+        of_group = (
+            [dataclasses.replace(own, inputs={**own.inputs, **of_weights}) for own, of_weights in loaded],
+            [networks[one.seed] for one in group],
+        )
+        try:
+            outcome: list[dict] | str = run.run_seeds(group, *of_group, compiled)
+        except errors.RunError as error:
+            outcome = str(error)
+        yield group, outcome

@@ -1,0 +1,1 @@
+"""Pretrained weights for the emoji study."""

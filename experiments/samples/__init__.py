@@ -1,0 +1,1 @@
+"""Figure 1: samples of each domain."""

@@ -1,0 +1,129 @@
+"""A sheet of example images, a row for each domain and a column for each class (paper, Figure 1).
+
+    python -m experiments.samples --dataset=emoji
+    python -m experiments.samples --dataset=pacs --data-dir=~/data/PACS
+
+Needs the extra ``analysis``. The first thing to look at in new data.
+"""
+
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from dg_jax.command_line import packages
+
+if __name__ == "__main__":
+    packages.exit_unless_installed("train", "analysis")
+
+import numpy as np
+
+from dg_jax import config, errors
+from dg_jax.command_line import flags, program
+from dg_jax.data import registry
+from dg_jax.reading import paths
+
+_LARGEST = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Draw example images of every domain of a dataset."""
+
+    dataset: str = "emoji"
+    """Which dataset: emoji, or one you have downloaded."""
+    classes: int = 8
+    """How many classes, drawn by the seed; all where there are not so many."""
+    seed: int = 0
+    """Another seed shows other classes and images."""
+    data_dir: pathlib.Path | None = None
+    """The folder of a downloaded dataset, with a folder for each domain in it."""
+    splits_dir: pathlib.Path | None = None
+    """Published split files, as for dg_jax.run."""
+    skip_damaged: bool = False
+    """Leave out pictures that cannot be read."""
+    prepared_dir: pathlib.Path | None = None
+    """Where prepared datasets are kept. By default TFDS's own directory, ~/tensorflow_datasets."""
+    output: pathlib.Path | None = None
+    """The picture to write. By default experiments/figures/samples-DATASET.png."""
+
+
+def choose(data, count: int, seed: int) -> tuple[list[int], list[list[np.ndarray | None]]]:
+    """Draws classes, and from each domain's training part an image of each of them.
+
+    Parts are sorted by concept, and all domains' images are taken at the same fraction of
+    their class: where domains share their concepts, as in emoji, a column shows one concept.
+
+    Args:
+        data: a :class:`dg_jax.data.dataset.MultiDomainDataset` with training parts.
+        count: the largest number of classes.
+        seed: of the draw.
+
+    Returns:
+        Labels of the classes, ascending, and for each domain their images, uint8
+        ``[H, W, 3]``, ``None`` where the domain has none.
+    """
+    rng = np.random.default_rng(seed)
+    labels = sorted(rng.permutation(len(data.classes))[:count].tolist())
+    places = rng.random(len(labels))
+    images: list[list[np.ndarray | None]] = []
+    for parts in data.domains.values():
+        part = parts["train"]
+        images.append([])
+        for label, place in zip(labels, places, strict=True):
+            rows = np.flatnonzero(part.label == label)
+            chosen = rows[[int(place * len(rows))]] if len(rows) else None
+            images[-1].append(None if chosen is None else part.read(chosen).image[0])
+    return labels, images
+
+
+def make_sheet(arguments: Arguments) -> pathlib.Path:
+    """Writes the sheet and returns where.
+
+    Raises:
+        UserError: a flag is wrong, the dataset cannot be read, or the file not written.
+    """
+    dataset = registry.dataset_name(arguments.dataset)
+    data_dir, splits_dir, prepared_dir, output = (
+        (path := getattr(arguments, name)) and paths.expanded(path, config.flag(name))
+        for name in ("data_dir", "splits_dir", "prepared_dir", "output")
+    )
+    output = output or pathlib.Path(__file__).parent / "figures" / f"samples-{dataset}.png"
+    if arguments.classes < 1:
+        raise errors.UserError(f"--classes={arguments.classes}: give a whole number of at least 1")
+    if not 0 <= arguments.seed < 2**32:
+        raise errors.UserError(f"--seed={arguments.seed}: give a whole number from 0 to 4294967295")
+    if output.suffix != ".png":
+        raise errors.UserError(f"--output={output}: give a name that ends in .png")
+    # These imports take seconds, which --help and a mistyped flag need not wait for.
+    from dg_jax.data import prepared
+    from experiments import pictures
+    from experiments.samples import sheet
+
+    data = prepared.load(
+        dataset,
+        dict.fromkeys(registry.domains(dataset, data_dir), ("train",)),
+        image_size=min(registry.builder_class(dataset).SIZE, _LARGEST),
+        split_seed=arguments.seed,
+        data_dir=data_dir,
+        prepared_dir=prepared_dir,
+        splits_dir=splits_dir,
+        skip_damaged=arguments.skip_damaged,
+    )
+    labels, images = choose(data, arguments.classes, arguments.seed)
+    pictures.save(sheet.draw(images, list(data.domains), [data.classes[label] for label in labels]), output)
+    return output
+
+
+def make(arguments: Sequence[str]) -> None:
+    """Draws the sheet and prints where it is."""
+    print(make_sheet(flags.cli(Arguments, arguments, prog="python -m experiments.samples")))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code: 0, or 2 for bad input."""
+    return program.main(make, "the same command draws it", arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

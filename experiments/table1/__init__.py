@@ -1,0 +1,1 @@
+"""Table 1 and Figure 3 of the paper."""
