@@ -69,7 +69,7 @@ def run(config: RunConfig, data: "dataset.MultiDomainDataset | None" = None, *, 
     data = data or load(config)
     network = create_network(config, data)
     data = dataclasses.replace(data, inputs={**data.inputs, **identify_weights(config)})
-    with run_folder.open_folder(config, folder, data.inputs):
+    with run_folder.open_folder(config, folder, data.inputs, data.classes):
         return loop.train(config, data, *network, folder, show_progress=not quiet)
 
 
@@ -192,11 +192,11 @@ def create_network(
     models.check(config.network.model, config.data.image_size)
     key = keys.key_for(config.seed, keys.Purpose.WEIGHTS)
     network = models.create(config.network.model, len(data.classes), key, config.weights_file, config.network.dtype)
-    _check_unseen(config)
+    check_unseen(config)
     return network
 
 
-def _check_unseen(config: RunConfig) -> None:
+def check_unseen(config: RunConfig) -> None:
     """Raises a ``UserError`` if the weights were pretrained on the training part of another split, or on the target."""
     from dg_jax.models import weights
 

@@ -7,6 +7,8 @@ so that the names can be listed quickly.
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
+from typing import Any
 
 from dg_jax.reading import names
 
@@ -77,22 +79,30 @@ def full_combiner_name(name: str) -> str:
     return found
 
 
-def make_objective(name: str, apply_fn, settings: dict):
-    """Builds an objective from those ``settings`` that its signature names."""
+def make_objective(name: str, apply_fn, settings: Mapping[str, Any], **offered: Any):
+    """Builds an objective.
+
+    Args:
+        name: its name.
+        apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
+        settings: its own settings.
+        offered: what every objective is offered; it is given what its signature names.
+
+    Raises:
+        TypeError: it has no such setting.
+    """
     from dg_jax import objectives
 
-    factory = getattr(objectives, name)
-    return factory(apply_fn, **_accepted(factory, settings))
+    return _made(getattr(objectives, name), settings, offered, apply_fn)
 
 
-def make_combiner(name: str, settings: dict):
-    """Builds a combiner from those ``settings`` that its signature names."""
+def make_combiner(name: str, settings: Mapping[str, Any], **offered: Any):
+    """Builds a combiner in the same way."""
     from dg_jax import surgery
 
-    factory = getattr(surgery, name)
-    return factory(**_accepted(factory, settings))
+    return _made(getattr(surgery, name), settings, offered)
 
 
-def _accepted(factory, settings: dict) -> dict:
-    parameters = inspect.signature(factory).parameters
-    return {name: value for name, value in settings.items() if name in parameters}
+def _made(factory, settings: Mapping[str, Any], offered: Mapping[str, Any], *arguments):
+    wanted = inspect.signature(factory).parameters
+    return factory(*arguments, **settings, **{name: value for name, value in offered.items() if name in wanted})

@@ -38,9 +38,16 @@ def test_settings_are_arguments_of_their_method_with_the_same_defaults(method):
 
 def test_settings_reach_the_method():
     with pytest.raises(ValueError, match="alpha=-1"):
-        strategies.make_objective("mixup", None, {"alpha": -1, "learning_rate": 1.0})
+        strategies.make_objective("mixup", None, {"alpha": -1}, learning_rate=1.0)
     with pytest.raises(ValueError, match="step_size=-1"):
-        strategies.make_combiner("group_dro", {"step_size": -1, "key": 3})
+        strategies.make_combiner("group_dro", {"step_size": -1}, key=3)
+
+
+def test_a_setting_that_a_method_does_not_have_is_refused():
+    with pytest.raises(TypeError, match="alpha"):
+        strategies.make_combiner("group_dro", {"alpha": 1.0})
+    with pytest.raises(TypeError, match="step_size"):
+        strategies.make_objective("mixup", None, {"step_size": 1.0})
 
 
 def test_the_table_of_forms_is_what_objectives_and_combiners_take():

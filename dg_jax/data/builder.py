@@ -112,7 +112,7 @@ class PictureBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registrat
         partial = pathlib.Path(self.data_path).parent / f"{self.version}.partial"
         partial.mkdir(exist_ok=True)
         index, infos = Index(list(contents.classes), {}, {}, []), []
-        with warnings.catch_warnings(), _Encoder(self, sum(map(len, contents.pictures.values()))) as encoder:
+        with warnings.catch_warnings(), Encoder(self, sum(map(len, contents.pictures.values()))) as encoder:
             # What Pillow warns of is either read all the same or named in the index.
             warnings.filterwarnings("ignore", module=r"PIL\.")
             for domain, pictures in contents.pictures.items():
@@ -139,7 +139,7 @@ class PictureBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registrat
         shutil.rmtree(partial)
 
 
-class _Encoder:
+class Encoder:
     """Encodes pictures on all cores and writes them shard by shard, showing how far it is."""
 
     def __init__(self, builder: PictureBuilder, total: int):
@@ -159,7 +159,7 @@ class _Encoder:
         )
         self._task = self._bar.add_task("", total=total)
 
-    def __enter__(self) -> "_Encoder":
+    def __enter__(self) -> "Encoder":
         self._bar.start()
         return self
 

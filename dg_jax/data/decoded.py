@@ -22,11 +22,11 @@ def open_or_decode(file: pathlib.Path, stored: dataset.StoredPart) -> dataset.Pa
     Returns:
         A part whose images are mapped to the file, or in memory where they have just been decoded.
     """
-    images = _mapped(file, stored)
+    images = mapped(file, stored)
     if images is None:
         try:
             with lock.locked(file.parent):
-                images = _mapped(file, stored)  # while this process waited, another may have kept them
+                images = mapped(file, stored)  # while this process waited, another may have kept them
                 if images is None:
                     images = stored.in_memory().image
                     _write(file, images)
@@ -38,7 +38,7 @@ def open_or_decode(file: pathlib.Path, stored: dataset.StoredPart) -> dataset.Pa
     return stored.in_memory() if images is None else dataset.Part(images, stored.label)
 
 
-def _mapped(file: pathlib.Path, stored: dataset.StoredPart) -> np.ndarray | None:
+def mapped(file: pathlib.Path, stored: dataset.StoredPart) -> np.ndarray | None:
     shape = (len(stored.label), stored.image_size, stored.image_size, 3)
     try:
         images = np.lib.format.open_memmap(file, mode="r")

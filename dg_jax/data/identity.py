@@ -52,7 +52,7 @@ def of_pictures(tree: image_tree.Tree, kept: pathlib.Path) -> dict[str, str]:
         else:
             to_read[key] = one.path
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        read = dict(zip(to_read, pool.map(_hash, to_read.values()), strict=True))
+        read = dict(zip(to_read, pool.map(hash_of, to_read.values()), strict=True))
     hashes |= {key: found for key, found in read.items() if found != _NOT_READ}
     if to_read:
         _write(kept, {key: found for key, found in hashes.items() if key not in too_new})
@@ -62,7 +62,7 @@ def of_pictures(tree: image_tree.Tree, kept: pathlib.Path) -> dict[str, str]:
     }
 
 
-def _hash(path: pathlib.Path) -> str:
+def hash_of(path: pathlib.Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -55,7 +55,7 @@ def _pass(images: chex.Array, size: int, axis: int) -> chex.Array:
     rows = images.reshape(math.prod(outer), images.shape[axis], math.prod(inner))
     # Integers of 32 bits do: the weights of a pixel add up to 2^22, but for rounding, and a value has 8 bits.
     total = jnp.int32(1 << (_PRECISION - 1))
-    positions, weights = _taps(images.shape[axis], size)
+    positions, weights = taps(images.shape[axis], size)
     offsets = positions - np.arange(size)
     distinct = np.unique(offsets[weights > 0])
     if len(distinct) <= _FEW_OFFSETS:
@@ -71,7 +71,7 @@ def _pass(images: chex.Array, size: int, axis: int) -> chex.Array:
     return (total >> _PRECISION).astype(jnp.uint8).reshape(*outer, size, *inner)
 
 
-def _taps(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
+def taps(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Which pixels make up a new one, and with what weights.
 
     Returns:

@@ -59,7 +59,7 @@ class Checkpoints:
             # Before the first validation whatever stands as the best will be replaced by it.
             trees = _on_host({"state": state._asdict(), "best": state.params if best.params is None else best.params})
             progress = {"selected_step": best.step, "val_accuracy": best.accuracy, "seconds": self.seconds()}
-            self._write(
+            self.write(
                 self._last,
                 number,
                 ocp.args.Composite(
@@ -77,7 +77,7 @@ class Checkpoints:
             UserError: they cannot be written.
         """
         if best.step not in self._best.all_steps():
-            self._write(self._best, best.step, ocp.args.StandardSave(_on_host(best.params)))
+            self.write(self._best, best.step, ocp.args.StandardSave(_on_host(best.params)))
         with files.writing(self._folder):
             for manager, kept in ((self._best, best.step), (self._last, self._last.latest_step())):
                 for number in manager.all_steps():
@@ -142,7 +142,7 @@ class Checkpoints:
             (self._folder / "last" / str(number)).rename(aside)
         self._last.reload()
 
-    def _write(self, manager: ocp.CheckpointManager, number: int, args: ocp.args.CheckpointArgs) -> None:
+    def write(self, manager: ocp.CheckpointManager, number: int, args: ocp.args.CheckpointArgs) -> None:
         try:
             manager.save(number, args=args, force=True)
         except (OSError, ValueError) as error:

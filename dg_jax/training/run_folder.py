@@ -5,7 +5,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from dg_jax import errors
 from dg_jax.config import RunConfig, changed, check_annealing
@@ -92,7 +92,9 @@ def settled(config: RunConfig, folder: RunFolder) -> RunConfig:
 
 
 @contextlib.contextmanager
-def open_folder(config: RunConfig, folder: RunFolder, inputs: Mapping[str, str]) -> Iterator[None]:
+def open_folder(
+    config: RunConfig, folder: RunFolder, inputs: Mapping[str, str], classes: Sequence[str]
+) -> Iterator[None]:
     """Makes the folder ready to train in: new, emptied, or as it was left.
 
     Within ``with open_folder(...)`` no other process can. The lock goes with the process,
@@ -102,6 +104,7 @@ def open_folder(config: RunConfig, folder: RunFolder, inputs: Mapping[str, str])
         config: the run.
         folder: where it is written.
         inputs: what :func:`dg_jax.run.identify` says of what it is made of.
+        classes: names of the classes, in the order of the labels; noted for users of the network.
 
     Raises:
         UserError: it cannot be written, an unfinished run lies in it and neither
@@ -132,6 +135,6 @@ def open_folder(config: RunConfig, folder: RunFolder, inputs: Mapping[str, str])
                 # What was stopped before its first checkpoint has nothing to go on from.
                 folder.metrics_file.unlink(missing_ok=True)
             folder.result_file.unlink(missing_ok=True)
-            recorded = compared.to_json(config) | {"inputs": dict(inputs)}
+            recorded = compared.to_json(config) | {"classes": list(classes), "inputs": dict(inputs)}
             write_by_rename(folder.config_file, json.dumps(recorded, indent=2) + "\n")
         yield

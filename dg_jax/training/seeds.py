@@ -76,7 +76,7 @@ def train(
     with contextlib.ExitStack() as locks, interrupt.StopRequest() as stop:
         # Only now, when it is known that the runs fit together.
         for own, own_data, folder in zip(configs, data, folders, strict=True):
-            locks.enter_context(run_folder.open_folder(own, folder, own_data.inputs))
+            locks.enter_context(run_folder.open_folder(own, folder, own_data.inputs, own_data.classes))
             folder.forget_progress()
         chosen = _Selection(configs, evaluations, state.params, folders)
         numbers = [own.seed for own in configs]

@@ -86,7 +86,7 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
 
     def losses_and_jacobian(params, value, key, step, rates):
         objective = strategies.make_objective(
-            methods.objective, apply_fn, {**rates, "form": config.method.gradients, **objective_settings}
+            methods.objective, apply_fn, objective_settings, form=config.method.gradients, **rates
         )
         domain_batch = draw(value, step)
         return objective(params, domain_batch, key=jax.random.fold_in(key, step), step=step)
@@ -96,8 +96,9 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
     def make_optimizer(seed, rates):
         combiner = strategies.make_combiner(
             methods.combiner,
-            {"key": jax.random.bits(keys.key_for(seed, keys.Purpose.COMBINER)), "num_rows": len(losses)}
-            | config.method_settings(methods.combiner),
+            config.method_settings(methods.combiner),
+            key=jax.random.bits(keys.key_for(seed, keys.Purpose.COMBINER)),
+            num_rows=len(losses),
         )
         adam = optax.scale_by_adam()
         if methods.objective in strategies.OPTIMIZER_RESETS:

@@ -66,7 +66,7 @@ def ours(combiner: str, stacked: chex.ArrayTree) -> Callable[[], tuple[chex.Arra
     """Returns a call of our compiled combiner, which gives the gradient and the state."""
     jax.block_until_ready(stacked)  # the way onto the device, in the background, is none of the memory that is measured
     rows = len(jax.tree.leaves(stacked)[0])
-    link = strategies.make_combiner(combiner, {"num_rows": rows, "step_size": STEP_SIZE})
+    link = strategies.make_combiner(combiner, {}, num_rows=rows, step_size=STEP_SIZE)
     params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stacked)
     state, losses = link.init(params), jnp.asarray(losses_of(rows))
     update = jax.jit(lambda stacked, state, losses: link.update(stacked, state, losses=losses))

@@ -83,7 +83,7 @@ def compiled_step(
 ) -> tuple[jax.stages.Compiled, Callable[[], object], float]:
     """Returns a compiled step, a call that takes it, and the seconds of its compilation."""
     domain_loss, params, stacked = NETWORKS[network](n)
-    optimizer = optax.chain(strategies.make_combiner(combiner, {"num_rows": n}), optax.adam(1e-4))
+    optimizer = optax.chain(strategies.make_combiner(combiner, {}, num_rows=n), optax.adam(1e-4))
     losses_and_jacobian = surgery.value_and_grads(domain_loss, form)  # type: ignore[arg-type]
 
     def step(params, state, *stacked):

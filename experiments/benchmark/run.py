@@ -32,7 +32,7 @@ print(between - start, time.perf_counter() - between)
 """
 # JAX leaves so many objects that a pass of the garbage collector takes longer than our import, and by chance it falls
 # into it or not.
-_IMPORTS_UNCOLLECTED = _IMPORTS.replace("between =", "gc.disable()\nbetween =")
+IMPORTS_UNCOLLECTED = _IMPORTS.replace("between =", "gc.disable()\nbetween =")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def start_up(repetitions: int) -> report.Table:
     rounds = []
     for _ in range(repetitions + 1):
         theirs, ours = child(["-c", _IMPORTS])[1].split()
-        _, ours_uncollected = child(["-c", _IMPORTS_UNCOLLECTED])[1].split()
+        _, ours_uncollected = child(["-c", IMPORTS_UNCOLLECTED])[1].split()
         whole, _ = child(["-m", "dg_jax.run", "--help"])
         rounds.append((float(theirs), float(ours), float(ours_uncollected), whole))
     names = (

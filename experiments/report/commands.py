@@ -13,7 +13,7 @@ from experiments.report.stored import Run
 
 # What differs within a sweep, and what is no setting of a result.
 _AXES = ("strategy", "target", "seed")
-_PLACES = ("data_dir", "prepared_dir", "results_dir", "resume", "overwrite", "inputs")
+_PLACES = ("data_dir", "prepared_dir", "results_dir", "resume", "overwrite", "classes", "inputs")
 
 
 def of_runs(runs: Sequence[Run]) -> list[str]:

@@ -11,7 +11,7 @@ from experiments.report.stored import Run
 # Not settings of a result, but the axes of its tables, or how and where it was made.
 _NOT_SHOWN = (
     *("dataset", "strategy", "combiner", "target", "seed", "batches"),
-    *("prepared_dir", "results_dir", "resume", "overwrite", "inputs"),
+    *("prepared_dir", "results_dir", "resume", "overwrite", "classes", "inputs"),
 )
 _NOT_RECORDED = "not recorded"
 _MOST_VALUES = 10

@@ -115,7 +115,7 @@ def test_a_folder_that_cannot_be_written_is_a_warning(file, stored, expected, ca
 
 
 def test_of_two_at_once_one_decodes(file, stored, expected, decodings, monkeypatch):
-    barrier, mapped = threading.Barrier(2), decoded._mapped
+    barrier, mapped = threading.Barrier(2), decoded.mapped
     first_looks = iter([barrier.wait] * 2)
 
     def looked(*args):  # both have seen that there is no file before either goes on
@@ -123,7 +123,7 @@ def test_of_two_at_once_one_decodes(file, stored, expected, decodings, monkeypat
         next(first_looks, lambda: None)()
         return found
 
-    monkeypatch.setattr(decoded, "_mapped", looked)
+    monkeypatch.setattr(decoded, "mapped", looked)
     results = []
     threads = [
         threading.Thread(target=lambda: results.append(decoded.open_or_decode(file, stored).image)) for _ in range(2)

@@ -59,8 +59,8 @@ def test_every_change_of_a_picture_shows_in_its_domain_only(pacs, tmp_path, chan
 
 def test_a_second_time_only_what_changed_is_read(pacs, tmp_path, monkeypatch):
     kept, read = tmp_path / "made/kept.json", []
-    hash_file = identity._hash
-    monkeypatch.setattr(identity, "_hash", lambda path: read.append(path.name) or hash_file(path))
+    hash_file = identity.hash_of
+    monkeypatch.setattr(identity, "hash_of", lambda path: read.append(path.name) or hash_file(path))
     first = identify(pacs, kept)
     assert len(read) == 4 * 7 * 2
     read.clear()

@@ -52,7 +52,7 @@ def test_weights_are_pillows_at_any_size(width, size):
     row = np.zeros((1, width, 3), np.uint8)
     row[0, bright] = 255
     by_weights = np.full(size, 1 << 21)
-    for positions, weights in zip(*resize._taps(width, size), strict=True):
+    for positions, weights in zip(*resize.taps(width, size), strict=True):
         by_weights += np.where(positions == bright, 255 * weights, 0)
     pillows = np.asarray(Image.fromarray(row).resize((size, 1), Image.Resampling.BILINEAR))[0, :, 0]
     np.testing.assert_array_equal(by_weights >> 22, pillows)

@@ -52,7 +52,7 @@ class MadeRuns:
         name = (config.target, folder.path.parent.name, config.seed)
         if name in self.failing:
             raise self.failing[name]
-        with run_folder.open_folder(config, folder, {}):
+        with run_folder.open_folder(config, folder, {}, ()):
             result = made_result(config, *self.accuracies(config))
             folder.write_result(result)
         self.done.append(name)

@@ -99,7 +99,7 @@ def test_a_run_that_fails_is_named_at_the_end_and_the_rest_is_done(made, command
 
 def test_where_another_process_writes_a_run_the_rest_is_done(made, command, tmp_path):
     busy = configs(tmp_path / "results", "--targets", "apple")[0]
-    with run_folder.open_folder(busy, run_folder.folder_of(busy), {}):
+    with run_folder.open_folder(busy, run_folder.folder_of(busy), {}, ()):
         code, _, err = command(table1, *FLAGS, "--targets", "apple")
     assert code == 1 and made.done == ALL[1:4]
     assert "1 failed, the rest is done: " in err and "deep_all/seed-0: another process is writing this run" in err

@@ -4,11 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend import core
 
 from dg_jax import errors, models
 from dg_jax.models import functional
-from tests import quick
+from tests import programs, quick
 from tests.models import networks
 
 
@@ -78,21 +77,11 @@ def test_in_bfloat16_the_network_computes_in_it_and_parameters_gradients_and_log
     assert 1e-5 < np.max(np.abs(logits - exact_logits)) < 0.05
     flat, flat_exact = (np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)]) for tree in (gradients, exact))
     assert np.linalg.norm(flat - flat_exact) < 0.05 * np.linalg.norm(flat_exact)
-    used = {str(equation.invars[0].aval.dtype) for equation in _products(jax.make_jaxpr(low)(params, images).jaxpr)}
-    assert used == {"bfloat16"}
+    assert programs.products(low, params, images) == {"bf16"}
 
 
 def test_resnets_normalisation_keeps_bfloat16():
     params, plain = networks.random("resnet18", 3)
     apply_fn = functional.computing_in(plain, "bfloat16")
-    jaxpr = jax.make_jaxpr(apply_fn)(params, jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)).jaxpr
-    assert {str(equation.invars[0].aval.dtype) for equation in _products(jaxpr)} == {"bfloat16"}
-
-
-def _products(jaxpr):
-    """All products of matrices and convolutions in a jaxpr, also those in programs that it calls."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
-            yield equation
-        for inner in core.jaxprs_in_params(equation.params):
-            yield from _products(inner)
+    shape = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    assert programs.products(apply_fn, params, shape) == {"bf16"}

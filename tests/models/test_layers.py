@@ -33,9 +33,9 @@ def test_weights_and_biases_start_uniform_within_one_over_root_fan_in():
         assert abs(np.mean(values)) < bound / 4
 
 
-@pytest.mark.parametrize("on_cpu", [images._unchanged, lax.optimization_barrier])  # the latter as on accelerators
+@pytest.mark.parametrize("on_cpu", [images.unchanged, lax.optimization_barrier])  # the latter as on accelerators
 def test_a_convolutions_bias_is_added_to_every_pixel_and_its_gradient_sums_over_them(monkeypatch, on_cpu):
-    monkeypatch.setattr(images, "_unchanged", on_cpu)
+    monkeypatch.setattr(images, "unchanged", on_cpu)
     layer = networks.random_module(lambda: layers.Conv(2, 3, 3, stride=2, padding=1, rngs=nnx.Rngs(0)))
     rng = np.random.default_rng(0)
     x, weights = (rng.normal(size=shape).astype(np.float32) for shape in ((4, 2, 5, 5, 2), (4, 2, 3, 3, 1)))
@@ -70,8 +70,8 @@ def test_a_convolution_gives_the_same_in_every_form(monkeypatch, device, multipl
     layer = networks.random_module(lambda: layers.Conv(3, 4, 3, stride=stride, padding=1, rngs=nnx.Rngs(0)))
     x = np.random.default_rng(0).normal(size=(1, 9, 8, 3)).astype(np.float32)
     expected = plain.convolve(x, layer.kernel[...], stride, ((1, 1), (1, 1))) + layer.bias[...]
-    monkeypatch.setattr(large, "_LARGE", multiplications)
-    monkeypatch.setattr(on_cpu, "_FEW_WINDOWS", few_windows)
+    monkeypatch.setattr(large, "LARGE", multiplications)
+    monkeypatch.setattr(on_cpu, "FEW_WINDOWS", few_windows)
     for form in (fast.convolve, convolve):
         monkeypatch.setattr(fast, "convolve", form)
         np.testing.assert_allclose(quick.jit(lambda x: layer(x))(x), expected, atol=1e-6)

@@ -74,7 +74,7 @@ def test_vmap_and_one_row_after_the_other_agree_on_a_convolutional_network(monke
     def convolve(x, kernel, stride, padding):
         return device.choose(x, kernel, stride)(x, kernel, stride, padding)
 
-    monkeypatch.setattr(large, "_LARGE", multiplications)
+    monkeypatch.setattr(large, "LARGE", multiplications)
     monkeypatch.setattr(fast, "convolve", convolve)
     params, network = networks.random("small_cnn", 5)
 

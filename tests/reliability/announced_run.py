@@ -101,9 +101,9 @@ def _run(
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    announce(builder._Encoder, "write", "preparation")
+    announce(builder.Encoder, "write", "preparation")
     announce(advance.Advance, "__call__", "training")
-    announce(checkpoints.Checkpoints, "_write", "checkpoint")
+    announce(checkpoints.Checkpoints, "write", "checkpoint")
     make_evaluate = evaluate.make_evaluate
 
     def make_announced(apply_fn):

@@ -274,7 +274,7 @@ def test_of_two_processes_that_write_one_run_the_second_refuses(tmp_path, monkey
     flags = ["--domains", *config.data.domains, "--batch-size=4", "--val-every=2", "--image-size=8", "--iterations=4"]
     monkeypatch.setattr(run, "load", lambda config: worlds.tiny_dataset())
     monkeypatch.setattr(run, "create_network", lambda config, data: worlds.large_model())
-    with run_folder.open_folder(changed(config, resume=True), folder, {}):
+    with run_folder.open_folder(changed(config, resume=True), folder, {}, ()):
         before = names_and_bytes(folder.path)
         for how in ("--resume", "--overwrite"):
             assert run.main([*flags, f"--results-dir={tmp_path}", how]) == 2
@@ -310,7 +310,7 @@ def test_at_most_a_tenth_of_the_time_goes_into_checkpoints(tmp_path, monkeypatch
         saved.append(number)
 
     monkeypatch.setattr(checkpoints, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(checkpoints.Checkpoints, "_write", write)
+    monkeypatch.setattr(checkpoints.Checkpoints, "write", write)
     params = {"weights": np.zeros(3)}
     with contextlib.closing(checkpoints.Checkpoints(tmp_path)) as store:
         for number in range(400):

@@ -178,7 +178,7 @@ def finished(tmp_path):
     """A run with its files, as :func:`run_result.finished` finds them."""
     config = worlds.tiny_config(tmp_path)
     folder = run_folder.folder_of(config)
-    with run_folder.open_folder(config, folder, {}):
+    with run_folder.open_folder(config, folder, {}, ()):
         pass
     folder.write_result(made_runs.made_result(config, 0.5, 0.5))
     folder.append_metrics({"step": 2, "val_accuracy": 0.5})

@@ -11,7 +11,7 @@ import pytest
 
 from dg_jax import surgery
 from dg_jax.surgery import _value_and_grads
-from tests import quick
+from tests import programs, quick
 from tests.surgery import reference
 
 # Work in the order that needs the least memory, as training does on a CPU.
@@ -176,8 +176,7 @@ def test_python_numbers_and_empty_leaves_among_the_parameters(x64, form):
 
 def products_when_lowered_for(platform, n):
     called = surgery.value_and_grads(lambda w, x: jnp.sum(jnp.tanh(x @ w)))
-    traced = jax.jit(called).trace(jnp.ones((4, 5)), jnp.ones((n, 6, 4)))
-    return traced.lower(lowering_platforms=(platform,)).as_text().count("dot_general")
+    return programs.operations(called, jnp.ones((4, 5)), jnp.ones((n, 6, 4)), platform=platform)["dot_general"]
 
 
 @xla_of_today

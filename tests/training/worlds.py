@@ -66,7 +66,7 @@ def train(run_config, model=None, data=None, hooks=()):
     data = data or tiny_dataset()
     params, apply_fn = model or linear_model()
     folder = run_folder.folder_of(run_config)
-    with run_folder.open_folder(run_config, folder, data.inputs):
+    with run_folder.open_folder(run_config, folder, data.inputs, data.classes):
         return loop.train(run_config, data, params, apply_fn, folder, hooks=hooks)
 
 

@@ -12,7 +12,7 @@ from dg_jax.models.fast import plain
 
 # Multiplications of the forward pass. Below this the launches cost more than the multiplications: of five
 # convolutions with 0.07e9 to 0.92e9 none gains a tenth; AlexNet's on 32 images, 2e9 to 7e9, take half or less.
-_LARGE = 1e9
+LARGE = 1e9
 
 Gradient = Callable[[chex.Array, chex.Array, chex.Array, int, plain.Padding], chex.Array]
 
@@ -34,7 +34,7 @@ class Computation(NamedTuple):
 
 def is_large(x: chex.Array, kernel: chex.Array, stride: int) -> bool:
     """Whether a convolution has so many multiplications that its gradients need a form of their own."""
-    return x.size / x.shape[-1] / stride**2 * kernel.size >= _LARGE
+    return x.size / x.shape[-1] / stride**2 * kernel.size >= LARGE
 
 
 def images_gradient(

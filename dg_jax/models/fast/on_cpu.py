@@ -10,7 +10,7 @@ from dg_jax.models.fast import blocks, large, plain, winograd
 from dg_jax.models.fast.matrix_product import as_matrix_product
 
 # A matrix product wins up to about 20 MB of windows (21 shapes measured on 2 cores).
-_FEW_WINDOWS = 20e6
+FEW_WINDOWS = 20e6
 # XLA compiles a copy for each tap: the 121 of AlexNet's first convolution cost 3 GB and a minute more.
 _FEW_TAPS = 5**2
 
@@ -25,7 +25,7 @@ def choose(x: chex.Array, kernel: chex.Array, stride: int) -> plain.ConvolutionF
         return convolve_large
     taps = kernel.shape[0] * kernel.shape[1]
     windows = x.size / stride**2 * taps * x.dtype.itemsize
-    return as_matrix_product if taps <= _FEW_TAPS and windows <= _FEW_WINDOWS else plain.convolve
+    return as_matrix_product if taps <= _FEW_TAPS and windows <= FEW_WINDOWS else plain.convolve
 
 
 def convolve_large(x: chex.Array, kernel: chex.Array, stride: int, padding: plain.Padding) -> chex.Array:

@@ -8,8 +8,8 @@ from dg_jax.data import sampling
 from experiments.benchmark.rival import combiners
 
 Source = tuple[torch.Tensor, torch.Tensor]
-_COMBINERS = {"agr_sum": combiners.agr_sum, "agr_rand": combiners.agr_rand, "pcgrad": combiners.pcgrad}
-STRATEGIES = ("deep_all", *_COMBINERS, "group_dro")
+COMBINERS = {"agr_sum": combiners.agr_sum, "agr_rand": combiners.agr_rand, "pcgrad": combiners.pcgrad}
+STRATEGIES = ("deep_all", *COMBINERS, "group_dro")
 
 
 class Training:
@@ -89,7 +89,7 @@ class Training:
             loss.backward()
             losses.append(loss.detach())
             rows.append(torch.cat([p.grad.flatten() for p in self._parameters if p.grad is not None]))
-        gradient = _COMBINERS[self._strategy](torch.stack(rows))
+        gradient = COMBINERS[self._strategy](torch.stack(rows))
         pieces = gradient.split([p.numel() for p in self._parameters])
         for parameter, piece in zip(self._parameters, pieces, strict=True):
             parameter.grad = piece.view_as(parameter)

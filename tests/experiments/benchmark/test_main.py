@@ -98,7 +98,7 @@ def test_run(tmp_path, monkeypatch):
 
 
 def test_the_child_that_imports_prints_two_times():
-    seconds, printed = run_benchmark.child(["-c", run_benchmark._IMPORTS_UNCOLLECTED])
+    seconds, printed = run_benchmark.child(["-c", run_benchmark.IMPORTS_UNCOLLECTED])
     theirs, ours = map(float, printed.split())
     assert 0 < ours < theirs + ours < seconds
 

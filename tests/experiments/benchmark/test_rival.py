@@ -93,6 +93,6 @@ def test_one_step_of_small_cnn(strategy):
 def test_a_step_with_another_combiner_is_refused(monkeypatch):
     from experiments.benchmark.rival import training
 
-    monkeypatch.setitem(training._COMBINERS, "agr_sum", lambda stack: stack.sum(0))
+    monkeypatch.setitem(training.COMBINERS, "agr_sum", lambda stack: stack.sum(0))
     with pytest.raises(UserError, match="agr_sum, gradient of"):
         step.check(step.run_config("small_cnn", "agr_sum", 4))

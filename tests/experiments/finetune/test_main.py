@@ -27,7 +27,7 @@ def test_all_files_have_the_numbers_on_disk_at_the_chosen_rates(monkeypatch, com
     drawn = {}
     monkeypatch.setattr("dg_jax.analysis.figures.save", lambda figure, path: drawn.update({path.name: figure}))
     monkeypatch.setattr("dg_jax.models.weights.identify", str)
-    monkeypatch.setattr(run, "_check_unseen", lambda config: None)
+    monkeypatch.setattr(run, "check_unseen", lambda config: None)
     code, out, err = command(finetune, *FLAGS, *TINY, "--vectorize-seeds")
     assert code == 0
     folder = tmp_path / "results/finetune/emoji"

@@ -7,7 +7,7 @@ import pytest
 
 from dg_jax.models.fast import convolution, large, on_accelerator, on_cpu, plain
 from dg_jax.models.fast.matrix_product import as_matrix_product
-from tests import quick
+from tests import programs, quick
 from tests.models.fast.cases import SHAPES, assert_close, case, loss_of, precise, shapes_of
 
 LARGE = ((32, 64, 64, 64), (3, 3, 64, 64))  # in Winograd's form on a CPU
@@ -67,7 +67,7 @@ WRAPS = {
 @pytest.mark.parametrize("wrap", WRAPS)
 @pytest.mark.parametrize("multiplications", [0, 1e9])
 def test_the_choice_keeps_results_and_gradients_in_every_transformation(monkeypatch, wrap, multiplications):
-    monkeypatch.setattr(large, "_LARGE", multiplications)
+    monkeypatch.setattr(large, "LARGE", multiplications)
     images, kernel, _, _ = SHAPES[2]
     x, weights = case((3, *images), kernel)
     ours, expected = (through(WRAPS[wrap], convolve)(x, weights) for convolve in (convolution.convolve, precise))
@@ -76,7 +76,7 @@ def test_the_choice_keeps_results_and_gradients_in_every_transformation(monkeypa
 
 @pytest.mark.parametrize("multiplications", [0, 1e9])
 def test_the_choice_keeps_bfloat16(monkeypatch, multiplications):
-    monkeypatch.setattr(large, "_LARGE", multiplications)
+    monkeypatch.setattr(large, "LARGE", multiplications)
     images, kernel, stride, pad = SHAPES[2]
     arguments = [array.astype(jnp.bfloat16) for array in case(images, kernel)]
 
@@ -96,8 +96,8 @@ def test_the_choice_keeps_bfloat16(monkeypatch, multiplications):
 
 def lowered(platform, images, kernel, stride, pad):
     """What XLA gets for the result and the gradients."""
-    function = jax.jit(jax.grad(loss_of(convolution.convolve, stride, pad), argnums=(0, 1)))
-    return function.trace(*shapes_of(images, kernel)).lower(lowering_platforms=(platform,)).as_text()
+    function = jax.grad(loss_of(convolution.convolve, stride, pad), argnums=(0, 1))
+    return programs.text(function, *shapes_of(images, kernel), platform=platform)
 
 
 def test_xla_gets_the_form_of_its_device_alone():
@@ -114,7 +114,7 @@ def test_xla_gets_the_form_of_its_device_alone():
 
 @pytest.mark.parametrize("multiplications", [0, 1e9])
 def test_the_compiled_program_has_no_conditional(monkeypatch, multiplications):
-    monkeypatch.setattr(large, "_LARGE", multiplications)
+    monkeypatch.setattr(large, "LARGE", multiplications)
     for images, kernel, stride, pad in SHAPES[:2]:
         function = jax.vmap(jax.grad(loss_of(convolution.convolve, stride, pad), argnums=(0, 1)), in_axes=(0, None))
         program = jax.jit(function).lower(*shapes_of((3, *images), kernel)).compile(compiler_options=quick.OPTIONS)
@@ -123,5 +123,7 @@ def test_the_compiled_program_has_no_conditional(monkeypatch, multiplications):
 
 def test_where_the_devices_want_the_same_form_there_is_nothing_to_choose():
     images, kernel, stride, pad = SHAPES[2]
-    program = jax.make_jaxpr(loss_of(convolution.convolve, stride, pad))(*shapes_of(images, kernel))
-    assert "platform_index" not in str(program) and "dot_general" in str(program)
+    loss = loss_of(convolution.convolve, stride, pad)
+    arguments = loss, *shapes_of(images, kernel)
+    of_cpu, of_cuda = (programs.operations(*arguments, platform=platform) for platform in ("cpu", "cuda"))
+    assert of_cpu == of_cuda and "dot_general" in of_cpu

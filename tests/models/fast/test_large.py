@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from dg_jax.models.fast import convolution, large, on_accelerator, on_cpu
-from tests import quick
+from tests import programs, quick
 from tests.models.fast.cases import SHAPES, assert_close, case, loss_of, precise
 
 FORMS = [on_cpu.convolve_large, on_accelerator.convolve_large]
@@ -45,7 +45,7 @@ def test_under_vmap_over_seeds_and_domains_gradients_equal_xlas(form):
 
 def groups(function, *arguments, platform="cpu"):
     """The group counts of all convolutions that XLA gets."""
-    text = jax.jit(function).trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
+    text = programs.text(function, *arguments, platform=platform)
     return set(map(int, re.findall(r"(?:batch|feature)_group_count = (\d+)", text)))
 
 
@@ -63,7 +63,7 @@ def test_under_vmap_with_one_kernel_no_convolution_is_grouped(form):
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda"])
 def test_nor_where_the_device_chooses_the_form(monkeypatch, platform):
-    monkeypatch.setattr(large, "_LARGE", 0)
+    monkeypatch.setattr(large, "LARGE", 0)
     for images, kernel, stride, pad in SHAPES[:3]:
         x, weights = case((4, *images), kernel)
         of_one = jax.grad(loss_of(convolution.convolve, stride, pad), argnums=(0, 1))
