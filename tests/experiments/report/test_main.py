@@ -191,7 +191,9 @@ def test_commands_make_the_same_runs_again(results, page):
     }
     assert planned.keys() == stored.keys()
     for name, config in stored.items():
-        assert planned[name] | {"results_dir": config["results_dir"], "inputs": {}} == config
+        assert (
+            planned[name] | {"results_dir": config["results_dir"], "classes": config["classes"], "inputs": {}} == config
+        )
     [line] = [line for line in lines if "grid_search" in line]
     grid = flags.parse(grid_search.GridSearch, shlex.split(line)[3:], "")
     assert grid.learning_rates == (1e-4,) and grid.weight_decays == (0.0, 5e-5, 5e-4)
