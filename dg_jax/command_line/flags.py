@@ -4,8 +4,9 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import typing
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -52,7 +53,8 @@ def cli(kind, arguments: Sequence[str], **options):
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            return tyro.cli(kind, args=list(arguments), config=(tyro.conf.FlagCreatePairsOff,), **options)
+            known = list(_in_their_writing(kind, arguments))
+            return tyro.cli(kind, args=known, config=(tyro.conf.FlagCreatePairsOff,), **options)
     except SystemExit as exit_:
         if not exit_.code:
             raise
@@ -61,23 +63,38 @@ def cli(kind, arguments: Sequence[str], **options):
     message = " ".join(itertools.takewhile(_is_no_rule, itertools.dropwhile(lambda line: not _is_no_rule(line), lines)))
     _, is_unknown, given = message.partition("Unrecognized options: ")
     if is_unknown:
-        nearest = names.nearest(given.partition("=")[0].partition(",")[0], _flags(kind))
+        nearest = names.nearest(given.partition("=")[0].partition(",")[0], dict(_flags(kind)))
         message = f"unknown flag {given}" + (f"; did you mean {nearest}?" if nearest else "")
     raise errors.UserError(f"{message} (--help shows all flags)")
 
 
-def _flags(kind) -> Iterator[str]:
+def _in_their_writing(kind, arguments: Sequence[str]) -> Iterator[str]:
+    """The arguments, with the values of flags that have choices as they are written here: ``Paper`` -> ``paper``."""
+    choices = {flag: typing.get_args(type_) for flag, type_ in _flags(kind) if typing.get_origin(type_) is Literal}
+    pending: tuple = ()  # choices of the flag before
+    for argument in arguments:
+        flag, is_with_value, value = argument.partition("=")
+        known = choices.get(flag.replace("_", "-"), ())
+        if known and is_with_value:
+            yield f"{flag}={names.find(value, known) or value}"
+        else:
+            yield names.find(argument, pending) or argument
+        pending = () if is_with_value else known
+
+
+def _flags(kind) -> Iterator[tuple[str, Any]]:
+    """The flags of a dataclass, with their types."""
     for field in dataclasses.fields(kind):
-        if tyro.conf.Suppress in getattr(field.type, "__metadata__", ()):
+        type_ = field.type
+        if tyro.conf.Suppress in getattr(type_, "__metadata__", ()):
             continue
-        flag = config.flag(field.name)
-        part = _part(field)
+        flag, part = config.flag(field.name), _part(field)
         if part:
             yield from _flags(part)
-        elif dataclasses.is_dataclass(field.type):
-            yield from (f"{flag}.{config.flag(own.name).removeprefix('--')}" for own in dataclasses.fields(field.type))
+        elif dataclasses.is_dataclass(type_):
+            yield from ((f"{flag}.{own.removeprefix('--')}", type_of_own) for own, type_of_own in _flags(type_))
         else:
-            yield flag
+            yield flag, type_
 
 
 def _part(field: dataclasses.Field) -> type | None:

@@ -107,9 +107,9 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
         def chain(learning_rate, weight_decay):
             return optax.named_chain(
                 ("combiner", combiner),
-                ("weight_decay", optax.add_decayed_weights(weight_decay)),
+                ("l2", optax.add_decayed_weights(weight_decay)),
                 ("adam", adam),
-                ("learning_rate", optax.scale_by_learning_rate(learning_rate)),
+                ("step", optax.scale_by_learning_rate(learning_rate)),
             )
 
         return optax.inject_hyperparams(chain, hyperparam_dtype=jnp.float32)(**rates)

@@ -150,24 +150,6 @@ def test_a_signal_stops_at_the_next_state_and_tells_all_hooks(training):
     assert seen.pauses == ([4] if seen.stops == [4] else [])
 
 
-def test_a_signal_on_which_nothing_was_done_is_not_lost():
-    handler = signal.getsignal(signal.SIGTERM)
-
-    def stopped(error=None):
-        with interrupt.StopRequest() as stop:
-            os.kill(os.getpid(), signal.SIGTERM)
-            assert stop.signal_number == signal.SIGTERM
-            if error:
-                raise error
-
-    with pytest.raises(interrupt.Interrupted) as raised:
-        stopped()
-    assert raised.value.signal_number == signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) == handler
-    with pytest.raises(ValueError, match="of its own"):
-        stopped(ValueError("of its own"))
-
-
 def test_a_state_that_a_hook_breaks_ends_the_training(training):
     class Breaks(drive.Hook):
         every = 2

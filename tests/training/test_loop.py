@@ -14,8 +14,7 @@ from flax import linen
 
 from dg_jax import errors, strategies
 from dg_jax.config import changed
-from dg_jax.data import dataset, feed, sampling
-from dg_jax.training import evaluate, interrupt, progress, run_folder, step
+from dg_jax.training import interrupt, progress, run_folder, step
 from tests.training import worlds
 
 pytestmark = pytest.mark.usefixtures("quick_steps")
@@ -213,22 +212,3 @@ def test_models_of_other_libraries_train_and_resume(model, strategy, tmp_path):
     moved = [name for name in after if name.startswith("['params']") and np.any(after[name] != before[name])]
     assert moved
     assert all(np.all(np.isfinite(after[name])) for name in moved)
-
-
-def test_evaluation_counts_every_image_once():
-    images = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
-    labels = np.random.default_rng(1).integers(0, 3, 11).astype(np.int32)
-    params = jax.random.normal(jax.random.key(0), (192, 3))
-
-    def apply_fn(params, images, *, key, train):
-        assert key is None
-        assert train is False
-        return images.reshape(len(images), -1) @ params
-
-    logits = np.asarray(apply_fn(params, sampling.normalize(jnp.asarray(images)), key=None, train=False), np.float64)
-    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(11), labels]
-    run_evaluation = evaluate.make_evaluate(apply_fn)
-    for batch_size in (1, 4, 11, 16):
-        result = run_evaluation(params, feed.passes([dataset.Part(images, labels)], batch_size)())
-        assert result.accuracy == pytest.approx(np.mean(logits.argmax(axis=1) == labels))
-        assert result.loss == pytest.approx(losses.mean(), rel=1e-4)

@@ -9,7 +9,6 @@ from dg_jax.models import fast
 from dg_jax.models.fast import large, on_accelerator, on_cpu
 from dg_jax.objectives.erm import erm
 from dg_jax.objectives.loss import cross_entropy
-from dg_jax.objectives.pooled import pooled
 from dg_jax.surgery import _value_and_grads
 from tests import quick
 from tests.models import networks
@@ -49,14 +48,6 @@ def test_a_row_of_erm_depends_on_its_own_domain_only():
     for domain in range(3):
         changed = changed_rows(ERM, batch, with_other_images(batch, domain))
         assert changed == [row == domain for row in range(3)]
-
-
-def test_pooled_is_the_mean_of_the_rows_of_erm():
-    batch = domain_batch()
-    mean = jax.tree.map(lambda leaf: leaf.mean(axis=0, keepdims=True), evaluate(ERM, batch))
-    result = evaluate(pooled(apply_fn), batch)
-    chex.assert_trees_all_equal_shapes_and_dtypes(result, mean)
-    chex.assert_trees_all_close(result, mean, rtol=1e-5, atol=1e-6)
 
 
 def test_dropout_differs_between_the_rows_and_the_keys():
