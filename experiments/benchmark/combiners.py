@@ -214,7 +214,7 @@ def _at_full_size(arguments: Arguments, stack: np.ndarray) -> list[report.Table]
         ],
     )
     copies: list[dict] = []
-    copy_calls = _copies(stack)
+    copy_calls = rival_device.copies(stack)
     for combiner in arguments.combiners:
         calls = {
             (form, who): call
@@ -272,19 +272,6 @@ def _growth(arguments: Arguments) -> report.Table:
 
 def _as_list(gradient) -> list[torch.Tensor]:
     return gradient if isinstance(gradient, list) else [gradient]
-
-
-def _copies(stack: np.ndarray) -> dict[tuple[str, str], Callable[[], object]]:
-    device = rival_device.set_up()
-    on_device, ours = rival_device.tensor(stack, device), jnp.asarray(stack)
-    target = torch.empty_like(on_device)
-    copy = jax.jit(jnp.copy)
-
-    def in_place():
-        target.copy_(on_device)
-        rival_device.wait(device)
-
-    return {("in place", "PyTorch"): in_place, ("new", "JAX"): lambda: jax.block_until_ready(copy(ours))}
 
 
 def _compared(seconds: dict[str, measure.Spread]) -> dict[str, measure.Spread]:

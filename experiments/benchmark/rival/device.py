@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 
@@ -62,3 +64,17 @@ def tensor(array: np.ndarray, device: torch.device) -> torch.Tensor:
 def _allow_tf32(allowed: bool) -> None:
     torch.backends.cuda.matmul.allow_tf32 = allowed
     torch.backends.cudnn.allow_tf32 = allowed
+
+
+def copies(stack: np.ndarray) -> dict[tuple[str, str], Callable[[], object]]:
+    """Returns plain copies of an array on the device, by PyTorch and by JAX, whose rates are what memory can do."""
+    device = set_up()
+    on_device, ours = tensor(stack, device), jnp.asarray(stack)
+    target = torch.empty_like(on_device)
+    copy = jax.jit(jnp.copy)
+
+    def in_place():
+        target.copy_(on_device)
+        wait(device)
+
+    return {("in place", "PyTorch"): in_place, ("new", "JAX"): lambda: jax.block_until_ready(copy(ours))}
