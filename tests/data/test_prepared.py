@@ -64,8 +64,8 @@ def test_only_the_parts_asked_for_are_read(pacs, kept):
 def test_seeds_split_otherwise_and_repeat(pacs, kept):
     one, again, other = (load(pacs, kept, image_size=16, split_seed=seed) for seed in (0, 0, 1))
     for domain in DOMAINS:
-        np.testing.assert_array_equal(one.data.domains[domain]["test"].image, again.domains[domain]["test"].image)
-        assert np.any(one.data.domains[domain]["test"].image != other.domains[domain]["test"].image)
+        np.testing.assert_array_equal(one.domains[domain]["test"].image, again.domains[domain]["test"].image)
+        assert np.any(one.domains[domain]["test"].image != other.domains[domain]["test"].image)
 
 
 def test_splits_share_pictures_that_are_decoded_once(pacs, kept, monkeypatch, capsys):
