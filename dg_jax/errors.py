@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from dg_jax.analysis.text import listed, printable
 
-__all__ = ["RunError", "RunsFailedError", "UserError", "listed", "printable", "warn"]
+__all__ = ["RunError", "SomeFailedError", "UserError", "listed", "printable", "warn"]
 
 
 class UserError(Exception):
@@ -28,13 +28,13 @@ class RunError(UserError):
     """What ended one run and says nothing of others: where there are many, the rest goes on."""
 
 
-class RunsFailedError(UserError):
-    """Of many runs some failed, the rest is done and written."""
+class SomeFailedError(UserError):
+    """Of many runs, or pictures, some failed; the rest is done."""
 
     exit_code = 1
 
     def __init__(self, failed: Mapping[str, str]):
-        """Takes the reason for each run, by the run's place on disk."""
+        """Takes the reason for each, by its place on disk."""
         named = [f"{place}: {reason}" for place, reason in failed.items()]
         super().__init__(f"{len(named)} failed, the rest is done: {listed(named)}")
 

@@ -4,6 +4,7 @@ python -m dg_jax.run --strategy=agr_sum
 """
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,13 +18,40 @@ from rich import console, markup, table
 
 from dg_jax import errors, strategies
 from dg_jax.command_line import flags, program
-from dg_jax.config import Data, RunConfig, check
+from dg_jax.config import (
+    Data,
+    RunConfig,
+    check,
+    configure,
+    defaults,
+    flags_of,
+    flat,
+    ranges,
+    warn_of_slow_start,
+)
 
 if TYPE_CHECKING:
     import chex
 
     from dg_jax.data import dataset
     from dg_jax.models import functional
+    from dg_jax.training import drive
+
+__all__ = [
+    "check_batch_size",
+    "check_unseen",
+    "configure",
+    "create_network",
+    "identify",
+    "identify_pictures",
+    "identify_weights",
+    "load",
+    "main",
+    "parse",
+    "run",
+    "run_seeds",
+    "show",
+]
 
 
 def parse(arguments: Sequence[str]) -> RunConfig:
@@ -38,22 +66,41 @@ def parse(arguments: Sequence[str]) -> RunConfig:
     return config
 
 
-def run(config: RunConfig, data: "dataset.MultiDomainDataset | None" = None, *, quiet: bool = False) -> dict:
+def run(
+    config: RunConfig,
+    data: "dataset.MultiDomainDataset | None" = None,
+    network: "tuple[chex.ArrayTree, functional.ApplyFn] | None" = None,
+    *,
+    hooks: "Sequence[drive.Hook]" = (),
+    quiet: bool = False,
+) -> dict:
     """Does one run, or finds that it has been done, and returns what its ``result.json`` holds.
 
     Args:
-        config: a configuration that :func:`dg_jax.config.check` accepts.
+        config: what to do, such as :func:`configure` returns.
         data: what :func:`load` returns for it, where it is at hand.
+        network: what :func:`create_network` returns for it, likewise; its parameters are used up.
+        hooks: see :class:`dg_jax.training.drive.Hook`.
         quiet: show no progress.
 
     Raises:
         UserError: something that the user can mend; nothing half-written is left.
         Interrupted: SIGINT or SIGTERM came; a checkpoint was left.
+
+    Example:
+        >>> from dg_jax.run import configure, run
+        >>> config = configure(strategy="agr_sum", target="windows", iterations=20)
+        >>> run(config)["test_images"]  # doctest: +SKIP
+        246
     """
     # These imports take seconds, which --help and a mistyped flag need not wait for.
     from dg_jax.training import backend, loop, run_folder, run_result
 
     backend.keep_compiled_programs()
+    if data is None:
+        check(config)
+    if config.output.log == "tensorboard":
+        packages.check_installed("--log=tensorboard", "tensorboard")
     folder = run_folder.folder_of(config)
     config = run_folder.settled(config, folder)
 
@@ -67,10 +114,11 @@ def run(config: RunConfig, data: "dataset.MultiDomainDataset | None" = None, *, 
             print(f"{done} (--overwrite does it again)", file=sys.stderr)
         return finished
     data = data or load(config)
-    network = create_network(config, data)
+    network = network or create_network(config, data)
+    warn_of_slow_start(config)
     data = dataclasses.replace(data, inputs={**data.inputs, **identify_weights(config)})
-    with run_folder.open_folder(config, folder, data.inputs, data.classes):
-        return loop.train(config, data, *network, folder, show_progress=not quiet)
+    with run_folder.open_folder(config, folder, data.inputs, data.classes, data.example):
+        return loop.train(config, data, *network, folder, hooks=hooks, show_progress=not quiet)
 
 
 def run_seeds(
@@ -119,6 +167,7 @@ def load(config: RunConfig) -> "dataset.MultiDomainDataset":
         prepared_dir=pictures.prepared_dir,
         splits_dir=pictures.splits_dir,
         skip_damaged=pictures.skip_damaged,
+        classes_may_be_missing=pictures.missing_classes == "allow",
     )
     check_batch_size(config, data)
     return data
@@ -149,6 +198,7 @@ def identify_pictures(pictures: Data, target: str) -> dict[str, str]:
         data_dir=pictures.data_dir,
         prepared_dir=pictures.prepared_dir,
         splits_dir=pictures.splits_dir,
+        classes_may_be_missing=pictures.missing_classes == "allow",
     )
 
 
@@ -170,10 +220,13 @@ def check_batch_size(config: RunConfig, data: "dataset.MultiDomainDataset") -> N
         size = len(data.domains[domain]["train"].label)
         batch_size = config.optimisation.batch_size
         at_once = len(config.sources) if config.method.batches == "single_domain" else 1
-        if at_once * batch_size > size:
+        if size == 0:
+            raise errors.UserError(f"{domain}: no picture is in its training part; add pictures")
+        if at_once * batch_size > size and config.optimisation.small_sources == "refuse":
             times = f" times {at_once} (--batches=single_domain)" if at_once > 1 else ""
             raise errors.UserError(
-                f"--batch-size={batch_size}{times} is larger than the training part of {domain}, {size} images"
+                f"--batch-size={batch_size}{times} is larger than the training part of {domain}, {size} images; "
+                "give a smaller one, or --small-sources=repeat to draw some of them more than once in a step"
             )
 
 
@@ -222,18 +275,42 @@ def check_unseen(config: RunConfig) -> None:
         )
 
 
-def show(result: dict) -> None:
-    """Prints the end of a run as a small table on stdout."""
+def show(config: RunConfig, result: dict) -> None:
+    """Prints the end of a run on stdout: accuracies beside those of guessing, where it lies, and what to do next."""
+    from dg_jax.training import run_folder
+
     other_combiner = result["combiner"] != strategies.get(result["strategy"]).combiner
     method = result["strategy"] + (f" with {result['combiner']}" if other_combiner else "")
     sources, target = _plain(", ".join(result["sources"])), _plain(result["target"])
+    counts = [sum(row) for row in result["confusion"]]
     rows = table.Table(title=f"{method} on {result['dataset']}, target {target}")
     rows.add_column("")
     rows.add_column("accuracy", justify="right")
     rows.add_row(f"validation ({sources}), step {result['selected_step']}", _percent(result["val_accuracy"]))
-    rows.add_row(f"test ({target}), selected parameters", _percent(result["test_accuracy"]))
+    rows.add_row(f"test ({target}, {sum(counts)} pictures), selected parameters", _percent(result["test_accuracy"]))
     rows.add_row(f"test ({target}), last parameters", _percent(result["test_accuracy_last"]))
-    console.Console().print(rows)
+    rows.add_row(f"guessing one of {len(counts)} classes", _percent(1 / len(counts)))
+    largest = _plain(result["classes"][counts.index(max(counts))])
+    rows.add_row(f"always the largest class of the test, {largest}", _percent(max(counts) / sum(counts)))
+    screen = console.Console()
+    screen.print(rows)
+    folder = shlex.quote(errors.printable(str(run_folder.folder_of(config).path)))
+    lines = (
+        f"written to  {folder}",
+        f"predict     python -m dg_jax.predict {folder} PICTURE...",
+        f"the table   python -m experiments.table1 {shlex.join(_flags_of_a_sweep(config))}",
+    )
+    for line in lines:
+        print(line)
+
+
+def _flags_of_a_sweep(config: RunConfig) -> list[str]:
+    """The flags with which a table of all strategies on this dataset goes on from this run."""
+    usual, given = flat(defaults(config.data.dataset, config.preset)), flat(config)
+    of_one_run = {"strategy", "combiner", "target", "seed", "resume", "overwrite", "log", "preset", *ranges.OF_METHODS}
+    shared = {name: value for name, value in given.items() if name not in of_one_run}
+    preset = [] if config.preset == "dataset" else [f"--preset={config.preset}"]
+    return [f"--dataset={config.data.dataset}", *preset, *flags_of(shared, usual), "--seeds=3"]
 
 
 def _plain(name: str) -> str:
@@ -247,7 +324,12 @@ def _percent(fraction: float) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0, 2 for bad input, 130 or 143 when stopped."""
-    return program.main(lambda given: show(run(parse(given))), "--resume goes on from there", arguments)
+
+    def program_(given: Sequence[str]) -> None:
+        config = parse(given)
+        show(config, run(config))
+
+    return program.main(program_, "--resume goes on from there", arguments)
 
 
 if __name__ == "__main__":

@@ -34,11 +34,11 @@ class Results(dict[config.RunConfig, dict]):
         self.failed: dict[config.RunConfig, str] = {}
 
     def check_failed(self) -> None:
-        """Raises a ``RunsFailedError`` that names the runs that failed, for the end, when all else is written."""
+        """Raises a ``SomeFailedError`` that names the runs that failed, for the end, when all else is written."""
         from dg_jax.training import run_folder
 
         if self.failed:
-            raise errors.RunsFailedError({str(run_folder.folder_of(one).path): why for one, why in self.failed.items()})
+            raise errors.SomeFailedError({str(run_folder.folder_of(one).path): why for one, why in self.failed.items()})
 
 
 @dataclasses.dataclass(frozen=True)

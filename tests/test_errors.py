@@ -10,11 +10,11 @@ def test_a_message_is_one_printable_line():
 
 def test_exit_codes():
     assert errors.UserError("").exit_code == errors.RunError("").exit_code == 2
-    assert errors.RunsFailedError({}).exit_code == 1
+    assert errors.SomeFailedError({}).exit_code == 1
 
 
 def test_failed_runs_are_named_ten_at_most():
-    message = str(errors.RunsFailedError({f"run-{i}": "why" for i in range(12)}))
+    message = str(errors.SomeFailedError({f"run-{i}": "why" for i in range(12)}))
     assert message.startswith("12 failed, the rest is done: run-0: why; run-1: why")
     assert message.endswith("(and 2 more)") and "run-10" not in message
 

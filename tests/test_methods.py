@@ -9,6 +9,7 @@ import pytest
 from dg_jax import config, run
 from dg_jax.training import run_folder, seeds
 from experiments.table1 import __main__ as table1
+from tests import printed
 from tests.training import worlds
 
 TINY = ["--batch-size=4", "--val-every=2", "--image-size=8", "--domains", "apple", "google", "windows"]
@@ -21,7 +22,7 @@ def command(emoji_dir, tmp_path, capsys, quick_steps):
     def call(*flags, program=run):
         places = [f"--prepared-dir={emoji_dir}", f"--results-dir={tmp_path / 'results'}"]
         code = program.main([*TINY, *places, "--iterations=4", *flags])
-        return code, capsys.readouterr().err
+        return code, printed.without_progress(capsys.readouterr().err)
 
     return call
 

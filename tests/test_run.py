@@ -12,6 +12,7 @@ import pytest
 from dg_jax import config, models, run, strategies
 from dg_jax.data import registry
 from dg_jax.training import interrupt, progress
+from tests import printed
 
 TINY = [
     "--iterations=4",
@@ -31,8 +32,8 @@ def command(emoji_dir, tmp_path, capsys, quick_steps):
 
     def call(*flags):
         code = run.main([*TINY, f"--prepared-dir={emoji_dir}", f"--results-dir={tmp_path / 'results'}", *flags])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        said = capsys.readouterr()
+        return code, said.out, printed.without_progress(said.err)
 
     return call
 
@@ -40,7 +41,7 @@ def command(emoji_dir, tmp_path, capsys, quick_steps):
 def test_a_run_ends_in_a_table_and_a_result(command, tmp_path):
     code, out, err = command("--strategy=agr_sum")
     assert code == 0
-    assert "test (windows), selected parameters" in out
+    assert "test (windows, 246 pictures), selected parameters" in out
     assert err == ""
     result = json.loads((tmp_path / "results/emoji/windows/agr_sum/seed-0/result.json").read_text())
     assert result["sources"] == ["apple", "google"]

@@ -1,12 +1,14 @@
 """The command line on downloaded datasets."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from dg_jax import models, run
 from dg_jax.data import prepared
+from tests import printed
 from tests.data import made_trees
 from tests.models import networks
 
@@ -33,8 +35,8 @@ def command(pacs, kept, tmp_path, capsys, monkeypatch):
     def call(*flags, data_dir=pacs, dataset="pacs"):
         shared = [f"--dataset={dataset}", f"--prepared-dir={kept}", f"--results-dir={tmp_path / 'results'}", *TINY]
         code = run.main([*shared, *([f"--data-dir={data_dir}"] if data_dir else []), *flags])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        said = capsys.readouterr()
+        return code, said.out, printed.without_progress(said.err)
 
     return call
 
@@ -46,11 +48,15 @@ def result(tmp_path, target="sketch", dataset="pacs"):
 def test_a_run_on_pacs_with_a_short_name(command, tmp_path):
     code, out, err = command("--target=S")
     assert code == 0, err
-    assert "test (sketch), selected parameters" in out
+    assert "test (sketch, 14 pictures), selected parameters" in out
     found = result(tmp_path)
     assert found["sources"] == ["art_painting", "cartoon", "photo"]
     assert found["left_out"] == []
-    assert all(line.startswith("warning: pacs: ") for line in err.splitlines())
+    *of_counts, of_rate = err.splitlines()
+    assert all(line.startswith("warning: pacs: ") for line in of_counts)
+    assert of_rate.startswith(
+        "warning: linear trains from scratch at --learning-rate=1e-05, the paper's for pretrained"
+    )
 
 
 def test_the_presets_of_downloaded_datasets_are_the_papers():
@@ -121,8 +127,48 @@ def test_any_tree_of_folders(command, tmp_path):
     assert (code, err) == (0, "")
     assert result(tmp_path, "winter", "folder")["sources"] == ["autumn", "summer"]
     code, _, err = command(data_dir=raw, dataset="folder")
+    assert code == 0
+    assert err.startswith("warning: no --target given: winter, the last domain, is held out\ndone already: ")
+
+
+def test_a_domain_may_be_small_or_lack_a_class_or_lie_beside_other_folders_if_it_is_said(command, tmp_path):
+    raw = tmp_path / "raw"
+    made_trees.fill(raw, ("a", "b", "x"), ("cat", "dog"), size=12)
+    made_trees.fill(raw, ("b",), ("hen",), size=12)
+    for spare in (raw / "a" / "cat").iterdir():
+        if spare.name > "pic_001":
+            spare.unlink()
+    (raw / "notes" / "drafts").mkdir(parents=True)
+    folder = {"data_dir": raw, "dataset": "folder"}
+    code, _, err = command("--target=x", **folder)
+    assert code == 2 and "notes has no pictures at all" in err and "--domains" in err and "--missing-classes" in err
+    code, _, err = command("--target=x", "--domains", "a", "b", "x", **folder)
+    assert code == 2 and "a has no pictures of class hen; x has no pictures of class hen" in err
+    flags = ["--target=x", "--domains", "a", "b", "x", "--missing-classes=allow", "--batch-size=12"]
+    code, _, err = command(*flags, **folder)
+    assert code == 2 and "training part of a, 8 images; give a smaller one, or --small-sources=repeat" in err
+    code, _, err = command(*flags, "--small-sources=repeat", "--augment=standard", **folder)
+    assert (code, err) == (0, "")
+    found = result(tmp_path, "x", "folder")
+    assert found["classes"] == ["cat", "dog", "hen"] and found["test_accuracy_by_class"]["hen"] is None
+    assert [sum(row) for row in found["confusion"]] == [2, 2, 0] and found["test_images"] == 4
+
+
+@pytest.mark.parametrize(
+    ("below", "message"),
+    [
+        (".", "found: raw/a/cat/pic_000.jpg; raw/a/dog/pic_000.jpg; raw/b/cat/pic_000.jpg; give --data-dir=.*/raw$"),
+        ("raw/a", "found: cat/pic_000.jpg; dog/pic_000.jpg; if these are pictures of one domain, give .*/raw$"),
+        ("raw/a/cat", "found: pic_000.jpg; if these are pictures of one class, give --data-dir=.*/raw$"),
+        ("empty", r"it holds no picture \(found: nothing\)$"),
+    ],
+)
+def test_a_folder_at_the_wrong_level_says_which_to_give(below, message, command, tmp_path):
+    made_trees.fill(tmp_path / "top" / "raw", ("a", "b", "x"), ("cat", "dog"), per_class=1, size=12)
+    (tmp_path / "top" / "empty").mkdir()
+    code, _, err = command("--target=x", data_dir=tmp_path / "top" / below, dataset="folder")
     assert code == 2
-    assert err == "error: --target: name the domain to hold out; there are: autumn, summer, winter\n"
+    assert re.search("DOMAIN/CLASS/PICTURE, but " + message, err.strip()), err
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import contextlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dg_jax import errors
 
@@ -24,6 +24,7 @@ PACKAGES = {
     "analysis": {"scipy": "scipy", "matplotlib": "matplotlib", "jinja2": "jinja2"},
     "benchmark": {"torch": "torch", "torchjd": "torchjd"},
     "cluster": {"ray": "ray"},
+    "tensorboard": {"tensorboardX": "tensorboardX"},
 }
 
 
@@ -33,14 +34,27 @@ def exit_unless_installed(*extras: str) -> None:
     A program calls this before it imports them. A package that is there but broken passes: the error
     of its import says more.
     """
+    missing = _missing(extras)
+    if missing:
+        print(f"error: {missing}", file=sys.stderr)
+        raise SystemExit(errors.UserError.exit_code)
+
+
+def check_installed(what: str, *extras: str) -> None:
+    """Raises a ``UserError`` if a package of these extras is missing, which ``what`` needs."""
+    missing = _missing(extras)
+    if missing:
+        raise errors.UserError(f"{what}: {missing}")
+
+
+def _missing(extras: Sequence[str]) -> str:
+    """The packages of some extras that are missing, and how to get them; nothing if all are there."""
     missing = {
         extra: [package for package, module in PACKAGES[extra].items() if not is_installed(module)] for extra in extras
     }
     packages = ", ".join(package for of_extra in missing.values() for package in of_extra)
-    if packages:
-        needed = ",".join(extra for extra, of_extra in missing.items() if of_extra)
-        print(f'error: not installed: {packages}; run: pip install -e ".[{needed}]"', file=sys.stderr)
-        raise SystemExit(errors.UserError.exit_code)
+    needed = ",".join(extra for extra, of_extra in missing.items() if of_extra)
+    return packages and f'not installed: {packages}; run: pip install -e ".[{needed}]"'
 
 
 @contextlib.contextmanager

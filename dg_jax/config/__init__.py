@@ -1,10 +1,11 @@
 """What a run is made of: its parts, the presets that their defaults come from, and what is checked before a run."""
 
-from dg_jax.config.checks import MODELS, check, check_annealing, resolve
+from dg_jax.config.checks import MODELS, check, check_annealing, check_settings, resolve, warn_of_slow_start
+from dg_jax.config.from_python import configure, with_settings
 from dg_jax.config.methods import Irm
 from dg_jax.config.parts import FLAT, Data, Method, Network, Optimisation, Output, Rates
 from dg_jax.config.presets import PAPER, PRESETS, RELEASED, defaults
-from dg_jax.config.run_config import Config, Parts, RunConfig, changed, flag, flat
+from dg_jax.config.run_config import Config, Parts, RunConfig, changed, flag, flags_of, flat
 
 __all__ = [
     "FLAT",
@@ -25,8 +26,13 @@ __all__ = [
     "changed",
     "check",
     "check_annealing",
+    "check_settings",
+    "configure",
     "defaults",
     "flag",
+    "flags_of",
     "flat",
     "resolve",
+    "warn_of_slow_start",
+    "with_settings",
 ]

@@ -4,8 +4,7 @@ import dataclasses
 import functools
 
 from dg_jax import errors, strategies
-from dg_jax.config import ranges
-from dg_jax.config.presets import defaults
+from dg_jax.config import presets, ranges
 from dg_jax.config.run_config import Config, RunConfig, changed, flag, flat
 from dg_jax.data import registry
 from dg_jax.reading import names
@@ -13,6 +12,7 @@ from dg_jax.reading.paths import expanded
 
 # As in models/registry.py, whose imports take seconds.
 MODELS = ("alexnet", "resnet18", "resnet50", "small_cnn")
+PATHS = ("data_dir", "splits_dir", "prepared_dir", "results_dir", "weights")
 
 
 def resolve(config: Config) -> Config:
@@ -22,8 +22,7 @@ def resolve(config: Config) -> Config:
         UserError: the domains are read off ``data_dir``, and it cannot be read, or there is no home folder.
     """
     given = flat(config)
-    places = ("data_dir", "splits_dir", "prepared_dir", "results_dir", "weights")
-    paths = {name: given[name] and expanded(given[name], flag(name)) for name in places}
+    paths = {name: given[name] and expanded(given[name], flag(name)) for name in PATHS}
     domains = config.data.domains or registry.domains(config.data.dataset, paths["data_dir"])
     full_name = functools.partial(registry.full_name, config.data.dataset, data_dir=paths["data_dir"])
     config = changed(
@@ -35,23 +34,55 @@ def resolve(config: Config) -> Config:
         **paths,
     )
     if isinstance(config, RunConfig):  # many runs have several of these
-        config = changed(config, strategy=strategies.full_name(config.strategy), target=full_name(config.target))
+        target = full_name(config.target)
+        if not target and config.data.domains:
+            target = config.data.domains[-1]
+            errors.warn(f"no --target given: {target}, the last domain, is held out")
+        config = changed(config, strategy=strategies.full_name(config.strategy), target=target)
     return config
+
+
+def warn_of_slow_start(config: RunConfig) -> None:
+    """Warns where a network trains from scratch at a rate that is meant for pretrained ones."""
+    rate = config.rates.learning_rate
+    if config.network.weights is None and rate <= presets.PAPER["learning_rate"]:
+        errors.warn(
+            f"{config.network.model} trains from scratch at --learning-rate={rate:g}, the paper's for pretrained "
+            "weights: it will hardly learn; give --weights, or a rate of about 1e-3"
+        )
 
 
 def check(config: RunConfig) -> None:
     """Raises a ``UserError`` that names the flag if the configuration cannot be run."""
     known = registry.domains(config.data.dataset, config.data.data_dir)
-    methods = config.methods
+    if not config.data.domains:
+        raise errors.UserError(f"--domains: none are named; there are: {', '.join(known)}")
     for domain in config.data.domains:
         if domain not in known:
             raise names.unknown(f"domain in --domains for --dataset={config.data.dataset}:", domain, known)
-    if len(set(config.data.domains)) != len(config.data.domains):
-        raise errors.UserError(f"--domains names a domain twice: {' '.join(config.data.domains)}")
     if not config.target:
         raise errors.UserError(f"--target: name the domain to hold out; there are: {', '.join(known)}")
     if config.target not in known:
         raise names.unknown(f"--target for --dataset={config.data.dataset}:", config.target, known)
+    if config.data.split_seed != _usual(config).data.split_seed and config.data.splits_dir:
+        raise errors.UserError(
+            f"--split-seed={config.data.split_seed} would change nothing, as --splits-dir has the split; leave one out"
+        )
+    if registry.get(config.data.dataset).layout is None:
+        for name in ("data_dir", "splits_dir"):
+            if getattr(config.data, name):
+                raise errors.UserError(
+                    f"{flag(name)} is for downloaded datasets; --dataset={config.data.dataset} is made from Python "
+                    "packages (--prepared-dir says where it is kept)"
+                )
+    check_settings(config)
+
+
+def check_settings(config: RunConfig) -> None:
+    """Checks all but that the dataset has the domains; errors are those of :func:`check`."""
+    methods = config.methods
+    if len(set(config.data.domains)) != len(config.data.domains):
+        raise errors.UserError(f"--domains names a domain twice: {' '.join(config.data.domains)}")
     if config.target not in config.data.domains:
         raise errors.UserError(
             f"--target={config.target} is not among --domains {' '.join(config.data.domains)}; "
@@ -65,13 +96,6 @@ def check(config: RunConfig) -> None:
         value = flat(config)[name]
         if value is not None and not is_in_range(value):
             raise errors.UserError(f"{flag(name)}={value}: give {wanted}")
-    if (
-        config.data.split_seed != defaults(config.data.dataset, config.preset).data.split_seed
-        and config.data.splits_dir
-    ):
-        raise errors.UserError(
-            f"--split-seed={config.data.split_seed} would change nothing, as --splits-dir has the split; leave one out"
-        )
     for kind, name in dataclasses.asdict(methods).items():
         forms = strategies.FORMS.get(name, (config.method.gradients,))
         if config.method.gradients not in forms:
@@ -80,19 +104,17 @@ def check(config: RunConfig) -> None:
             )
     _check_methods(config, {methods.objective, methods.combiner})
     _check_effect(config)
-    if registry.get(config.data.dataset).layout is None:
-        for name in ("data_dir", "splits_dir"):
-            if getattr(config.data, name):
-                raise errors.UserError(
-                    f"{flag(name)} is for downloaded datasets; --dataset={config.data.dataset} is made from Python "
-                    "packages (--prepared-dir says where it is kept)"
-                )
     if config.resume and config.output.overwrite:
         raise errors.UserError("--resume and --overwrite exclude each other; give one of them")
 
 
+def _usual(config: RunConfig) -> RunConfig:
+    """A configuration with all settings as its preset has them."""
+    return changed(RunConfig(), **presets.settings(config.data.dataset, config.preset))
+
+
 def _check_methods(config: RunConfig, in_use: set[str]) -> None:
-    usual = defaults(config.data.dataset, config.preset)
+    usual = _usual(config)
     for method, of_method in ranges.OF_METHODS.items():
         group = getattr(config.method, method)
         for name, default in dataclasses.asdict(getattr(usual.method, method)).items():

@@ -19,7 +19,8 @@ class Data:
     """Which dataset: emoji, or one you have downloaded: pacs, vlcs, office_home, terra_incognita, domain_net, or
     folder for any tree DOMAIN/CLASS/PICTURE."""
     domains: tuple[str, ...] = ()
-    """The domains that take part, the target among them. By default all of a downloaded dataset."""
+    """The domains that take part, the target among them. By default all of a downloaded dataset; of a tree of your
+    own no other folder is looked into."""
     image_size: int = 32
     """Height and width of the images, in pixels."""
     split_seed: int | None = None
@@ -28,6 +29,8 @@ class Data:
     """The folder of a downloaded dataset, with a folder for each domain in it."""
     splits_dir: pathlib.Path | None = None
     """Published split files (DOMAIN_train.txt and so on, or PACS's kfold lists) in place of a split by seed."""
+    missing_classes: Literal["refuse", "allow"] = "refuse"
+    """Whether a domain may have no pictures of a class that others have."""
     skip_damaged: bool = False
     """Leave out pictures that cannot be read, and record which."""
     prepared_dir: pathlib.Path | None = None
@@ -80,6 +83,10 @@ class Optimisation:
     """Training steps."""
     batch_size: int = 64
     """Images of each source in a step."""
+    small_sources: Literal["refuse", "repeat"] = "refuse"
+    """What becomes of a source with less images than a batch: an error, or each step draws from it with replacement."""
+    augment: Literal["none", "standard"] = "none"
+    """Random changes of training images: none (the paper), or standard, DomainBed's crops, flips, colours and greys."""
     val_every: int = 20
     """Steps between two validations."""
     selection: Literal["validation", "last"] = "validation"
@@ -104,3 +111,5 @@ class Output:
     """Where runs are written, as DATASET/TARGET/STRATEGY/seed-SEED."""
     overwrite: bool = False
     """Throw an earlier run with this name away and do it again."""
+    log: Literal["none", "tensorboard"] = "none"
+    """What else writes a run's figures: tensorboard, into the run's folder (pip install "dg_jax[tensorboard]")."""

@@ -6,10 +6,16 @@ from typing import Any
 
 Range = tuple[Callable[[Any], bool], str]
 
-_POSITIVE: Range = (lambda value: value > 0 and math.isfinite(value), "a positive number")
-_NOT_NEGATIVE: Range = (lambda value: value >= 0 and math.isfinite(value), "a number of at least 0")
-_COUNT: Range = (lambda value: value >= 1, "a whole number of at least 1")
-_SEED: Range = (lambda value: 0 <= value < 2**32, "a whole number from 0 to 4294967295")
+
+def _is_number(value: Any) -> bool:
+    """Whether a value, which may come from a program, is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_POSITIVE: Range = (lambda value: _is_number(value) and value > 0, "a positive number")
+_NOT_NEGATIVE: Range = (lambda value: _is_number(value) and value >= 0, "a number of at least 0")
+_COUNT: Range = (lambda value: type(value) is int and value >= 1, "a whole number of at least 1")
+_SEED: Range = (lambda value: type(value) is int and 0 <= value < 2**32, "a whole number from 0 to 4294967295")
 
 RANGES: dict[str, Range] = {
     **dict.fromkeys(("iterations", "batch_size", "val_every", "image_size"), _COUNT),

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from dg_jax import strategies
@@ -104,6 +104,24 @@ def flat(config: Parts) -> dict[str, Any]:
 def flag(name: str) -> str:
     """Returns the flag of a setting: ``batch_size`` -> ``--batch-size``."""
     return "--" + name.replace("_", "-")
+
+
+def flags_of(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
+    """Returns a flag for each value that is not the usual one; for what has no usual one there is no flag.
+
+    Example:
+        >>> flags_of({"batch_size": 8, "seed": 0, "overwrite": True}, {"batch_size": 64, "seed": 0, "overwrite": False})
+        ['--batch-size=8', '--overwrite']
+    """
+    flags = []
+    for name, value in values.items():
+        if value is None or name not in usual or value == usual[name]:
+            continue
+        if isinstance(value, list | tuple):
+            flags += [flag(name), *map(str, value)]
+        else:
+            flags.append(flag(name) if value is True else f"{flag(name)}={value}")
+    return flags
 
 
 def _parts_of(config: Parts) -> Iterator[tuple[str, Any]]:

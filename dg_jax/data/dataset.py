@@ -4,7 +4,7 @@ import concurrent.futures
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import numpy as np
@@ -16,10 +16,10 @@ _ROWS_AT_ONCE = 16
 
 
 class Part(NamedTuple):
-    """Images of one domain that belong together, in memory.
+    """Examples of one domain that belong together, in memory.
 
     Attributes:
-        image: uint8 ``[n, H, W, 3]``.
+        image: uint8 ``[n, H, W, 3]``; of a caller's own arrays also floats ``[n, ...]``.
         label: int32 ``[n]``.
     """
 
@@ -106,6 +106,14 @@ class MultiDomainDataset:
     left_out: tuple[str, ...] = ()
     inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     watched: dict[str, AnyPart] = dataclasses.field(default_factory=dict)
+
+    @property
+    def example(self) -> dict[str, Any]:
+        """Shape and dtype of one example, as ``config.json`` has them."""
+        part = next(part for parts in self.domains.values() for part in parts.values())
+        if isinstance(part, StoredPart):
+            return {"shape": [part.image_size, part.image_size, 3], "dtype": "uint8"}
+        return {"shape": list(part.image.shape[1:]), "dtype": str(part.image.dtype)}
 
 
 def concatenate(parts: Sequence[Part]) -> Part:

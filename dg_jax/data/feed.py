@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dg_jax.data import dataset, sampling
+from dg_jax.data import augment, dataset, sampling
+
+_NO_SOURCE = 2**31  # a number beside those of the sources, of which random keys are made
 
 
 class Feed(NamedTuple):
@@ -34,7 +36,12 @@ class Feed(NamedTuple):
 
 
 def domain_batches(
-    sources: Sequence[dataset.AnyPart], key: chex.PRNGKey, batch_size: int, *, single_domain: bool = False
+    sources: Sequence[dataset.AnyPart],
+    key: chex.PRNGKey,
+    batch_size: int,
+    *,
+    single_domain: bool = False,
+    augmented: bool = False,
 ) -> Feed:
     """Makes the feed of training batches.
 
@@ -42,12 +49,23 @@ def domain_batches(
 
     Args:
         sources: training parts of the N sources, all in memory or all stored.
-        key: PRNG key of the run's sampling. Where images are held it is part of each value,
-            so that the program of a step is the same for every seed.
+        key: PRNG key of the run's sampling. It is part of each value, so that the program of a
+            step is the same for every seed.
         batch_size: images B of each source.
         single_domain: whether all N rows of a step come from one source, drawn anew at
             each step, see :func:`dg_jax.data.sampling.sample_single_domain_batch`.
+        augmented: whether images are changed at random, see :func:`dg_jax.data.augment.standard`.
     """
+
+    def ready(batch: dict[str, chex.Array], key: chex.PRNGKey, step: chex.Array) -> dict[str, chex.Array]:
+        def change(images):
+            if not augmented:
+                return images
+            drawn = jax.random.fold_in(jax.random.fold_in(key, _NO_SOURCE), step)
+            return augment.standard(drawn, images.reshape(-1, *images.shape[2:])).reshape(images.shape)
+
+        return batch | {"image": sampling.network_input(batch["image"], change)}
+
     stored = [source for source in sources if isinstance(source, dataset.StoredPart)]
     if not stored:
         held = jax.device_put((list(sources), key))
@@ -55,44 +73,47 @@ def domain_batches(
         return Feed(
             values=lambda first: itertools.repeat(held),
             like=held,
-            draw=lambda value, step: sample(value[0], value[1], step, batch_size),
+            draw=lambda value, step: ready(sample(value[0], value[1], step, batch_size), value[1], step),
             is_constant=True,
             images_per_step=len(sources) * batch_size,
         )
 
     n = len(stored)
 
+    def key_of(source: int) -> chex.PRNGKey:
+        source_key = jax.random.fold_in(key, source)
+        return jax.random.fold_in(source_key, 0) if single_domain else source_key
+
     @functools.lru_cache(maxsize=2 * n)  # readers may be at the end of one epoch and the start of the next
     def shuffled(source: int, epoch: int) -> np.ndarray:
-        source_key = jax.random.fold_in(key, source)
-        if single_domain:
-            source_key = jax.random.fold_in(source_key, 0)
-        return np.asarray(sampling.shuffled(source_key, epoch, len(stored[source].label)))
+        return np.asarray(sampling.shuffled(key_of(source), epoch, len(stored[source].label)))
 
     def read_rows(step: int, source: int, count: int) -> dataset.Part:
-        epoch, start = sampling.place_in_epoch(step, len(stored[source].label), count)
+        size = len(stored[source].label)
+        if size < count:
+            return stored[source].read(np.asarray(sampling.sample_indices(key_of(source), step, size, count)))
+        epoch, start = sampling.place_in_epoch(step, size, count)
         return stored[source].read(shuffled(source, epoch)[start : start + count])
 
-    def read_step(step: int) -> dataset.Part:
+    def read_step(step: int) -> tuple[dataset.Part, chex.PRNGKey]:
         if single_domain:
             parts = [read_rows(step, int(sampling.drawn_source(key, step, n)), n * batch_size)]
         else:
             parts = [read_rows(step, source, batch_size) for source in range(n)]
         whole = dataset.concatenate(parts)
-        return dataset.Part(
-            whole.image.reshape(n, batch_size, *whole.image.shape[1:]), whole.label.reshape(n, batch_size)
-        )
+        images = whole.image.reshape(n, batch_size, *whole.image.shape[1:])
+        return dataset.Part(images, whole.label.reshape(n, batch_size)), key
 
     size = stored[0].image_size
 
-    def empty() -> dataset.Part:
+    def empty() -> tuple[dataset.Part, chex.PRNGKey]:
         shape = (n, batch_size)
-        return dataset.Part(jnp.empty((*shape, size, size, 3), jnp.uint8), jnp.empty(shape, jnp.int32))
+        return dataset.Part(jnp.empty((*shape, size, size, 3), jnp.uint8), jnp.empty(shape, jnp.int32)), key
 
     return Feed(
         like=jax.eval_shape(empty),
         values=lambda first: _read_ahead(grain.MapDataset.range(first, 2**31 - 1).map(read_step)),
-        draw=lambda part, step: {"image": sampling.normalize(part.image), "label": part.label},
+        draw=lambda value, step: ready(value[0]._asdict(), value[1], step),
         is_constant=False,
         images_per_step=n * batch_size,
     )

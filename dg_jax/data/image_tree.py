@@ -1,16 +1,18 @@
 """Folders of pictures as they are downloaded: which files belong to which domain and class."""
 
 import dataclasses
+import itertools
 import os
 import pathlib
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from dg_jax import errors
 from dg_jax.reading import names
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_DEEPEST = 5  # levels of folders that are looked through for a hint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,15 +72,54 @@ def domain_names(folder: pathlib.Path) -> tuple[str, ...]:
     """Returns the domains of a tree of which nothing else is known: its folders, sorted.
 
     Raises:
-        UserError: there is no such folder, or it has no folders.
+        UserError: there is no such folder, or there is no picture in it two folders down.
     """
-    names = tuple(sorted(_composed(entry.name) for entry in _folders(folder)))
-    if not names:
-        raise errors.UserError(f"--data-dir={folder} holds no folders; its layout must be DOMAIN/CLASS/PICTURE")
-    return names
+    domains = _folders(folder)
+    if not any(name.count("/") == 2 for name in _pictures_below(folder, folder, _DEEPEST)):
+        raise errors.UserError(f"--data-dir={folder} holds no domains{layout_hint(folder)}")
+    return tuple(sorted(_composed(entry.name) for entry in domains))
 
 
-def scan(folder: pathlib.Path, layout: Layout, dataset: str) -> Tree:
+def layout_hint(folder: pathlib.Path) -> str:
+    """Says how a tree must look, what lies in this one, and which folder to give, as the end of a message."""
+    wanted = "; it must be laid out as DOMAIN/CLASS/PICTURE"
+    found = list(itertools.islice(_pictures_below(folder, folder, _DEEPEST), 3))
+    if not found:
+        names = sorted(path.name for path in folder.iterdir())
+        return f"{wanted}, but it holds no picture (found: {errors.listed(names[:3]) or 'nothing'})"
+    seen = f"{wanted}, but found: {errors.listed(found)}"
+    depth = found[0].count("/")
+    if depth > 2:
+        return f"{seen}; give --data-dir={folder.joinpath(*found[0].split('/')[: depth - 2])}"
+    if depth < 2:
+        above = folder.resolve().parents[1 - depth]
+        return f"{seen}; if these are pictures of one {'domain' if depth else 'class'}, give --data-dir={above}"
+    return seen
+
+
+def _pictures_below(folder: pathlib.Path, top: pathlib.Path, levels: int) -> Iterator[str]:
+    """Yields the names of pictures below a folder, the first of each folder."""
+    try:
+        entries = sorted(folder.iterdir(), key=_by_name) if not folder.is_symlink() or folder == top else []
+    except OSError:
+        return
+    pictures = [entry for entry in entries if entry.suffix.lower() in ENDINGS and not entry.is_dir()]
+    if pictures:
+        yield pictures[0].relative_to(top).as_posix()
+    elif levels:
+        for entry in entries:
+            if entry.is_dir() and not _is_passed_over(entry.name):
+                yield from _pictures_below(entry, top, levels - 1)
+
+
+def scan(
+    folder: pathlib.Path,
+    layout: Layout,
+    dataset: str,
+    domains: Collection[str] = (),
+    *,
+    classes_may_be_missing: bool = False,
+) -> Tree:
     """Finds the pictures of a dataset and checks that all domains and classes are there.
 
     Hidden files and folders and ``__MACOSX`` are passed over; files without the ending
@@ -88,14 +129,18 @@ def scan(folder: pathlib.Path, layout: Layout, dataset: str) -> Tree:
         folder: where the download was unpacked.
         layout: how it is arranged.
         dataset: its name, for messages.
+        domains: where every folder is a domain, those to read; by default all.
+        classes_may_be_missing: whether a domain may lack a class.
 
     Raises:
         UserError: a domain or class is missing, empty or not of this dataset, a symbolic
             link leaves the folder, or a name is not valid UTF-8.
     """
     root = _find_root(folder, layout)
-    domains = _find_domains(root, layout, dataset)
-    class_folders = {domain: list(_class_folders(path, layout)) for domain, path in domains.items()}
+    folders = _find_domains(root, layout, dataset)
+    if domains and not layout.domains:
+        folders = {domain: path for domain, path in folders.items() if domain in domains}
+    class_folders = {domain: list(_class_folders(path, layout)) for domain, path in folders.items()}
     classes = tuple(layout.classes) or tuple(
         sorted({_composed(path.name) for paths in class_folders.values() for path in paths})
     )
@@ -104,6 +149,7 @@ def scan(folder: pathlib.Path, layout: Layout, dataset: str) -> Tree:
         raise errors.UserError(f"{dataset}: {root} holds {len(classes)} classes, expected {layout.num_classes}")
 
     problems: list[str] = []
+    missing: list[str] = []
     ignored: list[str] = []
     pictures: dict[str, list[Picture]] = {}
     top = root.resolve()
@@ -124,10 +170,18 @@ def scan(folder: pathlib.Path, layout: Layout, dataset: str) -> Tree:
                     found[label].append(Picture(pathlib.Path(file.path), label, name))
         for label, class_name in enumerate(classes):
             if not found[label]:
-                problems.append(f"{domains[domain].name} has no pictures of class {class_name}")
+                missing.append(f"{folders[domain].name} has no pictures of class {class_name}")
         pictures[domain] = [picture for of_class in found for picture in sorted(of_class, key=lambda one: one.name)]
-    if problems:
-        raise errors.UserError(f"{dataset}: in {root}: {errors.listed(problems)}; is the download complete?")
+        if not any(found):
+            problems.append(f"{folders[domain].name} has no pictures at all")
+    if problems or (missing and not classes_may_be_missing):
+        advice = (
+            "is the download complete?"
+            if layout.domains
+            else "name the folders that are domains with --domains, or train on what is there with "
+            "--missing-classes=allow"
+        )
+        raise errors.UserError(f"{dataset}: in {root}: {errors.listed(problems + missing)}; {advice}")
     return Tree(classes, pictures, ignored)
 
 
@@ -184,7 +238,9 @@ def _files(folder: pathlib.Path, top: pathlib.Path, ignored: list[str]) -> Itera
             if entry.is_symlink():
                 _check_link(pathlib.Path(entry.path), top)
             if entry.is_dir():
-                raise errors.UserError(f"{entry.path} is a folder where pictures are expected; move or remove it")
+                raise errors.UserError(
+                    f"{entry.path} is a folder where pictures are expected; move or remove it{layout_hint(top)}"
+                )
             if os.path.splitext(entry.name)[1].lower() in ENDINGS:
                 yield entry
             else:

@@ -33,7 +33,7 @@ def encode(path: pathlib.Path, size: int) -> bytes:
     """
     try:
         if not path.is_file():  # reading a named pipe would wait for ever
-            raise DamagedError("not a regular file")
+            raise DamagedError("not a regular file" if path.exists() else "there is no such file")
         if path.stat().st_size > MOST_BYTES:
             raise DamagedError(f"larger than {MOST_BYTES // 2**20} MiB")
         data = path.read_bytes()

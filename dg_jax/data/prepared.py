@@ -6,14 +6,25 @@ import io
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from dg_jax import errors
-from dg_jax.data import builder, dataset, decoded, identity, image_tree, lock, registry, split_files, splits
+from dg_jax.data import (
+    builder,
+    dataset,
+    decoded,
+    identity,
+    image_tree,
+    lock,
+    registry,
+    split_files,
+    splits,
+    trees,
+)
 
 # Decoded pictures beyond this are read from disk at each step. PACS, VLCS, Office-Home and Terra Incognita stay below.
 MOST_BYTES_IN_MEMORY = 4 * 2**30
@@ -29,6 +40,8 @@ def load(
     prepared_dir: pathlib.Path | None = None,
     splits_dir: pathlib.Path | None = None,
     skip_damaged: bool = False,
+    classes_may_be_missing: bool = False,
+    domains: Collection[str] = (),
 ) -> dataset.MultiDomainDataset:
     """Opens domains of a dataset, split and at the size wanted.
 
@@ -43,6 +56,8 @@ def load(
         splits_dir: split files to use in place of a split by seed; see
             :func:`dg_jax.data.split_files.read`.
         skip_damaged: go on without files that cannot be read.
+        classes_may_be_missing: go on where a domain has no pictures of a class.
+        domains: where every folder is a domain, those whose classes count; by default those of ``parts``.
 
     Returns:
         The parts in memory, or, where they would take more than 4 GiB at the size at which
@@ -52,7 +67,7 @@ def load(
         UserError: what the dataset is made from is missing, damaged or has other contents,
             a split file does not fit it, or ``prepared_dir`` cannot be written.
     """
-    pictures = _find(name, data_dir, prepared_dir)
+    pictures = _find(name, domains or parts, data_dir, prepared_dir, classes_may_be_missing)
     inputs = _inputs(pictures, parts, splits_dir)
     source = _prepare(name, pictures, data_dir, prepared_dir)
     index = source.read_index()
@@ -75,20 +90,20 @@ def load(
     images = sum(len(rows[domain][part]) for domain, wanted in parts.items() for part in wanted)
     fits = images * bytes_of_one <= MOST_BYTES_IN_MEMORY
     whole_fits = sum(map(len, labels.values())) * bytes_of_one <= MOST_BYTES_IN_MEMORY
-    domains: dict[str, dict[str, dataset.AnyPart]] = {}
+    read: dict[str, dict[str, dataset.AnyPart]] = {}
     for domain, wanted in parts.items():
-        domains[domain] = {}
+        read[domain] = {}
         if whole_fits:
             whole = _whole(source, index, domain, image_size)
         for part in wanted:
             chosen = rows[domain][part]
             if whole_fits:
-                domains[domain][part] = dataset.chosen(whole, chosen)
+                read[domain][part] = dataset.chosen(whole, chosen)
                 continue
             stored = dataset.StoredPart(_records(source, domain), chosen, labels[domain][chosen], image_size)
-            domains[domain][part] = stored.in_memory() if fits else stored
+            read[domain][part] = stored.in_memory() if fits else stored
     left_out = tuple(file for file, _ in index.damaged)
-    return dataset.MultiDomainDataset(name, tuple(index.classes), domains, left_out, inputs)
+    return dataset.MultiDomainDataset(name, tuple(index.classes), read, left_out, inputs)
 
 
 def identify(
@@ -98,6 +113,8 @@ def identify(
     data_dir: pathlib.Path | None = None,
     prepared_dir: pathlib.Path | None = None,
     splits_dir: pathlib.Path | None = None,
+    classes_may_be_missing: bool = False,
+    domains: Collection[str] = (),
 ) -> dict[str, str]:
     """Identifies by its contents what :func:`load` reads from paths, without opening it; see there for the arguments.
 
@@ -105,14 +122,14 @@ def identify(
         ``"pictures of DOMAIN"`` and ``"split list FILE"`` -> SHA-256. Empty for a dataset that is
         made from packages, as these have versions.
     """
-    return _inputs(_find(name, data_dir, prepared_dir), parts, splits_dir)
+    return _inputs(_find(name, domains or parts, data_dir, prepared_dir, classes_may_be_missing), parts, splits_dir)
 
 
 def read_index(
     name: str, *, data_dir: pathlib.Path | None = None, prepared_dir: pathlib.Path | None = None
 ) -> builder.Index:
     """Returns what is known of a dataset without reading a picture; arguments and errors are those of :func:`load`."""
-    return _prepare(name, _find(name, data_dir, prepared_dir), data_dir, prepared_dir).read_index()
+    return _prepare(name, _find(name, (), data_dir, prepared_dir), data_dir, prepared_dir).read_index()
 
 
 def parts_of_concepts(index: builder.Index, domains: Iterable[str], seed: int) -> dict[str, str]:
@@ -133,7 +150,7 @@ def load_whole(
 
     Arguments and errors are those of :func:`load`.
     """
-    source = _prepare(name, _find(name, data_dir, prepared_dir), data_dir, prepared_dir)
+    source = _prepare(name, _find(name, domains, data_dir, prepared_dir), data_dir, prepared_dir)
     index = source.read_index()
     return {domain: _whole(source, index, domain, image_size) for domain in domains}
 
@@ -152,22 +169,29 @@ def _records(source: builder.PictureBuilder, domain: str) -> Sequence:
 
 
 class _Pictures(NamedTuple):
-    """What lies in --data-dir, and for each domain the SHA-256 of its contents."""
+    """What lies in --data-dir, for each domain the SHA-256 of its contents, and how it was looked for."""
 
     tree: image_tree.Tree
     contents: dict[str, str]
+    classes_may_be_missing: bool
 
 
-def _find(name: str, data_dir: pathlib.Path | None, prepared_dir: pathlib.Path | None) -> _Pictures | None:
+def _find(
+    name: str,
+    domains: Iterable[str],
+    data_dir: pathlib.Path | None,
+    prepared_dir: pathlib.Path | None,
+    classes_may_be_missing: bool = False,
+) -> _Pictures | None:
     layout = registry.get(name).layout
     if layout is None:
         return None
     if data_dir is None:
         raise errors.UserError(registry.DATA_DIR_MISSING.format(name))
-    tree = image_tree.scan(data_dir, layout, name)
+    tree = image_tree.scan(data_dir, layout, name, tuple(domains), classes_may_be_missing=classes_may_be_missing)
     place = hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:16]
     kept = _folder(prepared_dir) / registry.dataset_name(name) / f"hashes-{place}.json"
-    return _Pictures(tree, identity.of_pictures(tree, kept))
+    return _Pictures(tree, identity.of_pictures(tree, kept), classes_may_be_missing)
 
 
 def _folder(prepared_dir: pathlib.Path | None) -> pathlib.Path:
@@ -198,7 +222,12 @@ def _prepare(
     config, ignored = None, []
     if pictures is not None:
         whole = hashlib.sha256(repr((pictures.tree.classes, pictures.contents)).encode()).hexdigest()
-        config = tfds.core.BuilderConfig(name=whole[:16], description=str(data_dir))
+        config = trees.TreeConfig(
+            name=whole[:16],
+            description=str(data_dir),
+            domains=tuple(pictures.tree.pictures),
+            classes_may_be_missing=pictures.classes_may_be_missing,
+        )
         ignored = pictures.tree.ignored
 
     def open_builder() -> builder.PictureBuilder:
@@ -219,7 +248,10 @@ def _prepare(
                 # TFDS says on stdout that it downloads, also where it does not.
                 with contextlib.redirect_stdout(io.StringIO()):
                     source.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=data_dir))
-                if _find(name, data_dir, prepared_dir) != pictures:
+                again = pictures and _find(
+                    name, pictures.tree.pictures, data_dir, prepared_dir, pictures.classes_may_be_missing
+                )
+                if again != pictures:
                     shutil.rmtree(source.data_path)
                     raise errors.UserError(
                         f"--data-dir={data_dir}: pictures changed while they were prepared; "

@@ -1,6 +1,7 @@
 """Domain batches, drawn on the device (paper, section 4.2)."""
 
 import functools
+from collections.abc import Callable
 
 import chex
 import jax
@@ -13,11 +14,23 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+def network_input(
+    examples: chex.Array, change: Callable[[chex.Array], chex.Array] = lambda images: images
+) -> chex.Array:
+    """Returns what the network is given: uint8 images changed and normalised, vectors and other floats as they are.
+
+    Args:
+        examples: uint8 ``[..., 3]``, or floats.
+        change: what happens to images in between, a function of floats in [0, 1].
+    """
+    return normalize(change(examples.astype(float) / 255)) if examples.dtype == jnp.uint8 else examples
+
+
 def normalize(images: chex.Array) -> chex.Array:
-    """Turns uint8 images ``[..., 3]`` into JAX's default floats with ImageNet's mean and deviation taken out."""
+    """Takes ImageNet's mean and deviation out of images ``[..., 3]`` in [0, 1]."""
     channels = (1,) * (images.ndim - 1) + (3,)
     mean, deviation = (jnp.array(values).reshape(channels) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (images.astype(float) / 255 - mean) / deviation
+    return (images - mean) / deviation
 
 
 def sample_indices(key: chex.PRNGKey, step: chex.Array, num_images: int, batch_size: int) -> chex.Array:
@@ -25,17 +38,20 @@ def sample_indices(key: chex.PRNGKey, step: chex.Array, num_images: int, batch_s
 
     A pure function of its arguments, so that a resumed run draws what it would have
     drawn. An epoch is ``num_images // batch_size`` steps long; what is left over of the
-    shuffled source is not used in that epoch.
+    shuffled source is not used in that epoch. A source smaller than a batch is drawn from
+    with replacement.
 
     Args:
         key: the source's own PRNG key.
         step: integer scalar, counted from 0.
-        num_images: size of the source, at least ``batch_size``.
+        num_images: size of the source.
         batch_size: images to draw.
 
     Returns:
-        Integers ``[batch_size]`` in ``[0, num_images)``, all different.
+        Integers ``[batch_size]`` in ``[0, num_images)``, all different if there are as many.
     """
+    if num_images < batch_size:
+        return jax.random.randint(jax.random.fold_in(key, step), (batch_size,), 0, num_images)
     epoch, start = place_in_epoch(step, num_images, batch_size)
     return jax.lax.dynamic_slice_in_dim(shuffled(key, epoch, num_images), start, batch_size)
 
@@ -63,14 +79,14 @@ def sample_domain_batch(
         batch_size: images B of each source.
 
     Returns:
-        ``{"image": float32 [N, B, H, W, 3], "label": int32 [N, B]}``, normalised.
+        ``{"image": [N, B, H, W, 3], "label": int32 [N, B]}``, as they are in the sources.
     """
     images, labels = [], []
     for i, source in enumerate(sources):
         chosen = sample_indices(jax.random.fold_in(key, i), step, len(source.label), batch_size)
         images.append(source.image[chosen])
         labels.append(source.label[chosen])
-    return {"image": normalize(jnp.stack(images)), "label": jnp.stack(labels)}
+    return {"image": jnp.stack(images), "label": jnp.stack(labels)}
 
 
 def drawn_source(key: chex.PRNGKey, step: chex.Numeric, num_sources: int) -> chex.Array:
@@ -83,8 +99,8 @@ def sample_single_domain_batch(
 ) -> dict[str, chex.Array]:
     """Draws a domain batch whose N rows all come from one source, drawn anew at each step (paper, Figure 4).
 
-    Arguments and result are those of :func:`sample_domain_batch`; every source holds at
-    least N · B images.
+    Arguments and result are those of :func:`sample_domain_batch`; a source of less than
+    N · B images is drawn from with replacement.
     """
     n = len(sources)
 

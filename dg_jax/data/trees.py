@@ -1,6 +1,18 @@
 """The datasets that the user has downloaded, as TFDS builders over trees of folders."""
 
+import dataclasses
+
+import tensorflow_datasets as tfds
+
 from dg_jax.data import builder, image_tree, registry
+
+
+@dataclasses.dataclass(eq=False)
+class TreeConfig(tfds.core.BuilderConfig):
+    """Which domains of a tree are read, and whether they may lack classes, see :func:`dg_jax.data.image_tree.scan`."""
+
+    domains: tuple[str, ...] = ()
+    classes_may_be_missing: bool = False
 
 
 class TreeBuilder(builder.PictureBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -16,7 +28,14 @@ class TreeBuilder(builder.PictureBuilder, skip_registration=True):  # type: igno
         """Scans the manual directory; see :func:`dg_jax.data.image_tree.scan` for its errors."""
         layout = registry.get(self.name).layout
         assert layout is not None
-        tree = image_tree.scan(dl_manager.manual_dir, layout, self.name)
+        wanted = self.builder_config if isinstance(self.builder_config, TreeConfig) else TreeConfig(name="all")
+        tree = image_tree.scan(
+            dl_manager.manual_dir,
+            layout,
+            self.name,
+            wanted.domains,
+            classes_may_be_missing=wanted.classes_may_be_missing,
+        )
         return builder.Contents(tree.classes, tree.pictures)
 
 

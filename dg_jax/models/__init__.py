@@ -1,7 +1,7 @@
 """Networks. Outside this package only ``(params, apply_fn)`` is seen."""
 
 from dg_jax.models.alexnet import AlexNet
-from dg_jax.models.functional import ApplyFn, split
+from dg_jax.models.functional import ApplyFn, Pure, named, split, with_key_and_train
 from dg_jax.models.registry import MODELS, SMALLEST_IMAGE, check, create
 from dg_jax.models.resnet import ResNet18, ResNet50
 from dg_jax.models.small_cnn import SmallCNN
@@ -11,10 +11,13 @@ __all__ = [
     "SMALLEST_IMAGE",
     "AlexNet",
     "ApplyFn",
+    "Pure",
     "ResNet18",
     "ResNet50",
     "SmallCNN",
     "check",
     "create",
+    "named",
     "split",
+    "with_key_and_train",
 ]

@@ -1,5 +1,7 @@
 """From an NNX module to parameters and a pure function."""
 
+import dataclasses
+import inspect
 from collections.abc import Callable
 
 import chex
@@ -10,7 +12,31 @@ from flax import nnx
 ApplyFn = Callable[..., chex.Array]
 
 
-def split(module: nnx.Module) -> tuple[chex.ArrayTree, ApplyFn]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pure:
+    """A pure function of parameters and images, and the arrays that it holds beside them.
+
+    Attributes:
+        function: ``function(params, constants, images, *, key, train) -> logits``.
+        constants: the arrays, such as frozen statistics, as nested dicts.
+    """
+
+    function: ApplyFn
+    constants: chex.ArrayTree
+
+    def __call__(
+        self,
+        params: chex.ArrayTree,
+        images: chex.Array,
+        *,
+        key: chex.PRNGKey | None = None,
+        train: bool = False,
+    ) -> chex.Array:
+        """Returns logits ``[B, classes]`` of float images ``[B, H, W, C]``; ``key`` is for dropout, with ``train``."""
+        return self.function(params, self.constants, images, key=key, train=train)
+
+
+def split(module: nnx.Module) -> tuple[chex.ArrayTree, Pure]:
     """Splits a module into its parameters and a pure function of them.
 
     Args:
@@ -23,23 +49,54 @@ def split(module: nnx.Module) -> tuple[chex.ArrayTree, ApplyFn]:
         key=None, train=False) -> logits [B, classes]``, with ``images`` float ``[B, H, W,
         C]``. ``key`` is a PRNG key for dropout, needed only with ``train=True``.
     """
-    definition, state, *constants = nnx.split(module, nnx.Param, ...)
+    definition, params, others = nnx.split(module, nnx.Param, ...)  # type: ignore[misc]
 
-    def apply_fn(params, images, *, key=None, train=False):
-        return nnx.merge(definition, params, *constants)(images, key=key, train=train)
+    def apply(params, constants, images, *, key, train):
+        return nnx.merge(definition, params, constants)(images, key=key, train=train)
 
-    return nnx.to_pure_dict(state), apply_fn
+    return nnx.to_pure_dict(params), Pure(apply, nnx.to_pure_dict(others))
 
 
-def computing_in(apply_fn: ApplyFn, dtype: str) -> ApplyFn:
+def named(*trees: chex.ArrayTree) -> dict[str, chex.Array]:
+    """Returns the arrays of parameters and constants by their names in a weights file.
+
+    Example:
+        >>> named({"dense": {"bias": 0.0}}, {"bn": {"mean": 1.0}})
+        {'dense.bias': 0.0, 'bn.mean': 1.0}
+    """
+    leaves = (leaf for tree in trees for leaf in jax.tree.leaves_with_path(tree))
+    return {jax.tree_util.keystr(path, simple=True, separator="."): array for path, array in leaves}
+
+
+def with_key_and_train(function: ApplyFn) -> ApplyFn:
+    """Returns a function that is called with ``key`` and ``train``, and hands on those that it has as parameters.
+
+    So ``apply`` of a Linen module and a plain ``function(params, examples)`` serve as ``apply_fn``.
+    """
+    if isinstance(function, Pure):
+        return function
+    known = {
+        name: parameter.kind is parameter.VAR_KEYWORD
+        for name, parameter in inspect.signature(function).parameters.items()
+    }
+    taken = [name for name in ("key", "train") if known.get(name) is False]
+
+    def apply_fn(params, examples, *, key=None, train=False):
+        given = {"key": key, "train": train}
+        return function(params, examples, **{name: given[name] for name in taken})
+
+    return apply_fn
+
+
+def computing_in(apply_fn: Pure, dtype: str) -> Pure:
     """Returns ``apply_fn`` with all arithmetic inside it in ``dtype``, say ``"bfloat16"``.
 
     Parameters come in as they are kept, in float32, and their gradients go out so; logits
     are float32 too.
     """
 
-    def apply_in_dtype(params, images, *, key=None, train=False):
+    def apply_in_dtype(params, constants, images, *, key, train):
         params, images = jax.tree.map(lambda array: array.astype(dtype), (params, images))
-        return apply_fn(params, images, key=key, train=train).astype(jnp.float32)
+        return apply_fn.function(params, constants, images, key=key, train=train).astype(jnp.float32)
 
-    return apply_in_dtype
+    return Pure(apply_in_dtype, apply_fn.constants)

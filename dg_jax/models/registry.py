@@ -24,7 +24,7 @@ SMALLEST_IMAGE = {"alexnet": 63, "resnet18": 1, "resnet50": 1, "small_cnn": 1}
 
 def create(
     name: str, num_classes: int, key: chex.PRNGKey, weights: pathlib.Path | None = None, dtype: str = "float32"
-) -> tuple[chex.ArrayTree, functional.ApplyFn]:
+) -> tuple[chex.ArrayTree, functional.Pure]:
     """Builds the network called ``name`` with fresh weights drawn from ``key``.
 
     Args:

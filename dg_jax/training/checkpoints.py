@@ -22,7 +22,7 @@ from dg_jax.training.selection import Selected, Selection
 
 
 class Checkpoints:
-    """``checkpoints/last/<step>``: whole states to go on from. ``checkpoints/best/<step>``: parameters.
+    """``checkpoints/last/<step>``: whole states to go on from. ``checkpoints/best/<step>``: the selected network.
 
     A last checkpoint holds the best parameters too, so that it alone is enough to resume.
     While a run goes on there are two, should the later one turn out to be damaged.
@@ -70,14 +70,19 @@ class Checkpoints:
         end = time.monotonic()
         self._next_save = end + 9 * (end - start)
 
-    def finish(self, best: Selected) -> None:
-        """Saves the selected parameters by themselves, for whoever uses the network; of the states only the last stays.
+    def finish(self, best: Selected, constants: chex.ArrayTree) -> None:
+        """Saves the selected parameters by themselves, for the use of the network; of the states only the last stays.
+
+        Args:
+            best: what is selected.
+            constants: what the network holds beside its parameters.
 
         Raises:
             UserError: they cannot be written.
         """
         if best.step not in self._best.all_steps():
-            self.write(self._best, best.step, ocp.args.StandardSave(_on_host(best.params)))
+            network = {"params": best.params, "constants": constants}
+            self.write(self._best, best.step, ocp.args.StandardSave(_on_host(network)))
         with files.writing(self._folder):
             for manager, kept in ((self._best, best.step), (self._last, self._last.latest_step())):
                 for number in manager.all_steps():
@@ -187,6 +192,39 @@ class Saving(drive.Hook):
     def on_stop(self, state: step.TrainState) -> None:
         """Saves."""
         self._store.save(state, self._selection.best)
+
+
+def read_selected(
+    folder: pathlib.Path, params: chex.ArrayTree, constants: chex.ArrayTree
+) -> tuple[chex.ArrayTree, chex.ArrayTree]:
+    """Reads the selected network of a finished run.
+
+    Args:
+        folder: its ``checkpoints``.
+        params: parameters of the same structure, shapes and dtypes.
+        constants: what the network holds beside them, likewise.
+
+    Returns:
+        Parameters and constants.
+
+    Raises:
+        DamagedError: there is none, or another.
+    """
+    steps = [path for path in (folder / "best").glob("*") if path.name.isdecimal()]
+    if not steps:
+        raise files.DamagedError(f"{folder / 'best'}: the selected network is not there; do the run again")
+    like = {"params": params, "constants": constants}
+    with ocp.StandardCheckpointer() as reader:
+        try:
+            found = reader.restore(steps[0].absolute() / "default", _on_host(like))
+            shapes = [jax.tree.map(jnp.shape, tree) for tree in (found, like)]
+            if shapes[0] != shapes[1]:
+                raise ValueError("its shapes are others")
+        except (MemoryError, jax.errors.JaxRuntimeError):
+            raise  # says nothing of the file
+        except Exception as error:  # of a damaged file Orbax may raise anything
+            raise files.DamagedError(f"{steps[0]} cannot be read: {_reason(error)}") from error
+    return found["params"], found["constants"]
 
 
 def _is_key(leaf: chex.Array) -> bool:

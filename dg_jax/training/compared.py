@@ -19,6 +19,7 @@ _NOT_COMPARED = (
     "weights",
     "prepared_dir",
     "results_dir",
+    "log",
     "gradients",
     "resume",
     "overwrite",

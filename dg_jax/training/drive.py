@@ -1,6 +1,7 @@
 """The driver: every training takes its steps here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dg_jax.training import advance, finite, interrupt, step
 
@@ -8,8 +9,8 @@ from dg_jax.training import advance, finite, interrupt, step
 class Hook:
     """Looks in on a training; its methods do nothing where they are not overridden.
 
-    Validation, checkpoints and the progress bar are hooks; averaged weights, a second network or another
-    reason to stop can be. A hook ends a training early by raising :class:`Enough` in :meth:`on_pause`.
+    Validation, checkpoints, the progress bar and logs are hooks; averaged weights, a second network or
+    another reason to stop can be. A hook ends a training early by raising :class:`Enough` in :meth:`on_pause`.
 
     Attributes:
         every: steps between two calls of :meth:`on_pause`, counted from the start of the run; ``None`` for never.
@@ -38,6 +39,9 @@ class Hook:
         Returns:
             The state to go on from; ``None`` for the one given.
         """
+
+    def on_validation(self, values: Mapping[str, Any]) -> None:
+        """Is called after each validation, with what its line of ``metrics.jsonl`` holds."""
 
     def on_stop(self, state: step.TrainState) -> None:
         """Is called with the last state where SIGINT or SIGTERM ends the training."""

@@ -15,10 +15,20 @@ AT_ONCE = 128
 
 
 class Evaluation(NamedTuple):
-    """Accuracy in [0, 1] and mean cross-entropy in nats."""
+    """How a network does on some images.
 
-    accuracy: float
+    Attributes:
+        confusion: how many images of each class (rows) were taken for each (columns), integers ``[classes, classes]``.
+        loss: mean cross-entropy in nats.
+    """
+
+    confusion: np.ndarray
     loss: float
+
+    @property
+    def accuracy(self) -> float:
+        """The part that was right, in [0, 1]."""
+        return float(np.trace(self.confusion) / np.sum(self.confusion))
 
 
 Batches = Iterable[tuple[dataset.Part, chex.Array]]
@@ -61,9 +71,7 @@ def make_evaluate(apply_fn) -> Callable[[chex.ArrayTree, Batches], Evaluation]:
     totals = jax.jit(_make_totals(apply_fn))
 
     def evaluate(params: chex.ArrayTree, batches: Batches) -> Evaluation:
-        results = [totals(params, part, mask) for part, mask in batches]
-        correct, loss, total = (sum(float(result[i]) for result in results) for i in range(3))
-        return Evaluation(correct / total, loss / total)
+        return _whole([totals(params, part, mask) for part, mask in batches])
 
     return evaluate
 
@@ -76,18 +84,25 @@ def make_evaluate_seeds(apply_fn) -> Callable[[chex.ArrayTree, Batches], list[Ev
     totals = jax.jit(jax.vmap(_make_totals(apply_fn), in_axes=(0, 0, None)))
 
     def evaluate(params: chex.ArrayTree, batches: Batches) -> list[Evaluation]:
-        results = [totals(params, part, mask) for part, mask in batches]
-        correct, loss, total = (np.sum([np.asarray(result[i]) for result in results], axis=0) for i in range(3))
-        return [Evaluation(*pair) for pair in zip((correct / total).tolist(), (loss / total).tolist(), strict=True)]
+        results = [jax.device_get(totals(params, part, mask)) for part, mask in batches]
+        return [_whole([(loss[i], confusion[i]) for loss, confusion in results]) for i in range(len(results[0][0]))]
 
     return evaluate
 
 
+def _whole(results: Sequence[tuple[chex.Array, chex.Array]]) -> Evaluation:
+    """Adds up what the batches gave."""
+    confusion = np.sum([np.asarray(confusion) for _, confusion in results], axis=0)
+    return Evaluation(confusion, sum(float(loss) for loss, _ in results) / int(np.sum(confusion)))
+
+
 def _make_totals(apply_fn):
     def totals(params, part, mask):
-        logits = apply_fn(params, sampling.normalize(part.image), key=None, train=False)
+        logits = apply_fn(params, sampling.network_input(part.image), key=None, train=False)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, part.label)
-        correct = jnp.argmax(logits, axis=-1) == part.label
-        return jnp.sum(correct & mask), jnp.sum(jnp.where(mask, losses, 0)), jnp.sum(mask)
+        classes = logits.shape[-1]
+        confusion = jnp.zeros((classes, classes), jnp.int32)
+        confusion = confusion.at[part.label, jnp.argmax(logits, axis=-1)].add(mask)
+        return jnp.sum(jnp.where(mask, losses, 0)), confusion
 
     return totals

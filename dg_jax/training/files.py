@@ -44,6 +44,13 @@ def is_fraction(value: Any) -> bool:
     return isinstance(value, float) and 0 <= value <= 1
 
 
+def is_square(value: Any) -> bool:
+    """Whether a value out of JSON is a square of counts, not all zero, as a confusion matrix is."""
+    rows = value if isinstance(value, list) else []
+    is_of_counts = all(isinstance(row, list) and len(row) == len(rows) and all(map(is_count, row)) for row in rows)
+    return is_of_counts and any(map(any, rows))
+
+
 def write_whole(path: pathlib.Path, text: str) -> None:
     """Writes a file so that it is there whole or not at all; raises an ``OSError`` if it cannot be written."""
     temporary = path.with_name(path.name + ".tmp")

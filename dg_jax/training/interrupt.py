@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM as a wish to stop, not a crash."""
 
 import signal
+import threading
 
 
 class Interrupted(Exception):
@@ -18,7 +19,8 @@ class Interrupted(Exception):
 class StopRequest:
     """Within ``with StopRequest() as stop``, ``stop.signal_number`` is set once a signal has come.
 
-    A second signal acts as it would have without this. A signal on which nothing was done raises
+    A second signal acts as it would have without this. In a thread that is not the main one signals are
+    left alone, as Python gives them to the main one only. A signal on which nothing was done raises
     :class:`Interrupted` at the end of the block, as the caller may have more to do.
     """
 
@@ -26,7 +28,9 @@ class StopRequest:
         self.signal_number: int | None = None
 
     def __enter__(self) -> "StopRequest":
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        is_main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
     def __exit__(self, kind, *unused) -> None:

@@ -6,6 +6,7 @@ import json
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from dg_jax import errors
 from dg_jax.config import RunConfig, changed, check_annealing
@@ -42,12 +43,18 @@ class RunFolder:
     def checkpoints(self) -> pathlib.Path:
         return self.path / "checkpoints"
 
+    @property
+    def tensorboard(self) -> pathlib.Path:
+        """What ``--log=tensorboard`` writes."""
+        return self.path / "tensorboard"
+
     def write_result(self, result: dict) -> None:
         write_by_rename(self.result_file, json.dumps(result, indent=2, allow_nan=False) + "\n")
 
     def forget_progress(self) -> None:
         """Removes checkpoints and metrics, for a run that starts again."""
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        for folder in (self.checkpoints, self.tensorboard):
+            shutil.rmtree(folder, ignore_errors=True)
         self.metrics_file.unlink(missing_ok=True)
 
     def append_metrics(self, values: dict) -> None:
@@ -93,7 +100,11 @@ def settled(config: RunConfig, folder: RunFolder) -> RunConfig:
 
 @contextlib.contextmanager
 def open_folder(
-    config: RunConfig, folder: RunFolder, inputs: Mapping[str, str], classes: Sequence[str]
+    config: RunConfig,
+    folder: RunFolder,
+    inputs: Mapping[str, str],
+    classes: Sequence[str],
+    example: Mapping[str, Any] | None = None,
 ) -> Iterator[None]:
     """Makes the folder ready to train in: new, emptied, or as it was left.
 
@@ -105,6 +116,7 @@ def open_folder(
         folder: where it is written.
         inputs: what :func:`dg_jax.run.identify` says of what it is made of.
         classes: names of the classes, in the order of the labels; noted for users of the network.
+        example: what the network is given, likewise, see :attr:`dg_jax.data.dataset.MultiDomainDataset.example`.
 
     Raises:
         UserError: it cannot be written, an unfinished run lies in it and neither
@@ -136,5 +148,7 @@ def open_folder(
                 folder.metrics_file.unlink(missing_ok=True)
             folder.result_file.unlink(missing_ok=True)
             recorded = compared.to_json(config) | {"classes": list(classes), "inputs": dict(inputs)}
+            if example is not None:
+                recorded["example"] = dict(example)
             write_by_rename(folder.config_file, json.dumps(recorded, indent=2) + "\n")
         yield

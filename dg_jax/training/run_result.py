@@ -6,7 +6,7 @@ import operator
 import os
 import pathlib
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax
@@ -20,7 +20,7 @@ from dg_jax import errors
 from dg_jax.config import RunConfig, changed
 from dg_jax.data import dataset
 from dg_jax.training import advance, compared, evaluate, selection
-from dg_jax.training.files import DamagedError, is_count, is_fraction, read_object
+from dg_jax.training.files import DamagedError, is_count, is_fraction, is_square, read_object
 from dg_jax.training.run_folder import RunFolder, folder_of
 
 
@@ -67,10 +67,14 @@ def make(
         **(
             {"ended_after_step": take_steps.done} if take_steps.done < config.optimisation.iterations else {}
         ),  # by a hook
+        "classes": list(data.classes),
+        "test_images": int(np.sum(tested.confusion)),
         "selected_step": selected.step,
         "val_accuracy": selected.accuracy,
         "test_accuracy": tested.accuracy,
         "test_accuracy_last": tested_last.accuracy,
+        "test_accuracy_by_class": _by_class(data.classes, tested.confusion),
+        "confusion": tested.confusion.tolist(),  # images of each class (rows) that were taken for each (columns)
         "test_loss": tested.loss,
         "wall_seconds": seconds,
         "images_per_second": take_steps.images_per_second(),
@@ -89,6 +93,13 @@ def make(
         "platform": jax.devices()[0].platform,
         "host": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
     }
+
+
+def _by_class(classes: Sequence[str], confusion: np.ndarray) -> dict[str, float | None]:
+    """The part of each class's images that was right; ``None`` where there are none."""
+    # A network may have more outputs than there are classes.
+    rows = zip(classes, np.diagonal(confusion).tolist(), np.sum(confusion, axis=1).tolist(), strict=False)
+    return {name: right / total if total else None for name, right, total in rows}
 
 
 def _processor() -> str:
@@ -155,6 +166,8 @@ def read(folder: RunFolder) -> tuple[dict, dict]:
 _FIGURES_OF_A_RESULT: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("iterations", "selected_step"), is_count),
     **dict.fromkeys(("val_accuracy", "test_accuracy", "test_accuracy_last"), is_fraction),
+    "classes": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "confusion": is_square,
 }
 # Of a result whose configuration is not known.
 _OF_A_RESULT = _FIGURES_OF_A_RESULT | {

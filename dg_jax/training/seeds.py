@@ -60,6 +60,8 @@ def train(
         Interrupted: SIGINT or SIGTERM came.
     """
     config, (_, apply_fn) = configs[0], networks[0]
+    if config.output.log != "none":
+        raise errors.UserError(f"--log={config.output.log} does not go with --vectorize-seeds; leave one out")
     start = time.monotonic()
     alone, together = feeds(configs, [[own.domains[domain]["train"] for domain in config.sources] for own in data])
     params = stacked([of_seed for of_seed, _ in networks])
@@ -76,7 +78,9 @@ def train(
     with contextlib.ExitStack() as locks, interrupt.StopRequest() as stop:
         # Only now, when it is known that the runs fit together.
         for own, own_data, folder in zip(configs, data, folders, strict=True):
-            locks.enter_context(run_folder.open_folder(own, folder, own_data.inputs, own_data.classes))
+            locks.enter_context(
+                run_folder.open_folder(own, folder, own_data.inputs, own_data.classes, own_data.example)
+            )
             folder.forget_progress()
         chosen = _Selection(configs, evaluations, state.params, folders)
         numbers = [own.seed for own in configs]

@@ -1,5 +1,6 @@
 """Validation at intervals, and which parameters are tested in the end (section 4.1 of the paper)."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dg_jax.config import RunConfig
-from dg_jax.training import advance, drive, evaluate, finite, progress, run_folder, step
+from dg_jax.training import advance, drive, evaluate, finite, run_folder, step
 
 
 class Selected(NamedTuple):
@@ -39,12 +40,12 @@ class Selection(drive.Hook):
         best: Selected,
         take_steps: advance.Advance,
         folder: run_folder.RunFolder,
-        display: progress.Display,
+        hooks: Sequence[drive.Hook],
     ):
-        """Takes the run, its evaluations, what was selected before, and where a validation is written and shown."""
+        """Takes the run, its evaluations, what was selected before, where a validation is written, and who is told."""
         self.every, self.best = config.optimisation.val_every, best
         self._config, self._evaluations, self._take_steps = config, evaluations, take_steps
-        self._folder, self._display = folder, display
+        self._folder, self._hooks = folder, hooks
 
     def on_pause(self, state: step.TrainState, metrics: step.StepMetrics | None) -> None:
         """Validates; ``metrics`` are noted too."""
@@ -52,9 +53,11 @@ class Selection(drive.Hook):
         validation = self._evaluations.validation(state.params)
         finite.check_losses(np.array([validation.loss]), number, self._config.sources, what="validation loss")
         watched = {name: run(state.params).accuracy for name, run in self._evaluations.watched.items()}
-        self._display.validation(validation.accuracy)
-        speed = {"images_per_second": self._take_steps.images_per_second()}
-        self._folder.append_metrics(figures(number, validation, watched, metrics) | speed)
+        values = figures(number, validation, watched, metrics)
+        values["images_per_second"] = self._take_steps.images_per_second()
+        self._folder.append_metrics(values)
+        for hook in self._hooks:
+            hook.on_validation(values)
         if validation.accuracy > self.best.accuracy or self._config.optimisation.selection == "last":
             self.best = Selected(jax.tree.map(jnp.copy, state.params), number, validation.accuracy)
 

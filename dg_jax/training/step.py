@@ -69,7 +69,11 @@ def domain_batches(config: RunConfig, sources: Sequence[dataset.AnyPart]) -> fee
     """Makes a run's feed of training batches from the training parts of its N sources."""
     key = keys.key_for(config.seed, keys.Purpose.SAMPLING)
     return feed.domain_batches(
-        sources, key, config.optimisation.batch_size, single_domain=config.method.batches == "single_domain"
+        sources,
+        key,
+        config.optimisation.batch_size,
+        single_domain=config.method.batches == "single_domain",
+        augmented=config.optimisation.augment == "standard",
     )
 
 

@@ -98,7 +98,7 @@ def check(part: dataset.AnyPart, files: list[pathlib.Path], size: int) -> None:
     """
     assert isinstance(part, dataset.StoredPart)
     rows = np.arange(min(_COMPARED, len(part.label)))
-    mine = np.asarray(sampling.normalize(part.read(rows).image))
+    mine = np.asarray(sampling.network_input(part.read(rows).image))
     rival = pictures.Pictures([files[number] for number in part.numbers[rows].tolist()], size)
     theirs = np.stack([rival[row].numpy() for row in range(len(rows))]).transpose(0, 2, 3, 1)
     measure.check_difference(f"pictures below {files[0].parent.parent}", float(np.abs(mine - theirs).mean()), TOLERANCE)

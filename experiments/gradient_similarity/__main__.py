@@ -147,7 +147,7 @@ def _measure(
             image_size=one.data.image_size,
             split_seed=one.data.of_seed(one.seed).split_seed or 0,
             skip_damaged=one.data.skip_damaged,
-            **stored.places_of(one),
+            **stored.pictures_of(one),
         )
         run.check_batch_size(one, data)
         training.check_classes(data)
@@ -190,7 +190,7 @@ def make(arguments: Sequence[str]) -> None:
         print(drawing.to_markdown(results))
         print(f"figures in {stored.folder_of(configs[0])}", file=sys.stderr)
     if failed:
-        raise errors.RunsFailedError(failed)
+        raise errors.SomeFailedError(failed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

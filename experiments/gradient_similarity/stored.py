@@ -3,6 +3,7 @@
 import json
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def inputs_of(run_config: RunConfig) -> dict[str, str]:
     """Identifies by its contents what the measurements read from paths, see :func:`dg_jax.run.identify`."""
     from dg_jax.data import prepared
 
-    pictures = prepared.identify(run_config.data.dataset, parts_of(run_config), **places_of(run_config))
+    pictures = prepared.identify(run_config.data.dataset, parts_of(run_config), **pictures_of(run_config))
     return {**pictures, **run.identify_weights(run_config)}
 
 
@@ -66,9 +67,11 @@ def parts_of(run_config: RunConfig) -> dict[str, tuple[str, ...]]:
     return dict.fromkeys(run_config.sources, ("train",))
 
 
-def places_of(run_config: RunConfig) -> dict[str, pathlib.Path | None]:
-    """Returns where its pictures are."""
-    return {name: getattr(run_config.data, name) for name in ("data_dir", "prepared_dir", "splits_dir")}
+def pictures_of(run_config: RunConfig) -> dict[str, Any]:
+    """Returns where its pictures are, and which count."""
+    places = {name: getattr(run_config.data, name) for name in ("data_dir", "prepared_dir", "splits_dir")}
+    allows = run_config.data.missing_classes == "allow"
+    return {**places, "domains": run_config.data.domains, "classes_may_be_missing": allows}
 
 
 def read(path: pathlib.Path) -> dict:

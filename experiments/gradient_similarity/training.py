@@ -44,7 +44,7 @@ class Probe:
             parts: images of one class, by domain.
         """
         pooled = dataset.concatenate(parts)
-        samples = {"image": np.asarray(sampling.normalize(pooled.image)), "label": pooled.label}
+        samples = {"image": np.asarray(sampling.network_input(pooled.image)), "label": pooled.label}
         domain = np.repeat(np.arange(len(parts)), [len(part.label) for part in parts])
         return similarity.mean_cosines(self._gram(params, samples), domain)
 

@@ -196,10 +196,9 @@ def pretrain(
             take_steps, state, like.optimisation.iterations, [Report()], sources=vendors, stop=stop, seeds=numbers
         )
     evaluations = evaluate.make_evaluate_seeds(apply_fn)(state.params, seeds.stacked_passes(parts))
-    leaves = jax.tree.leaves_with_path(jax.device_get(state.params))
+    tensors = models.named(jax.device_get(state.params))
     for i, one in enumerate(group):
-        tensors = {jax.tree_util.keystr(path, simple=True, separator="."): leaf[i] for path, leaf in leaves}
-        yield one, tensors, evaluations[i].accuracy
+        yield one, {name: of_seeds[i] for name, of_seeds in tensors.items()}, evaluations[i].accuracy
 
 
 def make(arguments: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from experiments.report.stored import Run
 
 # What differs within a sweep, and what is no setting of a result.
 _AXES = ("strategy", "target", "seed")
-_PLACES = ("data_dir", "prepared_dir", "results_dir", "resume", "overwrite", "classes", "inputs")
+_PLACES = ("data_dir", "prepared_dir", "results_dir", "resume", "overwrite", "classes", "inputs", "example", "log")
 
 
 def of_runs(runs: Sequence[Run]) -> list[str]:
@@ -65,7 +65,7 @@ def of_similarities(dataset: str, measured: Mapping[str, Mapping[int, dict]], da
             *_targets(of_targets, values["domains"]),
             f"--seeds={max(of_targets.values())}",
         ]
-        flags += _flags({**values, "data_dir": data_dir}, usual)
+        flags += config.flags_of({**values, "data_dir": data_dir}, usual)
         commands.append(_command("gradient_similarity", flags))
     return commands
 
@@ -126,20 +126,7 @@ def _settings(group: Sequence[Run], said: set[str]) -> list[str]:
     values = {name: value for name, value in one.items() if name not in {*_AXES, *_PLACES, *said} - {"data_dir"}}
     for run in group:
         values |= _of_methods(run)
-    return _flags(values, usual)
-
-
-def _flags(values: Mapping[str, object], usual: Mapping[str, object]) -> list[str]:
-    """Returns a flag for each value that is not the usual one; for what this version does not know there is no flag."""
-    flags = []
-    for name, value in values.items():
-        if value is None or name not in usual or value == usual[name]:
-            continue
-        if isinstance(value, list):
-            flags += [config.flag(name), *map(str, value)]
-        else:
-            flags.append(config.flag(name) if value is True else f"{config.flag(name)}={value}")
-    return flags
+    return config.flags_of(values, usual)
 
 
 def _command(experiment: str, flags: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ def test_an_error_of_the_user_is_one_line(capsys):
 
 def test_failed_runs_among_others_are_exit_code_1(capsys):
     def fail(given):
-        raise errors.RunsFailedError({"here": "its loss is nan"})
+        raise errors.SomeFailedError({"here": "its loss is nan"})
 
     assert ended(capsys, fail) == (1, "", "error: 1 failed, the rest is done: here: its loss is nan\n")
 

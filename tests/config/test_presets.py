@@ -19,7 +19,7 @@ def test_every_preset_of_every_dataset_holds_its_values(dataset, preset):
 def test_section_4_of_the_paper():
     one = config.defaults("pacs", "paper")
     assert one.rates == config.Rates(learning_rate=1e-5, weight_decay=5e-5)
-    assert one.optimisation == config.Optimisation(1000, 128, 20, "validation")
+    assert one.optimisation == config.Optimisation(iterations=1000, batch_size=128, val_every=20)
     assert (one.network.model, one.data.image_size) == ("alexnet", 224)
 
 

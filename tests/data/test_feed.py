@@ -53,6 +53,25 @@ def test_read_batches_equal_held_ones_over_epochs(first):
         np.testing.assert_array_equal(one["label"], other["label"])
 
 
+@pytest.mark.parametrize("single_domain", [False, True])
+def test_read_batches_of_a_source_that_is_too_small_and_of_changed_images_equal_held_ones(single_domain):
+    held, stored = parts((9, 3))
+    options = {"single_domain": single_domain, "augmented": True}
+    for one, other in zip(drawn(held, 0, 5, **options), drawn(stored, 0, 5, **options), strict=True):
+        np.testing.assert_allclose(one["image"], other["image"], atol=1e-6)
+        np.testing.assert_array_equal(one["label"], other["label"])
+
+
+def test_changed_images_are_other_ones_at_each_step_and_the_same_ones_again():
+    held, _ = parts((4, 4))
+    plain, changed, again = (list(drawn(held, 0, 3, augmented=on)) for on in (False, True, True))
+    for one, other, repeated in zip(plain, changed, again, strict=True):
+        np.testing.assert_array_equal(one["label"], other["label"])
+        assert one["image"].shape == other["image"].shape and (one["image"] != other["image"]).any()
+        np.testing.assert_array_equal(other["image"], repeated["image"])
+    assert (changed[0]["image"].sum() != changed[1]["image"].sum()).all()
+
+
 def test_read_single_domain_batches_equal_held_ones():
     held, stored = parts((13, 12))
     steps = zip(drawn(held, 3, 8, single_domain=True), drawn(stored, 3, 8, single_domain=True), strict=True)

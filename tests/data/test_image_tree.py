@@ -162,7 +162,7 @@ def test_no_such_folder_and_a_file_in_its_place(tmp_path):
     assert "Not a directory" in refused(tmp_path / "PACS.zip")
     (tmp_path / "empty").mkdir()
     assert "has no folder for art_painting, cartoon, photo, sketch" in refused(tmp_path / "empty")
-    with pytest.raises(errors.UserError, match="holds no folders"):
+    with pytest.raises(errors.UserError, match="holds no domains; it must be laid out as DOMAIN/CLASS/PICTURE"):
         registry.domains("folder", tmp_path / "empty")
     with pytest.raises(errors.UserError, match="--data-dir=FOLDER says where it is unpacked"):
         registry.domains("pacs", None)

@@ -31,6 +31,7 @@ def test_domains_are_known_by_short_names_and_in_any_writing():
 def test_the_domains_of_a_folder_are_read_off_it(tmp_path):
     for domain in ("one", "two"):
         (tmp_path / domain / "cat").mkdir(parents=True)
+        (tmp_path / domain / "cat" / "one.JPG").touch()
     assert registry.domains("folder", tmp_path) == ("one", "two")
     with pytest.raises(errors.UserError):
         registry.domains("folder", tmp_path / "missing")

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -26,7 +27,7 @@ def test_all_images_come_up_over_the_epochs():
     assert set(np.concatenate(drawn).tolist()) == set(range(10))
 
 
-def test_each_source_is_sampled_by_itself_and_normalised():
+def test_each_source_is_sampled_by_itself():
     rng = np.random.default_rng(0)
     sources = [
         dataset.Part(rng.integers(0, 256, (n, 4, 4, 3), dtype=np.uint8), np.arange(n, dtype=np.int32)) for n in (8, 11)
@@ -34,14 +35,28 @@ def test_each_source_is_sampled_by_itself_and_normalised():
     on_device = jax.device_put(sources)
     batch = quick.jit(sampling.sample_domain_batch, static_argnums=3)(on_device, jax.random.key(0), 5, 4)
     batch = jax.device_get(batch)
-    assert batch["image"].shape == (2, 4, 4, 4, 3)
-    assert batch["image"].dtype == np.float32
     for i, source in enumerate(sources):
-        chosen = np.asarray(batch["label"][i])
-        pixels = source.image[chosen] / 255
-        expected = (pixels - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
-        np.testing.assert_allclose(batch["image"][i], expected, atol=1e-5)
+        np.testing.assert_array_equal(batch["image"][i], source.image[np.asarray(batch["label"][i])])
     assert batch["label"][0].tolist() != batch["label"][1].tolist()
+
+
+def test_a_source_smaller_than_a_batch_is_drawn_from_with_replacement():
+    draw = quick.jit(sampling.sample_indices, static_argnums=(2, 3))
+    drawn = np.stack([draw(jax.random.key(0), step, 3, 8) for step in range(300)])
+    assert drawn.shape == (300, 8) and np.ptp(drawn, axis=0).min() > 0
+    np.testing.assert_allclose(np.bincount(drawn.ravel()) / drawn.size, [1 / 3] * 3, atol=0.04)
+
+
+def test_images_are_changed_and_normalised_and_floats_are_left_alone():
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    ready = sampling.network_input(jnp.asarray(images))
+    assert ready.dtype == np.float32
+    np.testing.assert_allclose(ready, (images / 255 - mean) / deviation, atol=1e-5)
+    halved = sampling.network_input(jnp.asarray(images), lambda given: given / 2)
+    np.testing.assert_allclose(halved, (images / 510 - mean) / deviation, atol=1e-5)
+    vectors = jnp.ones((2, 5))
+    assert sampling.network_input(vectors, lambda given: given / 2) is vectors
 
 
 def test_a_single_domain_batch_is_of_one_source_drawn_anew_at_each_step_without_replacement():
@@ -57,8 +72,7 @@ def test_a_single_domain_batch_is_of_one_source_drawn_anew_at_each_step_without_
         assert batch["image"].shape == (3, 4, 2, 2, 3)
         source = {*np.asarray(batch["label"]).ravel().tolist()}
         assert len(source) == 1
-        pixels = np.asarray(batch["image"])[..., 0, 0, 0] * sampling.IMAGENET_STD[0] + sampling.IMAGENET_MEAN[0]
-        pictures = np.rint(255 * pixels).astype(int).ravel()
+        pictures = np.asarray(batch["image"])[..., 0, 0, 0].astype(int).ravel()
         assert len(set(pictures.tolist())) == 12
         assert set(pictures // 50) == source
         chosen += source

@@ -22,6 +22,7 @@ def make(folder: pathlib.Path) -> pathlib.Path:
     results, tree = folder / "results", folder / "tree"
     for domain in HOSTILE:
         (tree / domain / "dog").mkdir(parents=True)
+        (tree / domain / "dog" / "one.png").touch()
     with pytest.MonkeyPatch.context() as monkeypatch:
         made_runs.MadeRuns(monkeypatch)
         for module, flags in (

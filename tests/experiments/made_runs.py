@@ -68,6 +68,8 @@ def made_result(config: RunConfig, val_accuracy: float, test_accuracy: float) ->
         "combiner": config.methods.combiner,
         "seed": config.seed,
         "iterations": config.optimisation.iterations,
+        "classes": ["cat", "dog"],
+        "confusion": [[round(1000 * test_accuracy), 1000 - round(1000 * test_accuracy)], [0, 0]],
         "selected_step": 20,
         "val_accuracy": val_accuracy,
         "test_accuracy": test_accuracy,

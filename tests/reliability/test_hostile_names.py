@@ -95,9 +95,9 @@ def test_the_progress_bar_and_the_last_table(name, tmp_path, monkeypatch, capsys
     shown = io.StringIO()
     terminal = console.Console(file=shown, force_terminal=True, width=300)
     monkeypatch.setattr(progress.console, "Console", lambda **options: terminal)
-    config = worlds.tiny_config(tmp_path, domains=(name, "target"), target="target")
+    config = worlds.tiny_config(tmp_path, domains=(name, "other", "target"), target="target")
     with progress.Display(config, True) as display:
-        display.on_step(1, step.StepMetrics(np.array([0.5]), {"agreement": 1.0}))
+        display.on_step(1, step.StepMetrics(np.array([0.5, 0.5]), {"agreement": 1.0}))
     assert errors.printable(name)[:20] in shown.getvalue() and name[:12] + "\n" not in shown.getvalue()
     for raw in ("\x07", "\x9b", "\u202e", "\x1b[2J", "\x1b]0;"):
         assert raw not in shown.getvalue()
@@ -105,7 +105,9 @@ def test_the_progress_bar_and_the_last_table(name, tmp_path, monkeypatch, capsys
     evaluation = {"val_accuracy": 0.5, "test_accuracy": 0.5, "test_accuracy_last": 0.5}
     methods = {"strategy": "agr_sum", "combiner": "agr_sum", "selected_step": 1}
     monkeypatch.setenv("COLUMNS", "300")
-    run.show({"dataset": "folder", "target": name, "sources": [name], **methods, **evaluation})
+    classes = {"classes": [name, "other"], "confusion": [[2, 1], [0, 1]]}
+    one = {"dataset": "folder", "target": name, "sources": [name], **methods, **evaluation, **classes}
+    run.show(worlds.tiny_config(tmp_path, target=name), one)
     out = capsys.readouterr().out
     assert errors.printable(name) in out and all(line.isprintable() for line in out.split("\n"))
 

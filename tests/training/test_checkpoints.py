@@ -1,11 +1,12 @@
 import contextlib
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dg_jax.training import checkpoints, selection, step
+from dg_jax.training import checkpoints, files, selection, step
 
 
 def state_after(number, value=0.0):
@@ -40,9 +41,21 @@ def test_two_are_kept_while_a_run_goes_on_and_one_at_its_end(store, tmp_path):
     for number in (1, 2, 3):
         store.save(state_after(number), selection.Selected())
     assert sorted(int(path.name) for path in (tmp_path / "last").iterdir()) == [2, 3]
-    store.finish(selection.Selected({"w": jnp.ones(3)}, 2, 0.5))
+    store.finish(selection.Selected({"w": jnp.ones(3)}, 2, 0.5), {"bn": {"mean": jnp.zeros(2)}})
     assert [path.name for path in (tmp_path / "last").iterdir()] == ["3"]
     assert [path.name for path in (tmp_path / "best").iterdir()] == ["2"]
+
+
+def test_the_selected_network_is_read_with_what_it_holds_beside_its_parameters(store, tmp_path):
+    params, constants = {"w": jnp.arange(3.0)}, {"bn": {"mean": jnp.ones(2)}}
+    like = jax.tree.map(jnp.zeros_like, (params, constants))
+    with pytest.raises(files.DamagedError, match="the selected network is not there"):
+        checkpoints.read_selected(tmp_path, *like)
+    store.finish(selection.Selected(params, 2, 0.5), constants)
+    chex.assert_trees_all_equal(checkpoints.read_selected(tmp_path, *like), (params, constants))
+    for other in ({"w": jnp.zeros(4)}, {"v": jnp.zeros(3)}):
+        with pytest.raises(files.DamagedError, match=r"best/2 cannot be read"):
+            checkpoints.read_selected(tmp_path, other, constants)
 
 
 def test_the_hook_saves_where_it_is_due_and_always_where_it_stops(store, tmp_path, monkeypatch):

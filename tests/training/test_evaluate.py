@@ -18,7 +18,9 @@ def test_evaluation_counts_every_image_once():
         assert train is False
         return images.reshape(len(images), -1) @ params
 
-    logits = np.asarray(apply_fn(params, sampling.normalize(jnp.asarray(images)), key=None, train=False), np.float64)
+    logits = np.asarray(
+        apply_fn(params, sampling.network_input(jnp.asarray(images)), key=None, train=False), np.float64
+    )
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(11), labels]
     run_evaluation = evaluate.make_evaluate(apply_fn)
     for batch_size in (1, 4, 11, 16):
@@ -36,7 +38,7 @@ def test_a_runs_evaluations_are_of_its_own_parts():
 
     def correct(*parts):
         whole = dataset.concatenate(list(parts))
-        logits = apply_fn(params, sampling.normalize(jnp.asarray(whole.image)))
+        logits = apply_fn(params, sampling.network_input(jnp.asarray(whole.image)))
         return np.mean(np.asarray(logits).argmax(axis=1) == whole.label)
 
     of = data.domains

@@ -14,19 +14,24 @@ class Note:
         self.lines, self.shown = [], []
 
     append_metrics = property(lambda self: self.lines.append)
-    validation = property(lambda self: self.shown.append)
+    on_validation = property(lambda self: self.shown.append)
 
     def images_per_second(self):
         return 10.0
 
 
+def evaluation(accuracy, loss):
+    right = round(100 * accuracy)
+    return evaluate.Evaluation(np.array([[right, 100 - right], [0, 0]]), loss)
+
+
 def made(tmp_path, results, watched=(), **settings):
     given = iter(results)
-    seen = {name: lambda params: evaluate.Evaluation(0.25, 1.0) for name in watched}
-    evaluations = evaluate.Evaluations(lambda params: evaluate.Evaluation(*next(given)), None, seen)
+    seen = {name: lambda params: evaluation(0.25, 1.0) for name in watched}
+    evaluations = evaluate.Evaluations(lambda params: evaluation(*next(given)), None, seen)
     note = Note()
     config = worlds.tiny_config(tmp_path, **settings)
-    return selection.Selection(config, evaluations, selection.Selected(), note, note, note), note
+    return selection.Selection(config, evaluations, selection.Selected(), note, note, [note]), note
 
 
 def state_after(number):
@@ -44,7 +49,7 @@ def test_the_highest_accuracy_is_selected_and_the_earliest_of_equals(how, chosen
         chooses.on_pause(state_after(number), METRICS)
     assert (chooses.best.step, chooses.best.accuracy) == (chosen, accuracies[chosen // 2 - 1])
     np.testing.assert_array_equal(chooses.best.params["w"], [chosen, chosen])
-    assert note.shown == accuracies
+    assert [values["val_accuracy"] for values in note.shown] == accuracies and note.shown == note.lines
 
 
 def test_a_line_holds_what_is_promised(tmp_path):

@@ -61,13 +61,13 @@ def large_model():
     return {"first": first, "last": last}, apply_fn
 
 
-def train(run_config, model=None, data=None, hooks=()):
+def train(run_config, model=None, data=None, hooks=(), show_progress=False):
     """Does the run from an opened folder to its result, as the command line would."""
     data = data or tiny_dataset()
     params, apply_fn = model or linear_model()
     folder = run_folder.folder_of(run_config)
-    with run_folder.open_folder(run_config, folder, data.inputs, data.classes):
-        return loop.train(run_config, data, params, apply_fn, folder, hooks=hooks)
+    with run_folder.open_folder(run_config, folder, data.inputs, data.classes, data.example):
+        return loop.train(run_config, data, params, apply_fn, folder, hooks=hooks, show_progress=show_progress)
 
 
 def last_state(run_config):

@@ -35,7 +35,7 @@ def train(run_config, probe, every, data=None):
 
 def gradient(params, image, label):
     """∇ of the cross-entropy of the linear model on one image, by hand."""
-    features = np.asarray(sampling.normalize(image), np.float64).mean(axis=(0, 1))
+    features = np.asarray(sampling.network_input(image), np.float64).mean(axis=(0, 1))
     logits = features @ np.asarray(params["kernel"], np.float64) + np.asarray(params["bias"], np.float64)
     delta = np.exp(logits) / np.exp(logits).sum() - np.eye(3)[label]
     return {"bias": delta, "kernel": np.outer(features, delta)}

@@ -1,0 +1,72 @@
+"""A configuration from Python, as forgiving as the command line."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dg_jax import errors
+from dg_jax.config.checks import PATHS, check, resolve
+from dg_jax.config.presets import defaults
+from dg_jax.config.run_config import RunConfig, changed, flag, flat
+from dg_jax.reading import names
+
+
+def configure(**settings: Any) -> RunConfig:
+    """Returns the configuration of a run, with the defaults of the command line.
+
+    Args:
+        **settings: by the names of the flags with ``_`` for ``-``, such as ``batch_size=32``. Paths may be strings,
+            and the settings of a method a dict: ``irm={"penalty_weight": 10.0}``.
+
+    Raises:
+        UserError: there is no such setting, or it has a wrong value; the message names the flag.
+
+    Example:
+        >>> configure(strategy="AgrSum", target="windows", results_dir="runs").output.results_dir.name
+        'runs'
+    """
+    usual = defaults(settings.get("dataset", "emoji"), settings.get("preset", "dataset"))
+    config = resolve(with_settings(usual, settings))
+    check(config)
+    return config
+
+
+def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
+    """Returns a configuration with some settings changed, given as a caller in Python writes them.
+
+    Raises:
+        UserError: there is no such setting, or it has a value of a wrong kind.
+    """
+    known = flat(config)
+    for name in settings:
+        if name not in known:
+            closest = names.nearest(name, known)
+            raise errors.UserError(f"unknown setting {name!r}" + (f"; did you mean {closest}?" if closest else ""))
+    return changed(config, **{name: _converted(config, name, value) for name, value in settings.items()})
+
+
+def _converted(config: RunConfig, name: str, value: Any) -> Any:
+    of_method = getattr(config.method, name, None)
+    if dataclasses.is_dataclass(of_method) and isinstance(value, Mapping):
+        try:
+            return dataclasses.replace(of_method, **value)  # type: ignore[type-var]
+        except TypeError as error:
+            own = ", ".join(field.name for field in dataclasses.fields(of_method))
+            raise errors.UserError(f"{flag(name)}={dict(value)}: its settings are {own or 'none'}") from error
+    if name in PATHS and value is not None:
+        if not isinstance(value, str | pathlib.Path):
+            raise errors.UserError(f"{flag(name)}={value!r}: give a path")
+        return pathlib.Path(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if name == "domains":
+        return (value,) if isinstance(value, str) else tuple(value)
+    usual = flat(config)[name]
+    if isinstance(usual, float) and type(value) is int:
+        return float(value)
+    if isinstance(usual, str | bool) and type(value) is not type(usual):
+        raise errors.UserError(f"{flag(name)}={value!r}: give {'text' if isinstance(usual, str) else 'True or False'}")
+    return value

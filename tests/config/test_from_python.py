@@ -1,0 +1,51 @@
+import pathlib
+
+import numpy as np
+import pytest
+
+from dg_jax import config, errors, run
+
+
+def test_from_python_is_as_from_the_command_line(tmp_path):
+    flags = ["--strategy=AgrSum", "--target=Windows", "--batch-size=8", f"--results-dir={tmp_path}", "--lr=1"]
+    settings = {"strategy": "AgrSum", "target": "Windows", "batch_size": 8, "results_dir": str(tmp_path)}
+    assert run.configure(**settings, learning_rate=1) == run.parse(flags)
+    of_irm = run.configure(strategy="irm", irm={"penalty_weight": 3.0}, preset="paper")
+    assert of_irm == run.parse(["--strategy=irm", "--irm.penalty-weight=3", "--preset=paper"])
+
+
+def test_paths_lists_and_numpys_numbers_are_taken(tmp_path):
+    one = config.configure(domains=["apple", "windows", "google"], iterations=np.int64(7), prepared_dir=str(tmp_path))
+    assert one.data.domains == ("apple", "windows", "google") and type(one.optimisation.iterations) is int
+    assert one.data.prepared_dir == pathlib.Path(tmp_path)
+    hash(one)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tgt": "windows"}, "unknown setting 'tgt'; did you mean target"),
+        ({"iterations": "300"}, "--iterations=300: give a whole number"),
+        ({"iterations": 3.5}, "--iterations=3.5: give a whole number"),
+        ({"iterations": True}, "--iterations=True: give a whole number"),
+        ({"learning_rate": "fast"}, "--learning-rate=fast: give a positive number"),
+        ({"results_dir": 3}, "--results-dir=3: give a path"),
+        ({"strategy": None}, "--strategy=None: give text"),
+        ({"overwrite": 1}, "--overwrite=1: give True or False"),
+        ({"strategy": "irm", "irm": {"weight": 1}}, "its settings are penalty_weight, anneal_steps"),
+        ({"strategy": "deepal"}, "did you mean deep_all"),
+        ({"target": "moon"}, "unknown --target"),
+        ({"dataset": "folder"}, "--data-dir=FOLDER says where"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings, message):
+    with pytest.raises(errors.UserError, match=message):
+        config.configure(**settings)
+
+
+def test_a_run_configuration_that_lacks_something_names_it():
+    with pytest.raises(errors.UserError, match="--domains: none are named"):
+        run.run(config.RunConfig(strategy="agr_sum", target="windows"))
+    lacking = config.changed(config.RunConfig(), domains=("apple", "google", "windows"))
+    with pytest.raises(errors.UserError, match="--target: name the domain to hold out"):
+        run.run(lacking)
