@@ -13,12 +13,17 @@ if __name__ == "__main__":
     packages.exit_unless_installed("analysis")
 
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 
 from dg_jax import surgery
+from dg_jax.analysis import figures
+
+# isort: split
+from matplotlib import lines  # after figures, which says what to do where it is missing
 
 GRADIENTS = np.array([[0.6, 1.6], [1.4, -0.9]])
+DOMAINS = {"gradient of domain 1": "tab:blue", "gradient of domain 2": "tab:green"}
+RESULT = "tab:red"
 DRAWS = 60
 OUTPUT = pathlib.Path(__file__).parent / "figures" / "combiners.png"
 
@@ -44,23 +49,25 @@ def arrow(axes, vector, colour):
 
 
 def main() -> None:
-    figure, all_axes = plt.subplots(1, len(PANELS), figsize=(13, 5), sharex=True, sharey=True, layout="constrained")
+    figure = figures.Figure(figsize=(11, 4.8), layout="constrained")
+    all_axes = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
     for axes, (name, (combiner, text)) in zip(all_axes, PANELS.items(), strict=True):
         axes.axhline(0, color="0.8", lw=1, zorder=0)
         axes.axvline(0, color="0.8", lw=1, zorder=0)
-        for row, (gradient, colour) in enumerate(zip(GRADIENTS, ("tab:blue", "tab:green"), strict=True)):
+        for gradient, colour in zip(GRADIENTS, DOMAINS.values(), strict=True):
             arrow(axes, gradient, colour)
-            beyond = gradient[1] + 0.22 * np.sign(gradient[1])
-            axes.text(gradient[0], beyond, f"domain {row + 1}", color=colour, ha="center", va="center")
         results = draws(combiner, DRAWS if name == "agr_rand" else 1)
         if len(results) > 1:
-            axes.scatter(results[:, 0], results[:, 1], s=12, color="tab:red", alpha=0.35, linewidths=0)
-        arrow(axes, results[0], "tab:red")
+            axes.scatter(results[:, 0], results[:, 1], s=12, color=RESULT, alpha=0.35, linewidths=0)
+        arrow(axes, results[0], RESULT)
         axes.set_title(f"surgery.{name}()\n{text}", fontsize=10)
         axes.set(xlim=(-0.5, 2.9), ylim=(-3, 3), aspect="equal", xlabel="component 1: signs agree")
     all_axes[0].set_ylabel("component 2: signs conflict")
+    named = {**DOMAINS, "what the combiner makes of them": RESULT}
+    keys = [lines.Line2D([], [], color=colour, lw=2.2, label=name) for name, colour in named.items()]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False)
     OUTPUT.parent.mkdir(exist_ok=True)
-    figure.savefig(OUTPUT, dpi=100)
+    figures.save(figure, OUTPUT)
     print(OUTPUT)
 
 

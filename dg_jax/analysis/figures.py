@@ -8,6 +8,9 @@ from PIL import Image  # which matplotlib brings
 
 from dg_jax.analysis import text
 
+_DOTS_PER_INCH = 200
+_MOST_COLOURS_OF_LINES = 10_000  # a line on another makes many shades
+
 __all__ = ["Figure", "label", "save"]
 
 
@@ -20,17 +23,18 @@ def label(name: str) -> str:
 def save(figure: Figure, path: pathlib.Path) -> None:
     """Writes a figure as the path's ending says, making the folder if need be.
 
-    A PNG has 256 colours, which makes it several times smaller.
+    A PNG of few colours, as most have, is written with a palette, which makes it several times smaller.
 
     Raises:
         OSError: the file cannot be written.
     """
     unfinished = path.with_name(path.name + ".tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(unfinished, format=path.suffix.removeprefix("."), dpi=100)
+    figure.savefig(unfinished, format=path.suffix.removeprefix("."), dpi=_DOTS_PER_INCH)
     if path.suffix == ".png":
         with Image.open(unfinished) as image:
             colours = image.convert("RGB")
-        dithered = colours.quantize(palette=colours.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
-        dithered.save(unfinished, "PNG", optimize=True)
+        if colours.getcolors(_MOST_COLOURS_OF_LINES) is not None:  # pictures have more, and would look poor
+            colours = colours.quantize(256, dither=Image.Dither.NONE)
+        colours.save(unfinished, "PNG", optimize=True)
     unfinished.replace(path)

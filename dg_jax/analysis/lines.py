@@ -1,23 +1,18 @@
 """Lines with error bars, one for each method."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from dg_jax.analysis import figures
-
-# Okabe and Ito's colours that are dark enough for lines, black for the first method, mostly the baseline.
-_COLOURS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f5539")
-_MARKERS = "os^Dv<>P"
+from dg_jax.analysis import colours, figures
 
 
-def line(axes, points: Mapping[float, Sequence[float]], method: str, number: int) -> None:
+def line(axes, points: Mapping[float, Sequence[float]], method: str) -> None:
     """Draws fractions in percent: means over the values of each point, with error bars where there are several.
 
     A method without points is drawn too, for the legend.
     """
-    style: dict[str, Any] = {"color": _COLOURS[number % len(_COLOURS)], "marker": _MARKERS[number % len(_MARKERS)]}
+    look = colours.look(method)
     percent = [100 * np.array(values) for values in points.values()]
     axes.errorbar(
         list(points),
@@ -28,7 +23,9 @@ def line(axes, points: Mapping[float, Sequence[float]], method: str, number: int
         markersize=4,
         elinewidth=0.8,
         capsize=2,
-        **style,
+        color=look.line,
+        marker=look.marker,
+        linestyle=look.dashes,
     )
 
 

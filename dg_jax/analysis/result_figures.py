@@ -6,20 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from dg_jax.analysis import figures, notes, render, significance
+from dg_jax.analysis import colours, figures, notes, render, significance
 from dg_jax.analysis import grid as grids
 from dg_jax.analysis import table as tables
 
 # isort: split
 from matplotlib import artist, lines, patches, rcParams  # after figures, which says what to do where it is missing
 
-# Okabe and Ito's colours, told apart by the colour-blind too, without black and green (the triangles are green).
-# Grey is for the first method, mostly the baseline.
-COLOURS = ("#bbbbbb", "#e69f00", "#56b4e9", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#7f5539")
-_HATCHES = ("", "///", "...")  # one for each time round the colours
 _LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
-_WIDTH = 10.0  # inches
-_LETTERS_IN_A_LINE = 120
+_LETTERS_IN_AN_INCH = 12
+_INCHES_OF_A_KEY = 2.0
 _TRIANGLE: dict[str, Any] = {
     "marker": "^",
     "markerfacecolor": "#00b050",
@@ -28,25 +24,27 @@ _TRIANGLE: dict[str, Any] = {
 }
 
 
-def box_plots(table: tables.Table) -> figures.Figure:
+def box_plots(table: tables.Table, width: float = 10.0) -> figures.Figure:
     """Draws Figure 3: for each target a box for each method, over seeds.
 
     The box reaches from the lower to the upper quartile, the whiskers from minimum to maximum,
     the line is the median, the green triangle the mean; an asterisk stands above methods that differ
     from the baseline with p < 0.05.
 
+    Args:
+        table: the accuracies.
+        width: of the figure, in inches.
+
     Returns:
         A matplotlib ``Figure``.
     """
-    figure = figures.Figure(figsize=(_WIDTH, 5.6), layout="constrained")
+    figure = figures.Figure(figsize=(width, 5.6), layout="constrained")
     axes = figure.subplots()
     slots = len(table.methods) + 1.5  # of each target, with the gap to the next
     handles: list[artist.Artist] = []
     for i, method in enumerate(table.methods):
-        style: dict[str, Any] = {
-            "facecolor": COLOURS[i % len(COLOURS)],
-            "hatch": _HATCHES[i // len(COLOURS) % len(_HATCHES)],
-        }
+        look = colours.look(method)
+        style: dict[str, Any] = {"facecolor": look.fill, "hatch": look.hatch}
         handles.append(patches.Patch(edgecolor="0.2", label=method, **style))
         for j, target in enumerate(table.targets):
             cell = table.cells[target].get(method)
@@ -59,7 +57,7 @@ def box_plots(table: tables.Table) -> figures.Figure:
     axes.set_xlim(-1.25, slots * len(table.targets) - 1.25)
     axes.tick_params(axis="x", length=0)
     no_star = figures.label(" ".join(notes.no_star(table)))
-    axes.set_xlabel("\n".join(["target domain", *textwrap.wrap(no_star, _LETTERS_IN_A_LINE)]))
+    axes.set_xlabel("\n".join(["target domain", *textwrap.wrap(no_star, int(width * _LETTERS_IN_AN_INCH))]))
     axes.set_ylabel("accuracy in %")
     axes.margins(y=0.08)
     axes.grid(axis="y", color="0.9", linewidth=0.8)
@@ -68,7 +66,7 @@ def box_plots(table: tables.Table) -> figures.Figure:
     if any(comparison.significant for _, _, comparison in table.comparisons):
         star = f"p < {significance.LEVEL} against {table.baseline}"
         handles.append(lines.Line2D([], [], linestyle="none", marker=(6, 2, 0), color="0.2", label=star))
-    figure.legend(handles=handles, loc="outside upper center", ncols=5, frameon=False)
+    figure.legend(handles=handles, loc="outside upper center", ncols=int(width / _INCHES_OF_A_KEY), frameon=False)
     return figure
 
 
@@ -95,7 +93,11 @@ def _box(axes, position: float, cell: tables.Cell, style: dict) -> None:
 
 
 def bars(
-    multi_domain: tables.Accuracies, single_domain: tables.Accuracies, methods: Sequence[str], targets: Sequence[str]
+    multi_domain: tables.Accuracies,
+    single_domain: tables.Accuracies,
+    methods: Sequence[str],
+    targets: Sequence[str],
+    width: float = 10.0,
 ) -> figures.Figure:
     """Draws Figure 4: mean accuracy with multi-domain batches (white) beside single-domain ones (grey).
 
@@ -106,11 +108,12 @@ def bars(
         single_domain: the same with all batches of a step from one source.
         methods: a pair of bars for each, in order.
         targets: a panel for each, in order.
+        width: of the figure, in inches.
 
     Returns:
         A matplotlib ``Figure``.
     """
-    figure = figures.Figure(figsize=(_WIDTH, 4.2), layout="constrained")
+    figure = figures.Figure(figsize=(width, 4.2), layout="constrained")
     panels = figure.subplots(1, len(targets), sharey=True, squeeze=False)[0]
     kinds: tuple[tuple[str, tables.Accuracies, dict[str, Any]], ...] = (
         ("multi-domain batches", multi_domain, {"facecolor": rcParams["axes.facecolor"], "edgecolor": "0.2"}),

@@ -75,7 +75,7 @@ def heat_map(steps: np.ndarray, layers: Sequence[str], agreement: np.ndarray, ti
     Returns:
         A matplotlib ``Figure``.
     """
-    figure = figures.Figure(figsize=(7, 1.4 + 0.22 * len(layers)), layout="constrained")
+    figure = figures.Figure(figsize=(6, 1.4 + 0.22 * len(layers)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(np.transpose(agreement), aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
     axes.set_yticks(range(len(layers)), map(figures.label, layers), fontsize=8)

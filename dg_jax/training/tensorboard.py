@@ -18,7 +18,7 @@ class TensorBoard(drive.Hook):
         import tensorboardX  # of an extra of its own
 
         self._sources = config.sources
-        self._writer = tensorboardX.SummaryWriter(str(folder), purge_step=done + 1)
+        self._writer = tensorboardX.SummaryWriter(str(folder), purge_step=done + 1, filename_suffix=f".{done}")
         settings = json.dumps(compared.to_json(config), indent=2)
         self._writer.add_text("settings", "\n".join(f"    {line}" for line in settings.splitlines()), done)
 

@@ -1,7 +1,7 @@
 """The figure of fine-tuning: accuracy on the target over steps, and over accuracy on validation."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dg_jax.analysis import figures, lines
 from experiments.finetune import validations
@@ -11,33 +11,38 @@ _ROUNDING = 1e-6  # 0.58 / 0.02 is not quite 29
 
 
 def over_training(histories: validations.Histories) -> figures.Figure:
-    """Draws accuracy on the target, over steps (above) and over accuracy on validation (below).
+    """Draws accuracy on the target over steps (above), and how methods differ in it at equal validation (below).
 
     There is a column of panels for each target.
 
-    Below, a point is the accuracy on the target at the first validation that reaches a level,
-    at multiples of 2 points that all seeds of the method reach and none is above at its first
-    validation. Points are means over seeds, error bars one standard deviation.
+    Below, a point is the difference to the first method, in pairs of the same seed, of the accuracy on the
+    target at the first validation that reaches a level: at multiples of 2 points that all seeds of both methods
+    reach and none is above at its first validation. The points of one level lie side by side. Points are means
+    over seeds, error bars one standard deviation.
 
     Returns:
         A matplotlib ``Figure``.
     """
     targets = list(histories)
     figure = figures.Figure(figsize=(1.0 + 3.2 * len(targets), 6.6), layout="constrained")
-    panels = figure.subplots(2, len(targets), sharex="row", sharey=True, squeeze=False)
+    panels = figure.subplots(2, len(targets), sharex="row", sharey="row", squeeze=False)
     for column, target in zip(panels.T, targets, strict=True):
+        first = next(iter(histories[target].values()), {})
         for i, (method, seeds) in enumerate(histories[target].items()):
             runs = list(seeds.values())
-            lines.line(column[0], _over_steps(runs) if runs else {}, method, i)
-            lines.line(column[1], _over_levels(runs) if runs else {}, method, i)
+            lines.line(column[0], _over_steps(runs) if runs else {}, method)
+            apart = 0.3 * (i - len(histories[target]) / 2)
+            lines.line(column[1], _over_levels(seeds, first, apart) if i else {}, method)
+        column[1].axhline(0, color="0.2", linewidth=0.8)
         column[0].set_title(f"target {target}", fontsize=10)
         column[0].set_xlabel("step")
         column[1].set_xlabel("accuracy on validation in %")
         for axes in column:
             axes.grid(axis="y", color="0.9", linewidth=0.8)
             axes.set_axisbelow(True)
-    for axes in panels[:, 0]:
-        axes.set_ylabel("accuracy on the target in %")
+    baseline = next(iter(histories[targets[0]]), "the first")
+    panels[0, 0].set_ylabel("accuracy on the target in %")
+    panels[1, 0].set_ylabel(f"on the target more than\n{baseline}, in points")
     lines.legend(figure, panels[0, 0])
     return figure
 
@@ -47,11 +52,20 @@ def _over_steps(runs: Sequence[validations.History]) -> dict[float, list[float]]
     return {step: [run.target[list(run.steps).index(step)] for run in runs] for step in sorted(steps)}
 
 
-def _over_levels(runs: Sequence[validations.History]) -> dict[float, list[float]]:
+def _over_levels(
+    seeds: Mapping[int, validations.History], first: Mapping[int, validations.History], apart: float
+) -> dict[float, list[float]]:
+    pairs = [(history, first[seed]) for seed, history in seeds.items() if seed in first]
+    if not pairs:
+        return {}
+    runs = [run for pair in pairs for run in pair]
     lowest = max(run.validation[0] for run in runs) / _LEVELS_APART
     highest = min(max(run.validation) for run in runs) / _LEVELS_APART
     points = {}
     for number in range(math.ceil(lowest - _ROUNDING), math.floor(highest + _ROUNDING) + 1):
-        reached = [validations.at_first(run, _LEVELS_APART * (number - _ROUNDING)) for run in runs]
-        points[100 * _LEVELS_APART * number] = [accuracy for accuracy in reached if accuracy is not None]
+        level = _LEVELS_APART * (number - _ROUNDING)
+        both = [[validations.at_first(run, level) for run in pair] for pair in pairs]
+        points[100 * _LEVELS_APART * number + apart] = [
+            own - other for own, other in both if own is not None and other is not None
+        ]
     return points

@@ -31,6 +31,8 @@ class Arguments:
     """Where runs and experiments were written."""
     output: pathlib.Path = pathlib.Path("report.html")
     """The page to write."""
+    csv: bool = False
+    """Also write the figures of all validations, beside the page as .csv."""
 
 
 def make(arguments: Sequence[str]) -> None:
@@ -48,18 +50,21 @@ def make(arguments: Sequence[str]) -> None:
         raise errors.UserError(f"--output={output}: give a name that ends in .html")
     # These imports take seconds, which --help and a mistyped flag need not wait for.
     from dg_jax.training import files
-    from experiments.report import contents, parts, stored
+    from experiments.report import contents, metrics, parts, stored
 
     with console.Console(stderr=True).status("reading and drawing"):
         found = stored.find(results_dir)
         sections = contents.sections(found)
-        page = parts.page(f"Results in {results_dir}", contents.summary(found), sections)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        files.write_whole(output, page)
-    except OSError as error:
-        raise errors.UserError(f"--output={output}: cannot write it: {error.strerror}; give another place") from error
-    print(output)
+        written = {output: parts.page(f"Results in {results_dir}", contents.summary(found), sections)}
+        if given.csv:
+            written[output.with_suffix(".csv")] = metrics.to_csv(found)
+    for path, text in written.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_whole(path, text)
+        except OSError as error:
+            raise errors.UserError(f"--output={path}: cannot write it: {error.strerror}; give another place") from error
+        print(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

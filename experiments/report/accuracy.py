@@ -1,5 +1,6 @@
 """Table 1, Figure 3, validation curves and Figure 4 of the runs of a dataset."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from dg_jax.analysis import markdown, notes, render, result_figures
 from dg_jax.analysis import table as tables
 from dg_jax.training import files, metrics_file
 from experiments import domain_control
-from experiments.report import configuration, parts, validation_figures
+from experiments.report import configuration, confusion, parts, validation_figures
 from experiments.report.stored import Run, Stored
 
 
@@ -21,6 +22,7 @@ def of(dataset: str, found: Stored) -> list[parts.Part]:
     made: list[parts.Part] = []
     if multi_domain:
         made += [*_table1(dataset, multi_domain), *_validation(dataset, multi_domain, found)]
+        made += confusion.of(dataset, multi_domain)
     if len(multi_domain) < len(runs):
         made += _domain_control(dataset, runs)
     return made
@@ -36,9 +38,12 @@ def _table1(dataset: str, runs: Sequence[Run]) -> list[parts.Part]:
         parts.Pictures(
             [
                 parts.picture(
-                    functools.partial(result_figures.box_plots, summary),
-                    f"{dataset}: box plots of the accuracy on each target by method",
+                    functools.partial(
+                        result_figures.box_plots, dataclasses.replace(summary, targets=(target,)), parts.WIDTH
+                    ),
+                    f"{dataset}: box plots of the accuracy on {target} by method",
                 )
+                for target in summary.targets
             ],
             "Boxes reach from the lower to the upper quartile, whiskers from minimum to maximum; the line is the "
             "median, the triangle the mean.",
@@ -71,12 +76,13 @@ def _validation(dataset: str, runs: Sequence[Run], found: Stored) -> list[parts.
         parts.Pictures(
             [
                 parts.picture(
-                    functools.partial(validation_figures.curves, panels, _methods(runs)),
-                    f"{dataset}: validation accuracy over training steps by method, a panel for each target",
+                    functools.partial(validation_figures.curves, target, of_target, _methods(runs)),
+                    f"{dataset}: validation accuracy over training steps by method, target {target}",
                 )
+                for target, of_target in panels.items()
             ],
-            "Accuracy on the pooled validation images of the sources, by which the parameters tested are selected; a "
-            "panel for each target held out. Means over seeds, at the steps that all seeds have.",
+            "Accuracy on the pooled validation images of the sources, by which the parameters tested are selected, for "
+            "each target held out. Means over seeds, at the steps that all seeds have.",
         ),
     ]
 
@@ -96,9 +102,10 @@ def _domain_control(dataset: str, runs: Sequence[Run]) -> list[parts.Part]:
         parts.Pictures(
             [
                 parts.picture(
-                    functools.partial(result_figures.bars, of_multi, of_single, methods, targets),
-                    f"{dataset}: bars of the mean accuracy with multi-domain and with single-domain batches",
+                    functools.partial(result_figures.bars, of_multi, of_single, methods, [target], parts.WIDTH),
+                    f"{dataset}: bars of the mean accuracy on {target} with multi-domain and single-domain batches",
                 )
+                for target in targets
             ],
             "Error bars are one standard deviation over seeds.",
         ),

@@ -11,25 +11,20 @@ from experiments.report.stored import Run
 # Not settings of a result, but the axes of its tables, or how and where it was made.
 _NOT_SHOWN = (
     *("dataset", "strategy", "combiner", "target", "seed", "batches"),
-    *("prepared_dir", "results_dir", "resume", "overwrite", "classes", "inputs"),
+    *("prepared_dir", "results_dir", "resume", "overwrite", "log", "classes", "inputs", "example"),
 )
 _NOT_RECORDED = "not recorded"
 _MOST_VALUES = 10
 
 
-def settings_of(run: Run, axes: Sequence[str] = ()) -> dict[str, object]:
-    """Returns the settings of a run, those of a method as ``METHOD.SETTING`` and only if it is in use.
-
-    Args:
-        run: a finished run.
-        axes: settings that are left out, as runs are meant to differ in them.
-    """
+def settings_of(run: Run) -> dict[str, object]:
+    """Returns the settings of a run, those of a method as ``METHOD.SETTING`` and only if it is in use."""
     shown: dict[str, object] = {}
     for name, value in run.config.items():
         if name in ranges.OF_METHODS and isinstance(value, dict):
             if name in (run.config["strategy"], run.result["combiner"]):
                 shown |= {f"{name}.{setting}": of_setting for setting, of_setting in value.items()}
-        elif name not in (*_NOT_SHOWN, *axes):
+        elif name not in _NOT_SHOWN:
             shown[name] = value
     return shown
 

@@ -1,7 +1,7 @@
 """What stands on the page, in order."""
 
 import collections
-import functools
+import shlex
 from collections.abc import Sequence
 
 from dg_jax import errors
@@ -47,22 +47,30 @@ def _of_dataset(dataset: str, found: Stored) -> list[parts.Part]:
     if grid_runs:
         made += grid.of(dataset, grid_runs)
     made.append(parts.Heading("Configuration and versions"))
-    if runs:
-        made += _configuration(f"{dataset}, runs", runs)
-    if grid_runs:
-        made += _configuration(f"{dataset}, runs of grid searches", grid_runs, axes=("learning_rate", "weight_decay"))
+    if runs or grid_runs:
+        made += _configuration(dataset, runs, grid_runs)
     if dataset in found.similarities:
         made.append(similarity.settings(dataset, found.similarities[dataset]))
     return [*made, *_commands(dataset, found)]
 
 
-def _configuration(which: str, runs: Sequence[Run], axes: Sequence[str] = ()) -> list[parts.Part]:
+def _configuration(dataset: str, runs: Sequence[Run], grid_runs: Sequence[Run]) -> list[parts.Part]:
     made: list[parts.Part] = []
-    settings_of = functools.partial(configuration.settings_of, axes=axes)
+    of_grid = {run.folder for run in grid_runs}
+
+    def settings_of(run: Run) -> dict[str, object]:
+        tried = (
+            dict.fromkeys(("learning_rate", "weight_decay"), "those of the grid search")
+            if run.folder in of_grid
+            else {}
+        )
+        return configuration.settings_of(run) | tried
+
+    all_runs = [*runs, *grid_runs]
     for name, values_of in (("settings", settings_of), ("made with", configuration.versions_of)):
-        differing = configuration.differing(runs, values_of)
+        differing = configuration.differing(all_runs, values_of)
         line = f"They differ in {', '.join(differing)}." if differing else "They are the same in all runs."
-        made += [configuration.table(f"{which}: {name}", runs, values_of), parts.Lines([line])]
+        made += [configuration.table(f"{dataset}: {name}", all_runs, values_of), parts.Lines([line])]
     return made
 
 
@@ -78,11 +86,11 @@ def _commands(dataset: str, found: Stored) -> list[parts.Part]:
     lines.append("python -m experiments.report")
     return [
         heading,
-        parts.Commands(lines),
+        parts.Commands([f"{line} {shlex.quote(f'--results-dir={found.results_dir}')}" for line in lines]),
         parts.Lines(
             [
-                "They write to the folder results and read from it, or from that of --results-dir, and do not do again "
-                "what lies there. Each does all its targets, strategies and seeds, also those that this page lacks."
+                "They do not do again what lies in --results-dir. Each does all its targets, strategies and seeds, "
+                "also those that this page lacks."
             ]
         ),
     ]

@@ -14,6 +14,9 @@ with packages.needed("the report needs", "analysis"):
     from experiments.report import svg
 
 
+WIDTH = 5.0  # of a figure, in inches: two side by side on a desk, and still to be read on a phone
+
+
 class Heading(NamedTuple):
     """A heading within a section."""
 

@@ -15,10 +15,13 @@ def of(dataset: str, measured: Mapping[str, Mapping[int, dict]]) -> list[parts.P
         measured: target -> seed -> what was measured.
     """
     results = {target: [of_target[seed] for seed in sorted(of_target)] for target, of_target in measured.items()}
-    similarity = parts.picture(
-        functools.partial(drawing.draw_similarity, results, panels_in_a_row=2),
-        f"{dataset}: mean cosine similarity of gradients within and between domains by step",
-    )
+    similarity = [
+        parts.picture(
+            functools.partial(drawing.draw_similarity, {target: runs}, panels_in_a_row=1),
+            f"{dataset}: mean cosine similarity of gradients within and between domains by step, target {target}",
+        )
+        for target, runs in results.items()
+    ]
     agreement = [
         parts.picture(
             functools.partial(drawing.draw_agreement, runs),
@@ -29,8 +32,8 @@ def of(dataset: str, measured: Mapping[str, Mapping[int, dict]]) -> list[parts.P
     return [
         parts.Heading("Figure 2: similarity of gradients"),
         parts.Pictures(
-            [similarity],
-            "Gradients of single images while Deep-All trains, a panel for each target. Lines are means over seeds, "
+            similarity,
+            "Gradients of single images while Deep-All trains, for each target. Lines are means over seeds, "
             "bands one standard deviation.",
         ),
         parts.Grid(

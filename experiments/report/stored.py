@@ -65,6 +65,7 @@ class Stored:
         grid_runs: those below ``grid_search``.
         similarities: target -> seed -> measurements, all of a target with the same settings.
         unfinished: folders of runs that have no result yet.
+        results_dir: where it was found.
         left_out: a line for each thing that could not be read, or is of other pictures or weights than the rest.
         contents: what was read from paths by dataset and name -> its SHA-256, and where that was found first.
     """
@@ -74,6 +75,7 @@ class Stored:
     similarities: dict[str, dict[str, dict[int, dict]]]
     unfinished: list[pathlib.Path]
     left_out: list[str]
+    results_dir: pathlib.Path
     contents: dict[tuple, tuple[str, pathlib.Path]] = dataclasses.field(default_factory=dict)
 
     @property
@@ -111,7 +113,7 @@ def find(results_dir: pathlib.Path) -> Stored:
     Raises:
         UserError: there is nothing to report on.
     """
-    found = Stored({}, {}, {}, [], [])
+    found = Stored({}, {}, {}, [], [], results_dir)
     found.runs = _runs(sorted(results_dir.glob("*/*/*/seed-*/")), found)
     found.grid_runs = _runs(sorted(results_dir.glob("grid_search/*/*/*/*/*/seed-*/")), found)
     for path in sorted(results_dir.glob("gradient_similarity/*/*/seed-*.json")):

@@ -88,7 +88,7 @@ def make_sheet(arguments: Arguments) -> pathlib.Path:
         (path := getattr(arguments, name)) and paths.expanded(path, config.flag(name))
         for name in ("data_dir", "splits_dir", "prepared_dir", "output")
     )
-    output = output or pathlib.Path(__file__).parent / "figures" / f"samples-{dataset}.png"
+    output = output or pathlib.Path(__file__).parents[1] / "figures" / f"samples-{dataset}.png"
     if arguments.classes < 1:
         raise errors.UserError(f"--classes={arguments.classes}: give a whole number of at least 1")
     if not 0 <= arguments.seed < 2**32:

@@ -7,8 +7,8 @@ import numpy as np
 
 from dg_jax.analysis import figures
 
-_CELL = 0.96  # of an inch
-_LETTERS_IN_A_CELL = 12
+_CELL = 0.72  # of an inch: pictures of 72 pixels are written as twice as many
+_LETTERS_IN_A_CELL = 10
 
 
 def draw(images: Sequence[Sequence[np.ndarray | None]], domains: Sequence[str], classes: Sequence[str]):
@@ -41,7 +41,7 @@ def draw(images: Sequence[Sequence[np.ndarray | None]], domains: Sequence[str], 
             if image is None:
                 axes.text(0.5, 0.5, "none", color="0.5", ha="center", va="center", transform=axes.transAxes)
             else:
-                axes.imshow(image, interpolation="lanczos")
+                axes.imshow(image)
             if row == 0:
                 axes.set_title(titles[column], fontsize=10, pad=4)
     return figure

@@ -33,7 +33,7 @@ def over_strength(measures: tables.Measures) -> figures.Figure:
                     for strength, of_methods in sorted(strengths.items())
                     if method in of_methods
                 }
-                lines.line(axes, points, method, i)
+                lines.line(axes, points, method)
             axes.grid(axis="y", color="0.9", linewidth=0.8)
             axes.set_axisbelow(True)
             axes.set_xticks(sorted(strengths), [f"{strength:g}" for strength in sorted(strengths)])

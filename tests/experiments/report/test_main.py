@@ -1,6 +1,7 @@
 """The page of made-up results, read by a parser and by a browser."""
 
 import collections
+import csv
 import importlib
 import itertools
 import json
@@ -12,14 +13,16 @@ import sys
 import pytest
 from scipy import stats
 
-from dg_jax import errors
+from dg_jax import errors, strategies
+from dg_jax.analysis import colours as colours_of_methods
+from dg_jax.analysis import markdown
 from dg_jax.command_line import flags
 from dg_jax.config import changed
 from dg_jax.training import compared, run_folder
 from experiments import domain_control, grid_search, sweep
 from experiments.gradient_similarity import __main__ as gradient_similarity
 from experiments.report import __main__ as report
-from experiments.report import parts, validation_figures
+from experiments.report import parts
 from experiments.table1 import __main__ as table1
 from tests.experiments import browser, html_page, made_results, made_runs
 
@@ -90,7 +93,7 @@ def test_it_can_be_read_out(page):
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1 and all(after <= before + 1 for before, after in itertools.pairwise(levels))
     labels = [attributes.get("aria-label") for tag, attributes in page.tags if tag == "svg"]
-    assert len(labels) == 8 and all(labels) and len(set(labels)) == len(labels)
+    assert len(labels) == 32 and all(labels) and len(set(labels)) == len(labels)
     assert all(attributes.get("role") == "img" for tag, attributes in page.tags if tag == "svg")
     assert all(attributes.get("scope") in ("row", "col") for tag, attributes in page.tags if tag == "th")
     scrolling = [attributes for tag, attributes in page.tags if "scroll" in attributes.get("class", "").split()]
@@ -141,7 +144,7 @@ def test_other_experiments_are_there(page):
     ]
     assert similarity.rows[0][:2] == [made_results.HOSTILE[0], "1"] and similarity.rows[0][-1].endswith(" of 3")
     labels = [attributes["aria-label"] for tag, attributes in page.tags if tag == "svg"]
-    assert sum("validation accuracy over training steps" in label for label in labels) == 2
+    assert sum("validation accuracy over training steps" in label for label in labels) == 6  # for each target
 
 
 def test_names_that_are_html_are_shown_as_they_are(page):
@@ -149,19 +152,23 @@ def test_names_that_are_html_are_shown_as_they_are(page):
     assert sorted(row[0] for row in table.rows[:-1]) == sorted(made_results.HOSTILE)
     assert set(made_results.HOSTILE) <= set(page.texts["text"])  # in figures
     assert made_results.MESSAGE in page.texts["text"]
-    versions = page.tables["emoji, runs: made with"]
-    assert ["jax", made_results.MESSAGE, "1 of 75: apple; agr_sum; seed 3"] in versions.rows
+    versions = page.tables["emoji: made with"]
+    assert ["jax", made_results.MESSAGE, "1 of 81: apple; agr_sum; seed 3"] in versions.rows
 
 
 def test_where_runs_differ_is_said(page):
-    versions = page.tables["emoji, runs: made with"]
-    assert ["jax", "not recorded", "74 of 75"] in versions.rows
-    assert ["device", "TPU v9", "1 of 75: apple; agr_sum; seed 3"] in versions.rows
+    versions = page.tables["emoji: made with"]
+    assert ["jax", "not recorded", "80 of 81"] in versions.rows
+    assert ["device", "TPU v9", "1 of 81: apple; agr_sum; seed 3"] in versions.rows
     assert ["seeds side by side", "1", ""] in versions.rows
-    settings = dict(page.tables["emoji, runs: settings"].rows)
+    settings = {name: value for name, value, which in page.tables["emoji: settings"].rows if not which}
     assert settings["iterations"] == "300" and settings["domains"] == "apple, google, windows"
     assert settings["irm.anneal_steps"] == "150" and "mixup.alpha" not in settings and "seed" not in settings
-    assert "learning_rate" not in dict(page.tables["emoji, runs of grid searches: settings"].rows)
+    rates = {value: which for name, value, which in page.tables["emoji: settings"].rows if name == "learning_rate"}
+    assert (
+        list(rates) == ["0.001", "those of the grid search"]
+        and rates["those of the grid search"] == "6 of 81: apple; agr_sum; seeds 0 to 1"
+    )
     measured = page.tables["folder, gradient similarity: settings"]
     assert measured.rows == [["every", "150"], ["iterations", "300"], ["per_domain", "16"]]
     assert "They differ in device, jax." in page.texts["p"] and "They are the same in all runs." in page.texts["p"]
@@ -184,7 +191,7 @@ def test_commands_make_the_same_runs_again(results, page):
                 settings = flags.parse(kind, command[3:], "")
                 for batches in ("multi_domain", "single_domain")[: 1 + (module is domain_control)]:
                     for one in sweep.configs(changed(settings, batches=batches)):
-                        planned[run_folder.folder_of(one).path.relative_to("results")] = compared.to_json(one)
+                        planned[run_folder.folder_of(one).path.relative_to(results)] = compared.to_json(one)
     stored = {
         path.parent.relative_to(results): json.loads(path.read_text())
         for path in results.glob("*/*/*/seed-*/config.json")
@@ -215,14 +222,15 @@ def test_runs_with_other_settings_have_a_command_of_their_own(one_run, results, 
     assert call(capsys, one_run, f"--output={path}")[0] == 0
     page = html_page.Page(path.read_text())
     start = "python -m experiments.table1 --dataset=emoji --targets apple --strategies agr_sum"
+    place = f"--results-dir={one_run}"
     assert page.texts["pre"][:3] == [
-        f"{start} --seeds=1 --domains apple google windows",
-        f"{start} --seeds=2 --domains apple google windows '--weights=a b.safetensors'",
-        f"{start} --seeds=3 --domains apple google windows --skip-damaged",
+        f"{start} --seeds=1 --domains apple google windows {place}",
+        f"{start} --seeds=2 --domains apple google windows '--weights=a b.safetensors' {place}",
+        f"{start} --seeds=3 --domains apple google windows --skip-damaged {place}",
     ]
     unlike = "Not all of these runs have the same settings: they differ in skip_damaged, weights (see Configuration)."
     assert unlike in page.texts["p"]
-    assert ["skip_damaged", "true", "1 of 3: seed 2"] in page.tables["emoji, runs: settings"].rows
+    assert ["skip_damaged", "true", "1 of 3: seed 2"] in page.tables["emoji: settings"].rows
 
 
 def test_the_same_results_are_the_same_file(one_run, capsys, tmp_path):
@@ -335,7 +343,8 @@ def test_letters_and_lines_have_contrast_in_both_schemes(page):
     assert luminance(light["page"]) > 0.9 and luminance(dark["page"]) < 0.02 and light.keys() == dark.keys()
     for colours in (light, dark):
         assert all(contrast(colours["page"], colours[name]) > 4.5 for name in ("ink", "soft", "link"))
-        assert all(contrast(colours["page"], colour) > 3 for colour in validation_figures.COLOURS)
+        lines = (colours_of_methods.look(name).line for name in strategies.STRATEGIES)
+        assert all(contrast(colours["page"], colour) > 3 for colour in lines)
 
 
 @pytest.mark.skipif(browser.CHROMIUM is None, reason="there is no chromium on the PATH to look at the page with")
@@ -355,6 +364,34 @@ def test_a_browser_shows_it_on_a_phone_in_the_dark(file, tmp_path):
                 page, ink, letters = ([int(value) for value in re.findall(r"\d+", colour)] for colour in colours)
                 assert letters == ink
                 assert max(page) < 40 < 200 < min(ink) if dark else max(ink) < 40 < 200 < min(page)
-        chromium.open(file, width=360, dark=True)
-        inner = "document.querySelector('table').parentElement"
-        assert chromium.evaluate(f"{inner}.scrollWidth > {inner}.clientWidth")  # a wide table scrolls in its box
+        for width in (360, 390):  # on a phone nothing is cut at the right, figures and tables included
+            chromium.open(file, width=width, dark=True)
+            cut = "[...document.querySelectorAll('.scroll, svg, table, td')].filter(one => one.getBoundingClientRect()"
+            assert chromium.evaluate(f"{cut}.right > {width} || one.scrollWidth > one.clientWidth + 1).length") == 0
+
+
+def test_classes_are_shown_in_numbers_and_in_figures(results, page):
+    table = page.tables["emoji, google: accuracy by class in percent, over all seeds"]
+    assert table.header == ["class", "deep_all", "agr_sum", "irm"] and [row[0] for row in table.rows] == ["cat", "dog"]
+    of_seeds = [
+        json.loads(path.read_text())["confusion"] for path in results.glob("emoji/google/agr_sum/*/result.json")
+    ]
+    right, wrong = (sum(confusion[0][column] for confusion in of_seeds) for column in (0, 1))
+    assert table.rows[0][2] == f"{100 * right / (right + wrong):.1f}" and table.rows[1][2] == markdown.MISSING
+    labels = [attributes["aria-label"] for tag, attributes in page.tags if tag == "svg"]
+    assert "emoji: confusion matrix of irm on google" in labels
+    assert str(right) in page.texts["text"] and str(wrong) in page.texts["text"]
+
+
+def test_the_figures_of_all_validations_as_csv(results, capsys, tmp_path):
+    path = tmp_path / "page.html"
+    code, out, _ = call(capsys, results, f"--output={path}", "--csv")
+    assert (code, out) == (0, f"{path}\n{tmp_path / 'page.csv'}\n")
+    with (tmp_path / "page.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = [row for row in rows if (row["dataset"], row["target"], row["method"]) == ("emoji", "apple", "irm")]
+    assert len(found) == 7 * 3 * 2  # seeds, validations, figures
+    assert {row["name"] for row in rows} == {"val_accuracy", "val_loss"}
+    of_one = [float(row["value"]) for row in found if row["seed"] == "3" and row["name"] == "val_accuracy"]
+    assert of_one == pytest.approx([0.22, 0.24, 0.26])
+    assert made_results.HOSTILE[1] in {row["target"] for row in rows}

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from dg_jax import errors
-from dg_jax.analysis import result_figures, table
+from dg_jax.analysis import colours, result_figures, table
 from experiments.report import svg
 from tests.analysis import made_accuracies
 
@@ -58,7 +58,7 @@ def test_letters_frames_and_grids_have_the_pages_colours(text):
     styles = [element.get("style", "") for element in root.iter()]
     assert not any(colour in style for style in styles for colour in ("#333333", "#e6e6e6", "#d9d9d9", "#010203"))
     assert any("stroke: var(--faint)" in style for style in styles)
-    assert any(f"fill: {result_figures.COLOURS[1]}; stroke: currentColor" in style for style in styles)
+    assert any(f"fill: {colours.look('agr_sum').fill}; stroke: currentColor" in style for style in styles)
 
 
 def test_white_bars_are_of_the_pages_colour_and_letters_on_a_heat_map_are_not():

@@ -9,7 +9,7 @@ def test_a_sheet_has_a_row_for_each_domain_and_names_both():
     images[1][2] = None
     figure = sheet.draw(images, ["real_world", "art"], ["one", "two", "three and a few more"])
     assert [text.get_text() for text in figure.texts] == ["real world", "art"]
-    assert [axes.get_title() for axes in figure.axes] == ["one", "two", "three and a\nfew more", "", "", ""]
+    assert [axes.get_title() for axes in figure.axes] == ["one", "two", "three and\na few more", "", "", ""]
     shown = [axes.images[0].get_array() if axes.images else None for axes in figure.axes]
     for expected, image in zip(images[0] + images[1], shown, strict=True):
         np.testing.assert_array_equal(expected, image)
