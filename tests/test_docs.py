@@ -1,5 +1,6 @@
 """The examples of the documentation, run as they stand there."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -11,12 +12,14 @@ DOCS = pathlib.Path(__file__).parent.parent / "docs"
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
-def test_the_examples_of_a_page_run_one_after_the_other(page):
+def test_the_examples_of_a_page_run_one_after_the_other(page, emoji_dir, tmp_path):
     examples = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     if not examples:
         assert page.name == "README.md"  # the list of the pages
         return
-    done = subprocess.run([sys.executable, "-c", "\n".join(examples)], capture_output=True, text=True)
+    places = {"PYTHONPATH": str(DOCS.parent), "TFDS_DATA_DIR": str(emoji_dir)}
+    script = [sys.executable, "-c", "\n".join(examples)]
+    done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, env=os.environ | places)
     assert done.returncode == 0, done.stderr
 
 
