@@ -1,6 +1,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 import chex
@@ -11,6 +12,9 @@ import pytest
 from dg_jax import errors
 from dg_jax.training import backend
 from tests import quick
+
+# A shell has it ignored in what it starts in the background, and so would all processes that tests start and stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The first example of a property compiles; its time says nothing.
 hypothesis.settings.register_profile("jax", deadline=None, max_examples=60)
