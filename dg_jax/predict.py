@@ -234,7 +234,7 @@ def pictures_in(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        below = sorted(one for one in path.rglob("*") if one.suffix.lower() in image_tree.ENDINGS and one.is_file())
+        below = sorted(one for one in path.rglob("*") if image_tree.is_picture(one.relative_to(path)) and one.is_file())
         if not below:
             raise errors.UserError(f"{path} holds no pictures ({', '.join(image_tree.ENDINGS)})")
         found += below

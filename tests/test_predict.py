@@ -103,6 +103,9 @@ def test_a_table_and_csv_and_damaged_files(trained, command, tmp_path, monkeypat
     one = next(pictures.rglob("*.jpg"))
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (tmp_path / "notes.txt").write_text("no picture either")
+    (tmp_path / "__MACOSX").mkdir()
+    for hidden in ("__MACOSX/one.jpg", "._one.jpg"):
+        (tmp_path / hidden).write_bytes(b"what macOS leaves")
     shutil.copy(one, tmp_path / "[red]\n.jpg")
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = command(folder, tmp_path, tmp_path / "missing.png")

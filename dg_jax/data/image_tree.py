@@ -268,6 +268,11 @@ def _is_passed_over(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
+def is_picture(path: pathlib.PurePath) -> bool:
+    """Whether a path has the ending of a picture, and no part of it is passed over, as hidden files are."""
+    return path.suffix.lower() in ENDINGS and not any(map(_is_passed_over, path.parts))
+
+
 def _by_name(entry: os.DirEntry | pathlib.Path) -> str:
     return _composed(entry.name)
 
