@@ -76,10 +76,12 @@ def configs(settings: Pretrain) -> list[config.RunConfig]:
 
     if settings.seeds < 1:
         raise errors.UserError(f"--seeds={settings.seeds}: give a whole number of at least 1")
+    if not settings.domains:
+        raise errors.UserError("--domains: name the domains of the study, which the weights are not to have seen")
     usual = config.defaults("emoji")
     given = {name: value for name, value in vars(settings).items() if name in config.flat(usual)}
     like = config.changed(usual, strategy="deep_all", **given)
-    like = config.resolve(config.changed(like, target=like.data.domains[0] if like.data.domains else ""))
+    like = config.resolve(config.changed(like, target=like.data.domains[0]))
     config.check(like)
     models.check(like.network.model, like.data.image_size)
     if not vendors_of(like):

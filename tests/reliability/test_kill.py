@@ -10,6 +10,7 @@ import pytest
 
 from dg_jax import run
 from dg_jax.training import run_folder
+from tests import printed
 from tests.data import made_trees
 from tests.reliability import announced_run
 from tests.training import worlds
@@ -75,7 +76,7 @@ def test_a_full_disk_is_one_line_of_the_command_line(pictures, undisturbed, tmp_
     checkpoint = announced_run.run_with(flags, tmp_path / "stderr", limit=2**17)
     for full, what in ((prepared_first, "cannot prepare folder: .*"), (checkpoint, "cannot write .*/last/2: ")):
         assert full.exit_code == 2
-        [line] = full.stderr.splitlines()
+        [line] = printed.without_progress(full.stderr).splitlines()
         assert re.match(f"error: .*{what}File too large.*; make room, or give ", line), line
     assert_ends_like(undisturbed, flags, tmp_path)
 
@@ -112,7 +113,7 @@ def test_stopped_anywhere_a_run_leaves_a_checkpoint_at_once_and_ends_the_same(nu
         fault = announced_run.Fault(number, phase, 1, 0.05 if phase == "preparation" else 0.0)
         stopped = announced_run.run_with(flags, tmp_path / "stderr", fault)
         assert stopped.exit_code == 128 + number
-        [line] = stopped.stderr.splitlines()
+        [line] = printed.without_progress(stopped.stderr).splitlines()
         if phase == "preparation":
             assert line == "stopped; --resume goes on from there"
             continue

@@ -121,7 +121,7 @@ def test_a_target_that_the_weights_have_seen_is_refused(tmp_path):
         (["--batch-size=865"], "--batch-size=865 is larger than the training part, 864 images"),
         (["--learning-rate=-1"], "--learning-rate=-1.0: give a positive number"),
         (["--domains", "apple", "moon"], "unknown domain in --domains"),
-        (["--domains"], "--target"),
+        (["--domains"], "--domains: name the domains of the study"),
         (["--model=resnet18"], "--model"),
         (["--model=alexnet"], "--image-size=8: alexnet needs at least 63"),
         (
