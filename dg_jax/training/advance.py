@@ -9,7 +9,7 @@ from dg_jax.training import backend, step
 
 
 class Advance:
-    """Takes steps: ``state, each = advance(state, most)``, with the metrics of each step taken.
+    """Takes steps: ``state, metrics = advance(state, most)``, and ``advance.each(metrics)`` are those of each step.
 
     On a CPU a call takes one step, because XLA:CPU runs convolutions in a loop some ten
     times slower; so it does where each step is fed other images. Otherwise a call takes
@@ -48,18 +48,24 @@ class Advance:
         self._images_per_step = batches.images_per_step
         self._compiled = {} if compiled is None else compiled
 
-    def __call__(self, state: step.TrainState, most: int) -> tuple[step.TrainState, list[step.StepMetrics]]:
-        """Returns the state after one or more steps, at most ``most``, and the metrics of each, on the host."""
+    def __call__(self, state: step.TrainState, most: int) -> tuple[step.TrainState, step.StepMetrics]:
+        """Returns the state after one or more steps, at most ``most``, and their metrics, perhaps not computed yet."""
         count = 1 if self._stepwise else most
         take_steps = self._compile(state, count)
         start = time.monotonic()
         state, metrics = take_steps(state, next(self._values))
-        metrics = jax.device_get(metrics)
         self._seconds += time.monotonic() - start
         self.done += count
+        return state, metrics
+
+    def each(self, metrics: step.StepMetrics) -> list[step.StepMetrics]:
+        """Waits for the metrics that a call returned, and returns those of each of its steps, on the host."""
+        start = time.monotonic()
+        metrics = jax.device_get(metrics)
+        self._seconds += time.monotonic() - start
         if self._stepwise:
-            return state, [metrics]
-        return state, [jax.tree.map(lambda leaf: leaf[i], metrics) for i in range(count)]  # noqa: B023
+            return [metrics]
+        return [jax.tree.map(lambda leaf: leaf[i], metrics) for i in range(len(metrics.losses))]  # noqa: B023
 
     def images_per_second(self) -> float | None:
         """Returns how many images were trained on in a second of steps, compilation apart; ``None`` without steps."""

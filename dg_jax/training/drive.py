@@ -84,7 +84,8 @@ def drive(
         start = take_steps.done
         pauses = [start - start % hook.every + hook.every for hook in hooks if hook.every]
         pause = min([iterations, *pauses])
-        state, each = take_steps(state, pause - start)
+        state, metrics = take_steps(state, pause - start)
+        each = take_steps.each(metrics)
         for number, metrics in enumerate(each, start + 1):
             finite.check_losses(metrics.losses, number, sources, seeds)
             for hook in hooks:

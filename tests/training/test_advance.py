@@ -22,8 +22,8 @@ def test_scan_on_the_device_equals_steps_from_python(strategy, tmp_path):
         take_steps = advance.Advance(trainer.step, batches, 0, stepwise=stepwise)
         state, losses = trainer.init(jax.tree.map(jnp.copy, params)), []
         while take_steps.done < 4:
-            state, each = take_steps(state, 4 - take_steps.done)
-            losses += [metrics.losses for metrics in each]
+            state, metrics = take_steps(state, 4 - take_steps.done)
+            losses += [of_one.losses for of_one in take_steps.each(metrics)]
         assert take_steps.images_per_second() > 0
         return state, losses
 
