@@ -57,7 +57,9 @@ class Checkpoints:
         number = int(state.step)
         if number != self._last.latest_step():
             # Before the first validation whatever stands as the best will be replaced by it.
-            trees = _on_host({"state": state._asdict(), "best": state.params if best.params is None else best.params})
+            selected = state.params if best.params is None else best.params
+            # A dict, as Orbax takes no array by itself, which the parameters may be.
+            trees = _on_host({"state": state._asdict(), "best": {"params": selected}})
             progress = {"selected_step": best.step, "val_accuracy": best.accuracy, "seconds": self.seconds()}
             self.write(
                 self._last,
@@ -122,7 +124,7 @@ class Checkpoints:
         self._best.close()
 
     def _restore(self, number: int, like: step.TrainState) -> tuple[step.TrainState, Selected]:
-        trees = {"state": like._asdict(), "best": like.params}
+        trees = {"state": like._asdict(), "best": {"params": like.params}}
         restored = self._last.restore(
             number,
             args=ocp.args.Composite(
@@ -136,7 +138,7 @@ class Checkpoints:
         if checksum != _checksum(found, progress):
             raise ValueError("its checksum is another")
         found = jax.tree.map(_on_device, found, trees)
-        best = Selected(found["best"], progress["selected_step"], progress["val_accuracy"])
+        best = Selected(found["best"]["params"], progress["selected_step"], progress["val_accuracy"])
         self._start -= progress["seconds"]
         return step.TrainState(**found["state"]), best
 
