@@ -14,6 +14,20 @@ ELSEWHERE = {
     "dg_jax/surgery/_jacobian.py": ["surgery/test_accumulate.py", "surgery/test_value_and_grads.py"],
     "dg_jax/surgery/_mesh.py": ["surgery/test_meshes.py"],
     "dg_jax/surgery/_sum.py": ["surgery/test_deep_all.py", "surgery/test_contract.py"],
+    **{
+        f"dg_jax/surgery/_{rule}.py": ["surgery/test_gramian.py"]
+        for rule in (
+            "aligned_mtl",
+            "cagrad",
+            "conflict_free",
+            "dualproj",
+            "fair_grad",
+            "imtl_g",
+            "mgda",
+            "nash_mtl",
+            "upgrad",
+        )
+    },
     "dg_jax/data/builder.py": ["data/test_prepared.py", "data/test_emoji.py"],
     "dg_jax/data/trees.py": ["data/test_prepared.py", "data/test_registry.py"],
     "experiments/local_executor.py": ["experiments/test_sweep.py"],

@@ -5,17 +5,28 @@ of three forms that :func:`value_and_grads` and :func:`value_and_jacobian` make,
 """
 
 from dg_jax.surgery._agr import AgrRandState, AgrSumState, agr_rand, agr_sum, agreement
+from dg_jax.surgery._aligned_mtl import aligned_mtl
+from dg_jax.surgery._cagrad import cagrad
+from dg_jax.surgery._conflict_free import conflict_free
 from dg_jax.surgery._deep_all import deep_all
+from dg_jax.surgery._dualproj import dualproj
+from dg_jax.surgery._fair_grad import fair_grad
+from dg_jax.surgery._gramian import GramianState
 from dg_jax.surgery._group_dro import GroupDROState, group_dro
+from dg_jax.surgery._imtl_g import imtl_g
 from dg_jax.surgery._jacobian import Form, SumMinMax, TwoPass, accumulate
+from dg_jax.surgery._mgda import mgda
+from dg_jax.surgery._nash_mtl import nash_mtl
 from dg_jax.surgery._pcgrad import PCGradState, pcgrad
 from dg_jax.surgery._sum import sum
+from dg_jax.surgery._upgrad import upgrad
 from dg_jax.surgery._value_and_grads import value_and_grads, value_and_jacobian
 
 __all__ = [
     "AgrRandState",
     "AgrSumState",
     "Form",
+    "GramianState",
     "GroupDROState",
     "PCGradState",
     "SumMinMax",
@@ -24,10 +35,19 @@ __all__ = [
     "agr_rand",
     "agr_sum",
     "agreement",
+    "aligned_mtl",
+    "cagrad",
+    "conflict_free",
     "deep_all",
+    "dualproj",
+    "fair_grad",
     "group_dro",
+    "imtl_g",
+    "mgda",
+    "nash_mtl",
     "pcgrad",
     "sum",
+    "upgrad",
     "value_and_grads",
     "value_and_jacobian",
 ]

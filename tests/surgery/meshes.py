@@ -19,6 +19,7 @@ COMBINERS = {
     "agr_sum_abstain": lambda: surgery.agr_sum("abstain"),
     "agr_rand": surgery.agr_rand,
     "pcgrad": surgery.pcgrad,
+    "cagrad": surgery.cagrad,  # for all rules on the Gramian: it has every kind of loop that they have
     "group_dro": lambda: surgery.group_dro(num_rows=N),
 }
 LOSSES = jnp.linspace(0, 1, N)

@@ -1,0 +1,79 @@
+"""CAGrad: near the mean gradient, the direction that helps the worst-off loss most."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dg_jax.surgery import _gramian, _solvers
+
+
+def cagrad(
+    c: float | jax.Array = 0.5, preference: jax.Array | Sequence[float] | None = None
+) -> optax.GradientTransformationExtraArgs:
+    r"""Takes, within a ball round the mean gradient, the direction in which the slowest loss falls fastest.
+
+    .. math:: g^* = \arg\max_d \min_i \langle d, g^{(i)} \rangle \;\text{ with }\; \|d - g_0\| \le c \|g_0\|, \qquad
+        g_0 = \sum_i p_i g^{(i)}
+
+    It is :math:`g_0 + c \|g_0\| g_w / \|g_w\|` for a convex combination :math:`g_w` of the gradients.
+
+    Args:
+        c: radius of the ball, at least 0; 0 gives the mean. Below 1 the minimum of the mean is still reached. May be
+            traced.
+        preference: p, N numbers of at least 0; 1/N each by default. Under ``optax.inject_hyperparams`` an array.
+
+    Returns:
+        A combiner for stacked and two-pass Jacobians, with a :class:`GramianState`.
+
+    Raises:
+        ValueError: ``c`` is below 0, or ``preference`` no list of numbers of at least 0; in ``update``, the gradients
+            do not fit the parameters or each other, or are not floating-point; the leaf is named, or ``preference``
+            has another N.
+
+    Note:
+        On the scale of the mean, up to 1 + c times as long. It is not rescaled: of the released codes some divide by
+        1 + c², some by 1 + c. N = 1 gives back (1 + c) times the one gradient. Where no direction in the ball helps
+        all losses, the least harmful one is taken. A NaN or an infinity in any row makes all of it NaN. Stacked
+        gradients may have any norm; those of a two-pass Jacobian have norms of 1e-15 to 1e15, whose squares are in
+        range.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax
+        >>> from dg_jax import surgery
+        >>> def loss(params, x):
+        ...     return jnp.sum((params - x) ** 2)
+        >>> optimizer = optax.chain(surgery.cagrad(c=0.5), optax.sgd(0.05))
+        >>> @jax.jit
+        ... def step(params, state):
+        ...     losses, jacobian = surgery.value_and_grads(loss)(params, jnp.array([[1.0, 0.0], [1.0, 2.0]]))
+        ...     updates, state = optimizer.update(jacobian, state, params)
+        ...     return optax.apply_updates(params, updates), state
+        >>> params = jnp.array([4.0, 4.0])
+        >>> state = optimizer.init(params)
+        >>> for _ in range(100):
+        ...     params, state = step(params, state)
+        >>> print(bool(abs(params[0] - 1) < 0.1), bool(0 < params[1] < 2.1))  # where no step makes both losses better
+        True True
+
+    References:
+        Liu et al., `Conflict-Averse Gradient Descent for Multi-task Learning <https://arxiv.org/abs/2110.14048>`_,
+        NeurIPS 2021.
+    """
+    if isinstance(c, int | float) and not (c >= 0 and math.isfinite(c)):
+        raise ValueError(f"cagrad: c={c}; it must be a number of at least 0")
+    _gramian.check_preference("cagrad", preference)
+
+    def weigh(cosines: jax.Array, norms: jax.Array) -> jax.Array:
+        p = _gramian.preference_of("cagrad", preference, cosines)
+        toward = cosines @ (p * norms)  # inner products of the unit gradients with g0
+        length = jnp.sqrt(jnp.maximum((p * norms) @ toward, 0))
+        radius = jnp.asarray(c, norms.dtype) * length
+        away = _solvers.farthest_gain(_gramian.unit_diagonal(cosines), norms, toward, radius)
+        distance = jnp.sqrt(jnp.maximum(away @ (cosines @ away), 0))
+        reach = jnp.where(distance > 0, radius / jnp.where(distance > 0, distance, 1), 0)
+        return p + reach * away * _gramian.safe_reciprocal(norms)
+
+    return _gramian.combiner("cagrad", weigh)
