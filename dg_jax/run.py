@@ -94,7 +94,7 @@ def run(
         246
     """
     # These imports take seconds, which --help and a mistyped flag need not wait for.
-    from dg_jax.training import backend, loop, run_folder, run_result
+    from dg_jax.training import backend, loop, run_folder, run_result, tensorboard
 
     backend.keep_compiled_programs()
     if data is None:
@@ -117,8 +117,11 @@ def run(
     network = network or create_network(config, data)
     warn_of_slow_start(config)
     data = dataclasses.replace(data, inputs={**data.inputs, **identify_weights(config)})
-    with run_folder.open_folder(config, folder, data.inputs, data.classes, data.example):
-        return loop.train(config, data, *network, folder, hooks=hooks, show_progress=not quiet)
+    with (
+        run_folder.open_folder(config, folder, data.inputs, data.classes, data.example),
+        tensorboard.of_run(config, folder) as logs,
+    ):
+        return loop.train(config, data, *network, folder, hooks=[*hooks, *logs], show_progress=not quiet)
 
 
 def run_seeds(

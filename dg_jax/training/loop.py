@@ -7,7 +7,7 @@ import chex
 
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset
-from dg_jax.training import advance, checkpoints, drive, evaluate, interrupt, progress, run_result, step, tensorboard
+from dg_jax.training import advance, checkpoints, drive, evaluate, interrupt, progress, run_result, step
 from dg_jax.training.run_folder import RunFolder
 from dg_jax.training.selection import Selection
 
@@ -29,7 +29,7 @@ def train(
         data: its dataset; every source's training part holds at least a batch.
         params: initial parameters; the first step uses them up, so that they are in memory only once.
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``, of any library. Arrays that it holds
-            beside the parameters are saved with them, if they are its ``constants``, by name.
+            beside the parameters are saved with them, if they are its ``constants``.
         folder: where the run is written, opened by :func:`dg_jax.training.run_folder.open_folder`.
         hooks: see :class:`dg_jax.training.drive.Hook`; called before the validation of the same step.
         show_progress: whether to show on a terminal how far the run is.
@@ -45,7 +45,6 @@ def train(
         contextlib.closing(checkpoints.Checkpoints(folder.checkpoints)) as store,
         interrupt.StopRequest() as stop,
         progress.Display(config, show_progress) as display,
-        contextlib.ExitStack() as log,
     ):
         batches = step.domain_batches(config, [data.domains[source]["train"] for source in config.sources])
         trainer = step.make_trainer(config, apply_fn, params, batches)
@@ -55,17 +54,11 @@ def train(
         take_steps = advance.Advance(trainer.step, batches, int(state.step))
         display.begins(data, folder, int(state.step))
         hooks = [*hooks, display]
-        if config.output.log == "tensorboard":
-            hooks.append(log.enter_context(tensorboard.TensorBoard(config, folder.tensorboard, int(state.step))))
         selection = Selection(config, evaluations, best, take_steps, folder, hooks)
         saving = checkpoints.Saving(store, selection)
+        hooks = [*hooks, selection, saving]
         state, last = drive.drive(
-            take_steps,
-            state,
-            config.optimisation.iterations,
-            [*hooks, selection, saving],
-            sources=config.sources,
-            stop=stop,
+            take_steps, state, config.optimisation.iterations, hooks, sources=config.sources, stop=stop
         )
         saving.on_stop(state)
         if take_steps.done % config.optimisation.val_every:  # after it was saved: a longer run does not validate here

@@ -1,39 +1,41 @@
 """A run's figures for TensorBoard: a hook like any that a user writes."""
 
+import contextlib
 import json
-import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from dg_jax.config import RunConfig
-from dg_jax.training import compared, drive
+from dg_jax.training import compared, drive, run_folder
+
+
+@contextlib.contextmanager
+def of_run(config: RunConfig, folder: run_folder.RunFolder) -> Iterator[list[drive.Hook]]:
+    """Within ``with of_run(config, folder) as hooks`` there is a hook that writes, where ``--log`` asks for it."""
+    hook = TensorBoard(config, folder)
+    try:
+        yield [hook] if config.output.log == "tensorboard" else []
+    finally:
+        hook.close()
 
 
 class TensorBoard(drive.Hook):
-    """Writes the settings, and of each validation accuracy and loss, losses by domain and the combiner's figures.
+    """Writes the settings, and of each validation accuracy and loss, losses by domain and the combiner's figures."""
 
-    Used as ``with TensorBoard(...) as hook``.
-    """
+    def __init__(self, config: RunConfig, folder: run_folder.RunFolder):
+        """Takes a run and its folder, to whose ``tensorboard`` is written from the first validation on."""
+        self._config, self._folder = config, folder
+        self._writer: Any = None
 
-    def __init__(self, config: RunConfig, folder: pathlib.Path, done: int):
-        """Writes to ``folder``, where what an earlier try wrote after step ``done`` is hidden."""
-        import tensorboardX  # of an extra of its own
-
-        self._sources = config.sources
-        self._writer = tensorboardX.SummaryWriter(str(folder), purge_step=done + 1, filename_suffix=f".{done}")
-        settings = json.dumps(compared.to_json(config), indent=2)
-        self._writer.add_text("settings", "\n".join(f"    {line}" for line in settings.splitlines()), done)
-
-    def __enter__(self) -> "TensorBoard":
-        return self
-
-    def __exit__(self, *unused) -> None:
-        self._writer.close()
-
-    def on_validation(self, values) -> None:
+    def on_validation(self, values: Mapping[str, Any]) -> None:
         """Writes the figures of one validation."""
         number = values["step"]
+        if self._writer is None:
+            self._open(number)
         for name, value in values.items():
             if name == "losses":
-                names = self._sources if len(value) == len(self._sources) else map(str, range(len(value)))
+                sources = self._config.sources
+                names = sources if len(value) == len(sources) else map(str, range(len(value)))
                 for source, loss in zip(names, value, strict=True):
                     self._writer.add_scalar(f"losses/{source}", loss, number)
             elif name == "watched":
@@ -41,3 +43,17 @@ class TensorBoard(drive.Hook):
                     self._writer.add_scalar(f"watched/{part}", accuracy, number)
             elif name != "step" and value is not None:
                 self._writer.add_scalar(name, value, number)
+
+    def close(self) -> None:
+        """Ends the writing."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _open(self, number: int) -> None:
+        import tensorboardX  # of an extra of its own
+
+        # What an earlier try wrote from this step on is hidden.
+        folder = str(self._folder.tensorboard)
+        self._writer = tensorboardX.SummaryWriter(folder, purge_step=number, filename_suffix=f".{number}")
+        settings = json.dumps(compared.to_json(self._config), indent=2)
+        self._writer.add_text("settings", "\n".join(f"    {line}" for line in settings.splitlines()), number)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dg_jax.config import changed
-from dg_jax.training import metrics_file, run_folder
+from dg_jax.training import metrics_file, run_folder, tensorboard
 from tests.training import worlds
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
@@ -32,10 +32,15 @@ def written(folder):
     return dict(scalars), texts
 
 
+def train(config):
+    with tensorboard.of_run(config, run_folder.folder_of(config)) as hooks:
+        return worlds.train(config, hooks=hooks)
+
+
 def test_what_a_validation_notes_is_written_and_a_run_that_goes_on_writes_on(tmp_path):
     config = worlds.tiny_config(tmp_path, log="tensorboard")
-    worlds.train(config)
-    worlds.train(changed(config, iterations=8, resume=True))
+    train(config)
+    train(changed(config, iterations=8, resume=True))
     folder = run_folder.folder_of(config)
     scalars, texts = written(folder.tensorboard)
     lines = metrics_file.validations(folder.metrics_file)
@@ -51,12 +56,12 @@ def test_what_a_validation_notes_is_written_and_a_run_that_goes_on_writes_on(tmp
 
 def test_a_run_that_starts_again_forgets_it(tmp_path):
     config = worlds.tiny_config(tmp_path, log="tensorboard")
-    worlds.train(config)
-    worlds.train(changed(config, iterations=2, overwrite=True))
+    train(config)
+    train(changed(config, iterations=2, overwrite=True))
     assert sorted(written(run_folder.folder_of(config).tensorboard)[0]["val_loss"]) == [2]
 
 
 def test_without_the_flag_there_is_none(tmp_path):
     config = worlds.tiny_config(tmp_path)
-    worlds.train(config)
+    train(config)
     assert not run_folder.folder_of(config).tensorboard.exists()
