@@ -79,7 +79,7 @@ def run(
     Args:
         config: what to do, such as :func:`configure` returns.
         data: what :func:`load` returns for it, where it is at hand.
-        network: what :func:`create_network` returns for it, likewise; its parameters are used up.
+        network: what :func:`create_network` returns for it, where it is at hand; its parameters are used up.
         hooks: see :class:`dg_jax.training.drive.Hook`.
         quiet: show no progress.
 

@@ -204,7 +204,7 @@ def read_selected(
     Args:
         folder: its ``checkpoints``.
         params: parameters of the same structure, shapes and dtypes.
-        constants: what the network holds beside them, likewise.
+        constants: what the network holds beside them, of the same structure.
 
     Returns:
         Parameters and constants.

@@ -116,7 +116,7 @@ def open_folder(
         folder: where it is written.
         inputs: what :func:`dg_jax.run.identify` says of what it is made of.
         classes: names of the classes, in the order of the labels; noted for users of the network.
-        example: what the network is given, likewise, see :attr:`dg_jax.data.dataset.MultiDomainDataset.example`.
+        example: what the network is given, noted too, see :attr:`dg_jax.data.dataset.MultiDomainDataset.example`.
 
     Raises:
         UserError: it cannot be written, an unfinished run lies in it and neither
