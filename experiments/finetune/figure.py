@@ -42,7 +42,7 @@ def over_training(histories: validations.Histories) -> figures.Figure:
             axes.set_axisbelow(True)
     baseline = next(iter(histories[targets[0]]), "the first")
     panels[0, 0].set_ylabel("accuracy on the target in %")
-    panels[1, 0].set_ylabel(f"on the target more than\n{baseline}, in points")
+    panels[1, 0].set_ylabel(f"accuracy on the target\nminus {baseline}, in points")
     lines.legend(figure, panels[0, 0])
     return figure
 

@@ -19,7 +19,7 @@ def test_target_over_steps_and_over_validation():
     np.testing.assert_allclose(y, [15, 40, 30])
     np.testing.assert_allclose(ends[1], 40 + np.std([30, 50], ddof=1) * np.array([-1, 1]))
     assert not below["deep_all"][0].size  # it is what the others are compared to
-    assert figure.axes[1].get_ylabel() == "on the target more than\ndeep_all, in points"
+    assert figure.axes[1].get_ylabel() == "accuracy on the target\nminus deep_all, in points"
 
 
 def test_below_are_differences_to_the_first_method_at_equal_validation_in_pairs_of_seeds():
