@@ -24,13 +24,12 @@ class Display(drive.Hook):
         self._sources = [errors.printable(name) for name in config.sources]
         self._images_per_step = len(config.sources) * config.optimisation.batch_size
         self._terminal = console.Console(stderr=True)
-        columns = progress.TextColumn("{task.description}"), progress.BarColumn(self._bar_width())
-        figures = progress.TextColumn("{task.fields[figures]}", markup=False)
         self._bar = progress.Progress(
-            *columns,
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(self._bar_width()),
             progress.MofNCompleteColumn(),
             progress.TimeRemainingColumn(),
-            figures,
+            progress.TextColumn("{task.fields[figures]}", markup=False),
             console=self._terminal,
             disable=not (is_shown and self._terminal.is_terminal),
         )
