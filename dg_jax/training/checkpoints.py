@@ -20,6 +20,8 @@ from dg_jax import errors
 from dg_jax.training import drive, files, step
 from dg_jax.training.selection import Selected, Selection
 
+_ABSENT_BEFORE_GONE = 10  # looks in a row, a tenth of a second apart
+
 
 class Checkpoints:
     """``checkpoints/last/<step>``: whole states to go on from. ``checkpoints/best/<step>``: the selected network.
@@ -169,14 +171,17 @@ class Checkpoints:
         return None
 
     def _remove_unfinished(self) -> None:
-        for unfinished in self._folder.glob("*/*.orbax-checkpoint-tmp*"):
-            for _ in range(50):  # threads of Orbax may still be writing into it
+        absent = _ABSENT_BEFORE_GONE  # nothing there at the first look needs no second
+        for _ in range(100):  # threads of Orbax may still be writing, which makes a folder again that was removed
+            found = list(self._folder.glob("*/*.orbax-checkpoint-tmp*"))
+            absent = 0 if found else absent + 1
+            if absent > _ABSENT_BEFORE_GONE:
+                break
+            for unfinished in found:
                 if unfinished.is_file():
                     unfinished.unlink()
                 shutil.rmtree(unfinished, ignore_errors=True)
-                if not unfinished.exists():
-                    break
-                time.sleep(0.1)
+            time.sleep(0.1)
 
 
 class Saving(drive.Hook):
