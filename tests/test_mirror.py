@@ -11,6 +11,7 @@ ELSEWHERE = {
     "dg_jax/__main__.py": ["reading/test_names.py"],  # a program of five lines, started there
     "dg_jax/surgery/_agr.py": ["surgery/test_agr_sum.py", "surgery/test_agr_rand.py"],
     "dg_jax/surgery/_combiner.py": [f"surgery/test_{what}.py" for what in ("contract", "dtypes", "errors", "wrappers")],
+    "dg_jax/surgery/_components.py": ["surgery/test_and_mask.py", "surgery/test_trimmed_mean.py"],
     "dg_jax/surgery/_jacobian.py": ["surgery/test_accumulate.py", "surgery/test_value_and_grads.py"],
     "dg_jax/surgery/_mesh.py": ["surgery/test_meshes.py"],
     "dg_jax/surgery/_sum.py": ["surgery/test_deep_all.py", "surgery/test_contract.py"],

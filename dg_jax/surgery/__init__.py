@@ -4,8 +4,9 @@ A combiner is the first link of an ``optax.chain``. Its ``update`` takes a Jacob
 of three forms that :func:`value_and_grads` and :func:`value_and_jacobian` make, and returns one gradient.
 """
 
-from dg_jax.surgery._agr import AgrRandState, AgrSumState, agr_rand, agr_sum, agreement
+from dg_jax.surgery._agr import AgreementState, AgrRandState, agr_rand, agr_sum, agreement
 from dg_jax.surgery._aligned_mtl import aligned_mtl
+from dg_jax.surgery._and_mask import and_mask
 from dg_jax.surgery._cagrad import cagrad
 from dg_jax.surgery._conflict_free import conflict_free
 from dg_jax.surgery._deep_all import deep_all
@@ -15,16 +16,19 @@ from dg_jax.surgery._gramian import GramianState
 from dg_jax.surgery._group_dro import GroupDROState, group_dro
 from dg_jax.surgery._imtl_g import imtl_g
 from dg_jax.surgery._jacobian import Form, SumMinMax, TwoPass, accumulate
+from dg_jax.surgery._krum import krum
 from dg_jax.surgery._mgda import mgda
 from dg_jax.surgery._nash_mtl import nash_mtl
 from dg_jax.surgery._pcgrad import PCGradState, pcgrad
 from dg_jax.surgery._sum import sum
+from dg_jax.surgery._trimmed_mean import median, trimmed_mean
 from dg_jax.surgery._upgrad import upgrad
 from dg_jax.surgery._value_and_grads import value_and_grads, value_and_jacobian
+from dg_jax.surgery._weighted import weighted
 
 __all__ = [
     "AgrRandState",
-    "AgrSumState",
+    "AgreementState",
     "Form",
     "GramianState",
     "GroupDROState",
@@ -36,6 +40,7 @@ __all__ = [
     "agr_sum",
     "agreement",
     "aligned_mtl",
+    "and_mask",
     "cagrad",
     "conflict_free",
     "deep_all",
@@ -43,13 +48,17 @@ __all__ = [
     "fair_grad",
     "group_dro",
     "imtl_g",
+    "krum",
+    "median",
     "mgda",
     "nash_mtl",
     "pcgrad",
     "sum",
+    "trimmed_mean",
     "upgrad",
     "value_and_grads",
     "value_and_jacobian",
+    "weighted",
 ]
 
 

@@ -61,7 +61,7 @@ def _phi(fact: SumMinMax, zeros: Zeros) -> jax.Array:
     return phi | ~(jnp.isfinite(smallest) & jnp.isfinite(largest))  # a broken gradient is not cut, it must be seen
 
 
-class AgrSumState(NamedTuple):
+class AgreementState(NamedTuple):
     """What the last update saw.
 
     Attributes:
@@ -86,7 +86,7 @@ def agr_sum(zeros: Zeros = "agree") -> optax.GradientTransformationExtraArgs:
             ``"abstain"``: a zero has no vote; there is conflict where one row is positive and another negative.
 
     Returns:
-        A combiner for stacked and accumulated gradients, with an :class:`AgrSumState`.
+        A combiner for stacked and accumulated gradients, with an :class:`AgreementState`.
 
     Raises:
         ValueError: ``zeros`` is none of the three; in ``update``, the gradients do not fit the parameters or each
@@ -118,10 +118,10 @@ def agr_sum(zeros: Zeros = "agree") -> optax.GradientTransformationExtraArgs:
     """
     _check_zeros("agr_sum", zeros)
 
-    def init(params: Any) -> AgrSumState:
-        return AgrSumState(jnp.ones([], _jacobian.widest(params)))
+    def init(params: Any) -> AgreementState:
+        return AgreementState(jnp.ones([], _jacobian.widest(params)))
 
-    def rule(jacobian: Jacobian, state: AgrSumState, losses: Any) -> tuple[optax.Updates, AgrSumState]:
+    def rule(jacobian: Jacobian, state: AgreementState, losses: Any) -> tuple[optax.Updates, AgreementState]:
         facts, structure = _facts(jacobian)
         phi = [_phi(fact, zeros) for fact in facts]
         counts = [_fast.count(agrees & _votes(fact, zeros)) for agrees, fact in zip(phi, facts, strict=True)]
@@ -129,7 +129,7 @@ def agr_sum(zeros: Zeros = "agree") -> optax.GradientTransformationExtraArgs:
             jnp.where(agrees, fact.total, 0).astype(fact.smallest.dtype)  # eq. 3
             for agrees, fact in zip(phi, facts, strict=True)
         ]
-        return structure.unflatten(consensus), AgrSumState(_share(_in_all(counts, facts), facts, zeros))
+        return structure.unflatten(consensus), AgreementState(_share(_in_all(counts, facts), facts, zeros))
 
     return _combiner.combiner("agr_sum", init, rule, _FORMS)
 
@@ -139,7 +139,7 @@ class AgrRandState(NamedTuple):
 
     Attributes:
         key: typed PRNG key from which the next update draws.
-        agreement: as in :class:`AgrSumState`.
+        agreement: as in :class:`AgreementState`.
         sigma: standard deviation σ of the noise, scalar, in the gradient's unit; 0 before the first update.
     """
 

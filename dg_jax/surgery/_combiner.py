@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from dg_jax.surgery import _jacobian, _mesh
@@ -71,6 +72,16 @@ def random_key(key: int | jax.Array) -> jax.Array:
     if dtype is None or key.shape != () or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
         raise ValueError(f"key={key!r}: give an integer, or one key of jax.random.key")
     return key
+
+
+def check_integers(name: str, least: int, **settings: Any) -> None:
+    """Raises a ``ValueError`` for a setting that is no integer of at least ``least``."""
+    for setting, value in settings.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise ValueError(
+                f"{name}: {setting}={value}; it must be an integer of at least {least}, which "
+                "optax.inject_hyperparams hands on if it is in its static_args"
+            )
 
 
 def _shardings(jacobian: Jacobian) -> Callable[[Any], Any]:

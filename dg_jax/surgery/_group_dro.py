@@ -70,11 +70,8 @@ def group_dro(step_size: float = 0.01, num_rows: int | None = None) -> optax.Gra
     # Under optax.inject_hyperparams the settings are arrays, possibly traced, that have no value to check.
     if isinstance(step_size, int | float) and not step_size > 0:
         raise ValueError(f"group_dro: step_size={step_size}; it must be above 0")
-    if num_rows is not None and not (isinstance(num_rows, int | np.integer) and num_rows >= 1):
-        raise ValueError(
-            f"group_dro: num_rows={num_rows}; it must be an integer of at least 1, which optax.inject_hyperparams "
-            "hands on if it is in its static_args"
-        )
+    if num_rows is not None:
+        _combiner.check_integers("group_dro", 1, num_rows=num_rows)
 
     def init(params: Any) -> GroupDROState:
         dtype = _jacobian.widest(params)

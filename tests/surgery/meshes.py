@@ -20,6 +20,8 @@ COMBINERS = {
     "agr_rand": surgery.agr_rand,
     "pcgrad": surgery.pcgrad,
     "cagrad": surgery.cagrad,  # for all rules on the Gramian: it has every kind of loop that they have
+    "and_mask": lambda: surgery.and_mask(0.5),
+    "median": surgery.median,
     "group_dro": lambda: surgery.group_dro(num_rows=N),
 }
 LOSSES = jnp.linspace(0, 1, N)

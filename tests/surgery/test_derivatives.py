@@ -16,6 +16,8 @@ FACTORIES = {
     "agr_rand": surgery.agr_rand,
     "agr_rand_conflict": lambda: surgery.agr_rand(zeros="conflict"),
     "pcgrad": surgery.pcgrad,
+    "and_mask": lambda: surgery.and_mask(0.3),
+    "median": surgery.median,
     "group_dro": lambda: surgery.group_dro(num_rows=3),
 }
 TWO_PASS = ["deep_all", "sum", "pcgrad", "group_dro"]

@@ -20,6 +20,8 @@ FACTORIES = {
     "agr_rand": surgery.agr_rand,
     "agr_rand_abstain": lambda: surgery.agr_rand(zeros="abstain"),
     "pcgrad": surgery.pcgrad,
+    "and_mask": surgery.and_mask,
+    "median": surgery.median,
     "group_dro": lambda: surgery.group_dro(num_rows=3),
 }
 LOSSES = np.array([1.0, 2.0, 0.5])
@@ -76,6 +78,11 @@ def expected_in_float64(name, rows):
     if name == "group_dro":
         weights = np.exp(0.01 * LOSSES)
         return weights @ rows / weights.sum()
+    if name == "and_mask":
+        mask = reference.agree(rows, "conflict")
+        return mask * rows.mean(axis=0) / (1e-10 + mask.mean())
+    if name == "median":
+        return np.median(rows, axis=0)
     raise AssertionError(name)
 
 

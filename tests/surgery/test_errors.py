@@ -16,6 +16,9 @@ COMBINERS = {
     "agr_sum": surgery.agr_sum(),
     "agr_rand": surgery.agr_rand(),
     "pcgrad": surgery.pcgrad(),
+    "and_mask": surgery.and_mask(),
+    "krum": surgery.krum(byzantine=0),
+    "median": surgery.median(),
     "group_dro": surgery.group_dro(num_rows=3),
 }
 PARAMS = {"w": np.zeros((4, 5), np.float32), "b": np.zeros(5, np.float32), "s": np.zeros((), np.float32)}

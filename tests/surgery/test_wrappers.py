@@ -17,6 +17,7 @@ FACTORIES = {
     "agr_sum": surgery.agr_sum,
     "agr_rand": surgery.agr_rand,
     "pcgrad": surgery.pcgrad,
+    "median": surgery.median,
     "group_dro": functools.partial(surgery.group_dro, num_rows=3),
 }
 FORMS = {
@@ -25,6 +26,7 @@ FORMS = {
     "agr_sum": ("stacked", "accumulated"),
     "agr_rand": ("stacked", "accumulated"),
     "pcgrad": ("stacked", "two_pass"),
+    "median": ("stacked",),
     "group_dro": ("stacked", "two_pass"),
 }
 PAIRS = [(name, form) for name, forms in FORMS.items() for form in forms]

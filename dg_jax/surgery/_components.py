@@ -1,0 +1,55 @@
+"""What the rules by component share: the result leaf by leaf, and the agreement that they log."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dg_jax.surgery import _combiner, _fast, _jacobian
+from dg_jax.surgery._agr import AgreementState
+from dg_jax.surgery._jacobian import Jacobian
+
+# The N rows of a leaf ``[*shape]``, in float32 or wider, to the result ``[*shape]``.
+OfLeaf = Callable[[list[jax.Array]], jax.Array]
+
+
+def combiner(name: str, of_leaf: OfLeaf) -> optax.GradientTransformationExtraArgs:
+    """Makes a combiner for stacked gradients of a function of the rows of one leaf.
+
+    Args:
+        name: what errors call it.
+        of_leaf: what is made of each leaf by itself.
+    """
+
+    def init(params: Any) -> AgreementState:
+        return AgreementState(jnp.ones([], _jacobian.widest(params)))
+
+    def rule(jacobian: Jacobian, state: AgreementState, losses: Any) -> tuple[optax.Updates, AgreementState]:
+        def result(stacked: jax.Array) -> jax.Array:
+            return of_leaf(rows_of(stacked)).astype(stacked.dtype)
+
+        return jax.tree.map(result, jacobian), AgreementState(agreement(jacobian))
+
+    return _combiner.combiner(name, init, rule, ("stacked",))
+
+
+def rows_of(stacked: jax.Array) -> list[jax.Array]:
+    """Returns the rows of one leaf, in float32, or in float64 where it is float64."""
+    return [row.astype(_jacobian.wide(row.dtype)) for row in stacked]
+
+
+def agreement(stacked: Jacobian) -> jax.Array:
+    """Returns the share of components in which all N signs are the same."""
+    leaves = jax.tree.leaves(stacked)
+    dtype = _jacobian.widest(stacked)
+    counts = [
+        _fast.count(jnp.sign(_fast.over_rows(jnp.minimum, leaf)) == jnp.sign(_fast.over_rows(jnp.maximum, leaf)))
+        for leaf in leaves
+    ]
+    size = sum(leaf[0].size for leaf in leaves)
+    agreeing = functools.reduce(jnp.add, [count.astype(dtype) for count in counts])
+    share: jax.Array = agreeing / max(size, 1)
+    return share
