@@ -12,6 +12,7 @@ from dg_jax.surgery._conflict_free import conflict_free
 from dg_jax.surgery._deep_all import deep_all
 from dg_jax.surgery._dualproj import dualproj
 from dg_jax.surgery._fair_grad import fair_grad
+from dg_jax.surgery._grad_drop import GradDropState, grad_drop
 from dg_jax.surgery._gramian import GramianState
 from dg_jax.surgery._group_dro import GroupDROState, group_dro
 from dg_jax.surgery._imtl_g import imtl_g
@@ -30,6 +31,7 @@ __all__ = [
     "AgrRandState",
     "AgreementState",
     "Form",
+    "GradDropState",
     "GramianState",
     "GroupDROState",
     "PCGradState",
@@ -46,6 +48,7 @@ __all__ = [
     "deep_all",
     "dualproj",
     "fair_grad",
+    "grad_drop",
     "group_dro",
     "imtl_g",
     "krum",

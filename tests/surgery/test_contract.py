@@ -23,6 +23,7 @@ COMBINERS = {
     "agr_rand_conflict": surgery.agr_rand(zeros="conflict"),
     "agr_rand_abstain": surgery.agr_rand(zeros="abstain"),
     "pcgrad": surgery.pcgrad(),
+    "grad_drop": surgery.grad_drop(),
     "and_mask": surgery.and_mask(rescale=False),  # with rescaling one row is not given back as it is
 }
 Pair = collections.namedtuple("Pair", "first second")

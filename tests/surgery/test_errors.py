@@ -16,6 +16,7 @@ COMBINERS = {
     "agr_sum": surgery.agr_sum(),
     "agr_rand": surgery.agr_rand(),
     "pcgrad": surgery.pcgrad(),
+    "grad_drop": surgery.grad_drop(),
     "and_mask": surgery.and_mask(),
     "krum": surgery.krum(byzantine=0),
     "median": surgery.median(),
