@@ -21,6 +21,7 @@ from dg_jax.surgery._krum import krum
 from dg_jax.surgery._mgda import mgda
 from dg_jax.surgery._nash_mtl import nash_mtl
 from dg_jax.surgery._pcgrad import PCGradState, pcgrad
+from dg_jax.surgery._sand_mask import sand_mask
 from dg_jax.surgery._sum import sum
 from dg_jax.surgery._trimmed_mean import median, trimmed_mean
 from dg_jax.surgery._upgrad import upgrad
@@ -56,6 +57,7 @@ __all__ = [
     "mgda",
     "nash_mtl",
     "pcgrad",
+    "sand_mask",
     "sum",
     "trimmed_mean",
     "upgrad",

@@ -53,7 +53,7 @@ def and_mask(threshold: float | jax.Array = 1.0, rescale: bool = True) -> optax.
         votes = jnp.abs(_fast.over_rows(jnp.add, [jnp.sign(row) for row in rows]))
         # Votes are whole numbers: what is less than a thousandth below the threshold is rounding.
         mask = votes >= jnp.asarray(threshold, votes.dtype) * len(rows) - 1e-3
-        kept: jax.Array = jnp.where(mask | _is_broken(rows), mean, 0)
+        kept: jax.Array = jnp.where(mask | _components.is_broken(rows), mean, 0)
         if not rescale:
             return kept
         share = _fast.count(mask).astype(mean.dtype) / max(mask.size, 1)
@@ -61,9 +61,3 @@ def and_mask(threshold: float | jax.Array = 1.0, rescale: bool = True) -> optax.
         return rescaled
 
     return _components.combiner("and_mask", of_leaf)
-
-
-def _is_broken(rows: list[jax.Array]) -> jax.Array:
-    """Whether a row is NaN or infinite there: this is not masked, it must be seen."""
-    largest = _fast.over_rows(jnp.maximum, [jnp.abs(row) for row in rows])
-    return ~jnp.isfinite(largest)

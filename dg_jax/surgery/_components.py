@@ -53,3 +53,9 @@ def agreement(stacked: Jacobian) -> jax.Array:
     agreeing = functools.reduce(jnp.add, [count.astype(dtype) for count in counts])
     share: jax.Array = agreeing / max(size, 1)
     return share
+
+
+def is_broken(rows: list[jax.Array]) -> jax.Array:
+    """Returns whether a row is NaN or infinite in a component, which is then not masked: it must be seen."""
+    largest = _fast.over_rows(jnp.maximum, [jnp.abs(row) for row in rows])
+    return ~jnp.isfinite(largest)

@@ -17,6 +17,7 @@ COMBINERS = {
     "agr_rand": surgery.agr_rand(),
     "pcgrad": surgery.pcgrad(),
     "grad_drop": surgery.grad_drop(),
+    "sand_mask": surgery.sand_mask(),
     "and_mask": surgery.and_mask(),
     "krum": surgery.krum(byzantine=0),
     "median": surgery.median(),
