@@ -14,6 +14,7 @@ ELSEWHERE = {
     "dg_jax/surgery/_components.py": ["surgery/test_and_mask.py", "surgery/test_trimmed_mean.py"],
     "dg_jax/surgery/_jacobian.py": ["surgery/test_accumulate.py", "surgery/test_value_and_grads.py"],
     "dg_jax/surgery/_mesh.py": ["surgery/test_meshes.py"],
+    "dg_jax/surgery/_projections.py": ["surgery/test_pcgrad.py", "surgery/test_grad_vac.py"],
     "dg_jax/surgery/_sum.py": ["surgery/test_deep_all.py", "surgery/test_contract.py"],
     **{
         f"dg_jax/surgery/_{rule}.py": ["surgery/test_gramian.py"]

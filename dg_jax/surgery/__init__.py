@@ -13,6 +13,7 @@ from dg_jax.surgery._deep_all import deep_all
 from dg_jax.surgery._dualproj import dualproj
 from dg_jax.surgery._fair_grad import fair_grad
 from dg_jax.surgery._grad_drop import GradDropState, grad_drop
+from dg_jax.surgery._grad_vac import GradVacState, grad_vac
 from dg_jax.surgery._gramian import GramianState
 from dg_jax.surgery._group_dro import GroupDROState, group_dro
 from dg_jax.surgery._imtl_g import imtl_g
@@ -33,6 +34,7 @@ __all__ = [
     "AgreementState",
     "Form",
     "GradDropState",
+    "GradVacState",
     "GramianState",
     "GroupDROState",
     "PCGradState",
@@ -50,6 +52,7 @@ __all__ = [
     "dualproj",
     "fair_grad",
     "grad_drop",
+    "grad_vac",
     "group_dro",
     "imtl_g",
     "krum",

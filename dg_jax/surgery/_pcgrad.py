@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dg_jax.surgery import _combiner, _jacobian
+from dg_jax.surgery import _combiner, _gramian, _jacobian, _projections
 from dg_jax.surgery._jacobian import Jacobian
 
 
@@ -84,10 +84,9 @@ def pcgrad(key: int | jax.Array = 0) -> optax.GradientTransformationExtraArgs:
     def rule(jacobian: Jacobian, state: PCGradState, losses: Any) -> tuple[optax.Updates, PCGradState]:
         cosines, norms = _jacobian.cosines_and_norms(jacobian)
         next_key, order_key = jax.random.split(state.key)
-        each = jnp.tile(jnp.arange(len(norms)), (len(norms), 1))
-        orders = jax.random.permutation(order_key, each, axis=1, independent=True)
-        weights = _weights(_project(cosines, orders), norms)
-        return _jacobian.weighted_sum(jacobian, weights), PCGradState(next_key, *_summary(cosines))
+        combinations = _project(cosines, _projections.random_orders(order_key, len(norms)))
+        weights = _projections.weights_of_sum(combinations, norms)
+        return _jacobian.weighted_sum(jacobian, weights), PCGradState(next_key, *_gramian.summary(cosines))
 
     return _combiner.combiner("pcgrad", init, rule, ("stacked", "two_pass"))
 
@@ -103,26 +102,5 @@ def _project(cosines: jax.Array, orders: jax.Array) -> jax.Array:
         lost = jnp.where((j == i) | (inner >= 0), 0, inner)  # a NaN stays and reaches the result
         return combinations.at[i, j].add(-lost)
 
-    own = jnp.where(jnp.eye(n, dtype=bool), jnp.ones_like(cosines), 0)  # varies over devices where the cosines do
-    combinations: jax.Array = jax.lax.fori_loop(0, n, equation_5, own)
+    combinations: jax.Array = jax.lax.fori_loop(0, n, equation_5, _projections.unprojected(cosines))
     return combinations
-
-
-def _weights(combinations: jax.Array, norms: jax.Array) -> jax.Array:
-    """The weight of each gradient in the sum of all projected ones, ``[N]``, for gradients with these norms."""
-    lengths = jnp.where(norms == 0, 1, norms)
-    # XLA divides by multiplying with the reciprocal, which is subnormal, and so zero, beyond this.
-    lengths = lengths / jnp.minimum(jnp.max(lengths), (1 / jnp.finfo(norms.dtype).tiny).astype(norms.dtype))
-    others = jnp.where(jnp.eye(len(norms), dtype=bool), 0, combinations)
-    of_units = jnp.where(others == 0, 0, others * lengths[:, None] / lengths[None, :])
-    return 1 + jnp.sum(of_units, axis=0)  # no gradient is projected on itself: its own part is exactly 1
-
-
-def _summary(cosines: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Mean, minimum and negative share of the cosines of all pairs."""
-    n = len(cosines)
-    if n == 1:
-        one = jnp.ones([], cosines.dtype)
-        return one, one, jnp.zeros_like(one)
-    pairs = jnp.clip(cosines[jnp.triu_indices(n, k=1)], -1, 1)
-    return jnp.mean(pairs), jnp.min(pairs), jnp.mean((pairs < 0).astype(cosines.dtype))

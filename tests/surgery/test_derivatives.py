@@ -17,6 +17,7 @@ FACTORIES = {
     "agr_rand_conflict": lambda: surgery.agr_rand(zeros="conflict"),
     "pcgrad": surgery.pcgrad,
     "and_mask": lambda: surgery.and_mask(0.3),
+    "grad_vac": lambda: surgery.grad_vac(num_rows=3),
     "grad_drop": surgery.grad_drop,
     "median": surgery.median,
     "group_dro": lambda: surgery.group_dro(num_rows=3),

@@ -16,6 +16,7 @@ COMBINERS = {
     "agr_sum": surgery.agr_sum(),
     "agr_rand": surgery.agr_rand(),
     "pcgrad": surgery.pcgrad(),
+    "grad_vac": surgery.grad_vac(num_rows=3),
     "grad_drop": surgery.grad_drop(),
     "sand_mask": surgery.sand_mask(),
     "and_mask": surgery.and_mask(),
