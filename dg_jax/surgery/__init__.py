@@ -4,10 +4,11 @@ A combiner is the first link of an ``optax.chain``. Its ``update`` takes a Jacob
 of three forms that :func:`value_and_grads` and :func:`value_and_jacobian` make, and returns one gradient.
 """
 
-from dg_jax.surgery._agr import AgreementState, AgrRandState, agr_rand, agr_sum, agreement
+from dg_jax.surgery._agr import AgrRandState, agr_rand, agr_sum, agreement
 from dg_jax.surgery._aligned_mtl import aligned_mtl
 from dg_jax.surgery._and_mask import and_mask
 from dg_jax.surgery._cagrad import cagrad
+from dg_jax.surgery._components import AgreementState
 from dg_jax.surgery._conflict_free import conflict_free
 from dg_jax.surgery._deep_all import deep_all
 from dg_jax.surgery._dualproj import dualproj

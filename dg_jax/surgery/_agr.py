@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from dg_jax.surgery import _combiner, _fast, _jacobian
+from dg_jax.surgery._components import AgreementState
 from dg_jax.surgery._jacobian import Form, Jacobian, SumMinMax
 
 Zeros = Literal["agree", "conflict", "abstain"]
@@ -59,17 +60,6 @@ def _phi(fact: SumMinMax, zeros: Zeros) -> jax.Array:
     else:
         phi = (smallest >= 0) | (largest <= 0)
     return phi | ~(jnp.isfinite(smallest) & jnp.isfinite(largest))  # a broken gradient is not cut, it must be seen
-
-
-class AgreementState(NamedTuple):
-    """What the last update saw.
-
-    Attributes:
-        agreement: share of components with Φ = 1, scalar in [0, 1]; 1 before the first update. With
-            ``zeros="abstain"`` the share of those that are not zero in every row.
-    """
-
-    agreement: jax.Array
 
 
 def agr_sum(zeros: Zeros = "agree") -> optax.GradientTransformationExtraArgs:

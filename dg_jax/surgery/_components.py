@@ -2,18 +2,28 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from dg_jax.surgery import _combiner, _fast, _jacobian
-from dg_jax.surgery._agr import AgreementState
 from dg_jax.surgery._jacobian import Jacobian
 
 # The N rows of a leaf ``[*shape]``, in float32 or wider, to the result ``[*shape]``.
 OfLeaf = Callable[[list[jax.Array]], jax.Array]
+
+
+class AgreementState(NamedTuple):
+    """What the last update saw.
+
+    Attributes:
+        agreement: share of components with Φ = 1, scalar in [0, 1]; 1 before the first update. With
+            ``zeros="abstain"`` of Agr-Sum the share of those that are not zero in every row.
+    """
+
+    agreement: jax.Array
 
 
 def combiner(name: str, of_leaf: OfLeaf) -> optax.GradientTransformationExtraArgs:

@@ -26,7 +26,8 @@ def trimmed_mean(trim: int = 1) -> optax.GradientTransformationExtraArgs:
 
     Note:
         On the scale of the mean. N = 1 gives back the one gradient with ``trim=0`` only. A NaN in any row of a
-        component reaches it; an infinity is dropped where it is among the b largest or smallest.
+        component reaches it; an infinity is dropped where it is among the b largest or smallest. Subnormal numbers
+        count as zeros where the hardware flushes them.
 
     Example:
         >>> import jax.numpy as jnp
@@ -68,7 +69,7 @@ def median() -> optax.GradientTransformationExtraArgs:
 
     Note:
         On the scale of the mean. N = 1 gives back the one gradient. A NaN in any row of a component reaches it; an
-        infinity does where it is in the middle.
+        infinity does where it is in the middle. Subnormal numbers count as zeros where the hardware flushes them.
 
     Example:
         >>> import jax.numpy as jnp

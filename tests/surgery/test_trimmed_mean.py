@@ -13,7 +13,7 @@ from dg_jax import surgery
 from dg_jax.surgery import _fast
 from tests import quick
 
-numbers = st.floats(-(2.0**100), 2.0**100, width=32)
+numbers = st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False)
 stacks = arrays.arrays(np.float32, st.tuples(st.integers(1, 7), st.just(5)), elements=numbers)
 
 
@@ -24,7 +24,7 @@ def updated(combiner, rows):
 @given(stacks)
 def test_equals_numpy(rows):
     expected = np.median(rows.astype(np.float64), axis=0)
-    rounding = {"rtol": 1e-5, "atol": 1e-6 * np.abs(rows).max()}
+    rounding = {"rtol": 1e-5, "atol": 1e-6 * np.abs(rows).max() + 1e-37}  # below, numbers are subnormal
     np.testing.assert_allclose(updated(surgery.median(), rows)[0], expected, **rounding)
     for trim in range((len(rows) + 1) // 2):
         expected = np.sort(rows.astype(np.float64), axis=0)[trim : len(rows) - trim].mean(axis=0)
