@@ -13,6 +13,7 @@ from dg_jax.surgery._conflict_free import conflict_free
 from dg_jax.surgery._deep_all import deep_all
 from dg_jax.surgery._dualproj import dualproj
 from dg_jax.surgery._fair_grad import fair_grad
+from dg_jax.surgery._gga_l import GgaLState, gga_l
 from dg_jax.surgery._grad_drop import GradDropState, grad_drop
 from dg_jax.surgery._grad_vac import GradVacState, grad_vac
 from dg_jax.surgery._gramian import GramianState
@@ -34,6 +35,7 @@ __all__ = [
     "AgrRandState",
     "AgreementState",
     "Form",
+    "GgaLState",
     "GradDropState",
     "GradVacState",
     "GramianState",
@@ -52,6 +54,7 @@ __all__ = [
     "deep_all",
     "dualproj",
     "fair_grad",
+    "gga_l",
     "grad_drop",
     "grad_vac",
     "group_dro",

@@ -1,10 +1,14 @@
 """AND-mask: the mean, where enough of the gradients have the same sign."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
 
-from dg_jax.surgery import _components, _fast
+from dg_jax.surgery import _combiner, _components, _fast, _jacobian
+from dg_jax.surgery._components import AgreementState
+from dg_jax.surgery._jacobian import Jacobian, SumMinMax
 
 
 def and_mask(threshold: float | jax.Array = 1.0, rescale: bool = True) -> optax.GradientTransformationExtraArgs:
@@ -21,7 +25,7 @@ def and_mask(threshold: float | jax.Array = 1.0, rescale: bool = True) -> optax.
         rescale: whether to divide by the share of components that are left in each leaf.
 
     Returns:
-        A combiner for stacked gradients, with an :class:`AgreementState`.
+        A combiner for stacked gradients, with threshold 1 for accumulated ones, too, with an :class:`AgreementState`.
 
     Raises:
         ValueError: ``threshold`` is not in [0, 1]; in ``update``, the gradients do not fit the parameters or each
@@ -48,16 +52,31 @@ def and_mask(threshold: float | jax.Array = 1.0, rescale: bool = True) -> optax.
     if isinstance(threshold, int | float) and not 0 <= threshold <= 1:
         raise ValueError(f"and_mask: threshold={threshold}; it must be a number from 0 to 1")
 
-    def of_leaf(rows: list[jax.Array]) -> jax.Array:
-        mean = _fast.over_rows(jnp.add, rows) / len(rows)
-        votes = jnp.abs(_fast.over_rows(jnp.add, [jnp.sign(row) for row in rows]))
-        # Votes are whole numbers: what is less than a thousandth below the threshold is rounding.
-        mask = votes >= jnp.asarray(threshold, votes.dtype) * len(rows) - 1e-3
-        kept: jax.Array = jnp.where(mask | _components.is_broken(rows), mean, 0)
+    def masked(total: jax.Array, n: int | jax.Array, mask: jax.Array, is_broken: jax.Array) -> jax.Array:
+        mean = total / jnp.asarray(n, total.dtype)
+        kept = jnp.where(mask | is_broken, mean, 0)
         if not rescale:
             return kept
         share = _fast.count(mask).astype(mean.dtype) / max(mask.size, 1)
-        rescaled: jax.Array = kept / (1e-10 + share)
-        return rescaled
+        return kept / (1e-10 + share)
 
+    def of_leaf(rows: list[jax.Array]) -> jax.Array:
+        votes = jnp.abs(_fast.over_rows(jnp.add, [jnp.sign(row) for row in rows]))
+        # Votes are whole numbers: what is less than a thousandth below the threshold is rounding.
+        mask = votes >= jnp.asarray(threshold, votes.dtype) * len(rows) - 1e-3
+        return masked(_fast.over_rows(jnp.add, rows), len(rows), mask, _components.is_broken(rows))
+
+    def of_fact(fact: SumMinMax) -> jax.Array:
+        mask = (fact.smallest > 0) | (fact.largest < 0)
+        is_broken = ~(jnp.isfinite(fact.smallest) & jnp.isfinite(fact.largest))
+        return masked(fact.total, fact.num_rows, mask, is_broken).astype(fact.smallest.dtype)
+
+    def rule(jacobian: Jacobian, state: AgreementState, losses: Any) -> tuple[optax.Updates, AgreementState]:
+        """With threshold 1 the largest and the smallest entry say all."""
+        facts = _jacobian.by_component(jacobian)
+        kept = jax.tree.map(of_fact, facts, is_leaf=_jacobian.is_accumulated)
+        return kept, AgreementState(_components.agreement(jacobian))
+
+    if isinstance(threshold, int | float) and threshold == 1:
+        return _combiner.combiner("and_mask", _components.init, rule, ("stacked", "accumulated"))
     return _components.combiner("and_mask", of_leaf)

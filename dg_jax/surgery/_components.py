@@ -34,9 +34,6 @@ def combiner(name: str, of_leaf: OfLeaf) -> optax.GradientTransformationExtraArg
         of_leaf: what is made of each leaf by itself.
     """
 
-    def init(params: Any) -> AgreementState:
-        return AgreementState(jnp.ones([], _jacobian.widest(params)))
-
     def rule(jacobian: Jacobian, state: AgreementState, losses: Any) -> tuple[optax.Updates, AgreementState]:
         def result(stacked: jax.Array) -> jax.Array:
             return of_leaf(rows_of(stacked)).astype(stacked.dtype)
@@ -46,22 +43,23 @@ def combiner(name: str, of_leaf: OfLeaf) -> optax.GradientTransformationExtraArg
     return _combiner.combiner(name, init, rule, ("stacked",))
 
 
+def init(params: Any) -> AgreementState:
+    """Returns the state before the first update."""
+    return AgreementState(jnp.ones([], _jacobian.widest(params)))
+
+
 def rows_of(stacked: jax.Array) -> list[jax.Array]:
     """Returns the rows of one leaf, in float32, or in float64 where it is float64."""
     return [row.astype(_jacobian.wide(row.dtype)) for row in stacked]
 
 
-def agreement(stacked: Jacobian) -> jax.Array:
-    """Returns the share of components in which all N signs are the same."""
-    leaves = jax.tree.leaves(stacked)
-    dtype = _jacobian.widest(stacked)
-    counts = [
-        _fast.count(jnp.sign(_fast.over_rows(jnp.minimum, leaf)) == jnp.sign(_fast.over_rows(jnp.maximum, leaf)))
-        for leaf in leaves
-    ]
-    size = sum(leaf[0].size for leaf in leaves)
+def agreement(jacobian: Jacobian) -> jax.Array:
+    """Returns the share of components in which all N signs are the same, of stacked or accumulated gradients."""
+    facts = jax.tree.leaves(_jacobian.by_component(jacobian), is_leaf=_jacobian.is_accumulated)
+    dtype = _jacobian.widest(facts)
+    counts = [_fast.count(jnp.sign(fact.smallest) == jnp.sign(fact.largest)) for fact in facts]
     agreeing = functools.reduce(jnp.add, [count.astype(dtype) for count in counts])
-    share: jax.Array = agreeing / max(size, 1)
+    share: jax.Array = agreeing / max(sum(fact.total.size for fact in facts), 1)
     return share
 
 

@@ -22,6 +22,7 @@ COMBINERS = {
     "cagrad": surgery.cagrad,  # for all rules on the Gramian: it has every kind of loop that they have
     "and_mask": lambda: surgery.and_mask(0.5),
     "grad_vac": lambda: surgery.grad_vac(num_rows=N),
+    "gga_l": surgery.gga_l,
     "median": surgery.median,
     "group_dro": lambda: surgery.group_dro(num_rows=N),
 }

@@ -41,6 +41,23 @@ def test_with_threshold_one_it_is_agr_sum_over_n(n):
     np.testing.assert_allclose(updated(surgery.and_mask(rescale=False), rows)[0], agr_sum / n, rtol=1e-6)
 
 
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("rescale", [True, False])
+def test_with_threshold_one_it_takes_accumulated_gradients(n, rescale):
+    rows = np.random.default_rng(n).integers(-1, 3, size=(n, 40)).astype(np.float32)
+    rows[0, 7] = np.nan
+    combiner, accumulated = surgery.and_mask(rescale=rescale), None
+    for row in rows:
+        accumulated = surgery.accumulate(jnp.asarray(row), accumulated)
+    found, state = combiner.update(accumulated, combiner.init(None))
+    expected, of_stacked = updated(combiner, rows)
+    np.testing.assert_array_equal(found, expected)
+    assert np.isnan(found[7]) and np.isfinite(found[8:]).all() and state == of_stacked
+    np.testing.assert_allclose(found[8:], updated(surgery.and_mask(jnp.ones([]), rescale), rows)[0][8:], rtol=1e-6)
+    with pytest.raises(ValueError, match="and_mask does not take form='accumulated'"):
+        surgery.and_mask(0.9).update(accumulated, combiner.init(None))
+
+
 def test_each_leaf_is_rescaled_by_what_is_left_of_it():
     rows = {"half": jnp.array([[1.0, 1.0], [1.0, -1.0]]), "none": jnp.array([[1.0], [-1.0]]), "all": jnp.ones((2, 1))}
     combiner = surgery.and_mask()

@@ -24,6 +24,7 @@ COMBINERS = {
     "agr_rand_abstain": surgery.agr_rand(zeros="abstain"),
     "pcgrad": surgery.pcgrad(),
     "grad_drop": surgery.grad_drop(),
+    "gga_l": surgery.gga_l(),
     "and_mask": surgery.and_mask(rescale=False),  # with rescaling one row is not given back as it is
 }
 Pair = collections.namedtuple("Pair", "first second")

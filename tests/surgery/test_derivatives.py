@@ -19,6 +19,7 @@ FACTORIES = {
     "and_mask": lambda: surgery.and_mask(0.3),
     "grad_vac": lambda: surgery.grad_vac(num_rows=3),
     "grad_drop": surgery.grad_drop,
+    "gga_l": surgery.gga_l,
     "median": surgery.median,
     "group_dro": lambda: surgery.group_dro(num_rows=3),
 }

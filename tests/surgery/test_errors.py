@@ -18,6 +18,7 @@ COMBINERS = {
     "pcgrad": surgery.pcgrad(),
     "grad_vac": surgery.grad_vac(num_rows=3),
     "grad_drop": surgery.grad_drop(),
+    "gga_l": surgery.gga_l(),
     "sand_mask": surgery.sand_mask(),
     "and_mask": surgery.and_mask(),
     "krum": surgery.krum(byzantine=0),
