@@ -26,7 +26,7 @@ class Strategy:
     combiner: str
 
 
-STRATEGIES = {
+_PAPER = {
     "deep_all": Strategy("pooled", "deep_all"),
     "agr_sum": Strategy("erm", "agr_sum"),
     "agr_rand": Strategy("erm", "agr_rand"),
@@ -36,6 +36,25 @@ STRATEGIES = {
     "mixup": Strategy("mixup", "deep_all"),
     "group_dro": Strategy("erm", "group_dro"),
 }
+PAPER = tuple(_PAPER)  # the columns of its Table 1
+
+_ON_THE_GRAMIAN = (
+    "grad_vac",
+    "mgda",
+    "upgrad",
+    "dualproj",
+    "cagrad",
+    "imtl_g",
+    "conflict_free",
+    "aligned_mtl",
+    "nash_mtl",
+    "fair_grad",
+    "krum",
+    "weighted",
+)
+_BY_COMPONENT = ("and_mask", "sand_mask", "grad_drop", "gga_l", "trimmed_mean", "median")
+
+STRATEGIES = _PAPER | {name: Strategy("erm", name) for name in ("sum", *_ON_THE_GRAMIAN, *_BY_COMPONENT)}
 
 # Objectives that change so much at one step that the optimizer must forget what it has
 # gathered, and the setting that says at which.
@@ -49,6 +68,10 @@ FORMS: dict[str, tuple[str, ...]] = {
     "agr_rand": ("stacked", "accumulated"),
     "pcgrad": ("stacked", "two_pass"),
     "group_dro": ("stacked", "two_pass"),
+    "sum": ("stacked", "accumulated", "two_pass"),
+    **dict.fromkeys(_ON_THE_GRAMIAN, ("stacked", "two_pass")),
+    **dict.fromkeys(_BY_COMPONENT, ("stacked",)),
+    "and_mask": ("stacked", "accumulated"),  # this with threshold 1
 }
 
 

@@ -57,8 +57,8 @@ class Plan(config.Parts):
 class Comparison(Plan):
     """Many runs, of several strategies."""
 
-    strategies: tuple[str, ...] = tuple(strategies.STRATEGIES)
-    """Which strategies."""
+    strategies: tuple[str, ...] = strategies.PAPER
+    """Which strategies; by default the paper's eight."""
     vectorize_seeds: bool = False
     """Train all seeds of a strategy and target in one program. Pays on a GPU with a small network; no checkpoints."""
 

@@ -141,6 +141,53 @@ def test_what_has_an_effect_is_done(command, flags):
     assert command(*flags) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--strategy=krum"], "--krum.byzantine has no default: give a whole number of at least 0"),
+        (["--strategy=weighted"], "--weighted.weights has no default: give a number for each source"),
+        (
+            ["--strategy=krum", "--krum.byzantine=0"],
+            "--krum.byzantine=0 and --krum.selected=1 need 3 gradients: there are 2 gradients of 2 sources; give less",
+        ),
+        (["--strategy=trimmed_mean"], "--trimmed-mean.trim=1 needs 3 gradients: there are 2 gradients of 2 sources"),
+        (
+            ["--strategy=cagrad", "--cagrad.preference", "1", "2", "3"],
+            "--cagrad.preference 1.0 2.0 3.0 has another length than the gradients: there are 2 gradients of 2 sources",
+        ),
+        (["--strategy=upgrad", "--upgrad.preference", "1", "-2"], "--upgrad.preference=1.0 -2.0: give a number of at"),
+        (["--strategy=grad_vac", "--grad-vac.beta=2"], "--grad-vac.beta=2.0: give a number from 0 to 1"),
+        (["--strategy=sand_mask", "--sand-mask.threshold=1"], "--sand-mask.threshold=1.0: give a number of at least 0"),
+        (["--strategy=cagrad", "--fair-grad.alpha=2"], "--fair-grad.alpha is set, but this run uses cagrad and erm"),
+        (["--strategy=cagrad", "--gradients=accumulated"], "does not go with the combiner cagrad; give stacked or two"),
+        (
+            ["--strategy=and_mask", "--and-mask.threshold=0.5", "--gradients=accumulated"],
+            "--gradients=accumulated does not go with --and-mask.threshold=0.5, only with 1",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_settings_of_combiners_that_cannot_be_are_refused(command, tmp_path, flags, message):
+    code, err = command(*flags)
+    assert code == 2 and message in err and err.startswith("error: ") and err.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--strategy=cagrad", "--cagrad.preference", "1", "2", "--gradients=two_pass"],
+        ["--strategy=weighted", "--weighted.weights", "0.25", "0.75"],
+        ["--strategy=and_mask", "--and-mask.no-rescale", "--gradients=accumulated"],
+        ["--strategy=mldg", "--combiner=median", "--mldg.pairing=circle"],
+    ],
+    ids=" ".join,
+)
+def test_combiners_of_the_family_are_trained_with(command, flags):
+    assert command(*flags) == (0, "")
+    assert command(*flags)[1].startswith("done already")
+
+
 def test_a_run_of_irm_that_goes_on_to_fewer_steps_than_its_annealing_is_refused(command, tmp_path):
     command("--strategy=irm", "--irm.anneal-steps=3")
     folder = tmp_path / "results/emoji/windows/irm/seed-0"

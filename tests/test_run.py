@@ -76,7 +76,7 @@ def test_other_settings_under_the_same_name_are_refused(command):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--strategy=sum"], "unknown strategy 'sum'; there are: deep_all, agr_sum"),
+        (["--strategy=average"], "unknown strategy 'average'; there are: deep_all, agr_sum"),
         (["--dataset=mnist"], "unknown dataset 'mnist'; there are: emoji"),
         (["--target=moon"], "unknown --target for --dataset=emoji: 'moon'; there are: apple, facebook"),
         (["--target=twitter"], "--target=twitter is not among --domains apple google windows"),
@@ -98,7 +98,10 @@ def test_other_settings_under_the_same_name_are_refused(command):
         (["--no-such-flag=3"], "--no-such-flag"),
         (["--preset=best"], "--preset"),
         (["--resume", "--overwrite"], "--resume and --overwrite exclude each other"),
-        (["--combiner=sum"], "unknown combiner 'sum'; there are: deep_all, agr_sum, agr_rand, pcgrad, group_dro"),
+        (
+            ["--combiner=average"],
+            "unknown combiner 'average'; there are: deep_all, agr_sum, agr_rand, pcgrad, group_dro",
+        ),
         (["--strategy=mixup", "--mixup.alpha=0"], "--mixup.alpha=0.0: give a positive number"),
         (["--strategy=irm", "--irm.penalty-weight=-1"], "--irm.penalty-weight=-1.0: give a number of at least 0"),
         (["--strategy=irm", "--irm.anneal-steps=-1"], "--irm.anneal-steps=-1: give a number of at least 0"),

@@ -57,7 +57,7 @@ def look(method: str) -> Look:
         base = _LOOKS[strategy]
     else:
         hue = number % 360 / 360
-        base = Look(_hex(hue, 0.75), _hex(hue, 0.45))
+        base = Look(_hex(hue, 0.75), _hex(hue, 0.48))
     return base._replace(
         hatch=_HATCHES[number % len(_HATCHES)],
         dashes=_DASHES[number % len(_DASHES)],
@@ -67,4 +67,4 @@ def look(method: str) -> Look:
 
 def _hex(hue: float, lightness: float) -> str:
     """A colour of little saturation, so that its luminance is near its lightness."""
-    return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, lightness, 0.25))
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, lightness, 0.2))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 from dg_jax import errors, strategies
 from dg_jax.config import presets, ranges
@@ -104,6 +105,7 @@ def check_settings(config: RunConfig) -> None:
             )
     _check_methods(config, {methods.objective, methods.combiner})
     _check_effect(config)
+    _check_rows(config)
     if config.resume and config.output.overwrite:
         raise errors.UserError("--resume and --overwrite exclude each other; give one of them")
 
@@ -125,8 +127,10 @@ def _check_methods(config: RunConfig, in_use: set[str]) -> None:
                     f"{setting} is set, but this run uses {' and '.join(sorted(in_use))}; leave it out"
                 )
             is_in_range, wanted = of_method.get(name, (lambda value: True, ""))
+            if value is None and method in in_use and ranges.REQUIRED.get(method) == name:
+                raise errors.UserError(f"{setting} has no default: give {wanted}")
             if value is not None and not is_in_range(value):
-                raise errors.UserError(f"{setting}={value}: give {wanted}")
+                raise errors.UserError(f"{setting}={_shown(value)}: give {wanted}")
     if "mldg" in in_use and len(config.sources) < 2:
         raise errors.UserError(
             f"--strategy=mldg needs two sources, --domains {' '.join(config.data.domains)} leaves one"
@@ -186,3 +190,39 @@ def _check_effect(config: RunConfig) -> None:
             f"--model={config.network.model}: its BatchNorm statistics are frozen at those of --weights, and there are "
             "none; give --weights (third_party/torchvision_resnet/convert.py makes them of the published ones)"
         )
+
+
+def _check_rows(config: RunConfig) -> None:
+    """Raises a ``UserError`` if a combiner is set for another number of gradients than there will be."""
+    methods, sources = config.methods, len(config.sources)
+    is_split = methods.objective == "mldg" and config.method.mldg.pairing == "split"
+    rows = 1 if methods.objective == "pooled" else sources - is_split
+    there_are = f"there are {rows} gradients of {sources} sources"
+    settings = config.method_settings(methods.combiner)
+    for name in ("preference", "weights"):
+        values = settings.get(name)
+        if values is not None and len(values) != rows:
+            raise errors.UserError(
+                f"{flag(methods.combiner)}.{name} {_shown(values)} has another length than the gradients: {there_are}"
+            )
+    if methods.combiner == "krum":
+        needed = max(settings["byzantine"] + 3, settings["selected"])
+        if rows < needed:
+            raise errors.UserError(
+                f"--krum.byzantine={settings['byzantine']} and --krum.selected={settings['selected']} need {needed} "
+                f"gradients: {there_are}; give less, or more --domains"
+            )
+    if methods.combiner == "trimmed_mean" and rows < 2 * settings["trim"] + 1:
+        raise errors.UserError(
+            f"--trimmed-mean.trim={settings['trim']} needs {2 * settings['trim'] + 1} gradients: {there_are}; "
+            "give less, or more --domains"
+        )
+    if methods.combiner == "and_mask" and config.method.gradients == "accumulated" and settings["threshold"] != 1:
+        raise errors.UserError(
+            f"--gradients=accumulated does not go with --and-mask.threshold={settings['threshold']}, only with 1"
+        )
+
+
+def _shown(value: Any) -> str:
+    """Returns a value as it is written on the command line."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

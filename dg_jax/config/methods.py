@@ -62,3 +62,117 @@ class GroupDro:
 
     step_size: float = 0.01
     """Step size of the domain weights (DomainBed's groupdro_eta)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GradVac:
+    """GradVac."""
+
+    beta: float = 0.5
+    """How fast the cosines that are aimed at follow those that there are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Upgrad:
+    """UPGrad."""
+
+    preference: tuple[float, ...] | None = None
+    """A weight for each source, in the order of --domains. By default all have the same."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dualproj:
+    """DualProj."""
+
+    preference: tuple[float, ...] | None = None
+    """As for upgrad."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cagrad:
+    """CAGrad."""
+
+    c: float = 0.5
+    """How far from the mean the result may be, over the mean's norm."""
+    preference: tuple[float, ...] | None = None
+    """As for upgrad."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AlignedMtl:
+    """Aligned-MTL."""
+
+    scale: Literal["min", "median", "mean"] = "min"
+    """Which eigenvalue of the Gramian all get."""
+    preference: tuple[float, ...] | None = None
+    """As for upgrad."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FairGrad:
+    """FairGrad."""
+
+    alpha: float = 1.0
+    """The fairness: near 0 it is the sum, 1 is Nash-MTL, more favours the sources with small gradients."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Krum:
+    """Krum."""
+
+    byzantine: int | None = None
+    """How many sources may be anything, at most three less than there are; to be given."""
+    selected: int = 1
+    """How many gradients are averaged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Weighted:
+    """A sum with fixed weights."""
+
+    weights: tuple[float, ...] | None = None
+    """A weight for each source, in the order of --domains; to be given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AndMask:
+    """AND-mask."""
+
+    threshold: float = 1.0
+    """From which mean of the signs on a component is kept; 1 demands that all agree."""
+    rescale: bool = True
+    """Whether what is left of a tensor is divided by its share."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SandMask:
+    """SAND-mask."""
+
+    threshold: float = 0.5
+    """As for and-mask; below 1."""
+    steepness: float = 10.0
+    """How fast a component's weight grows with the agreement (DomainBed's k)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GradDrop:
+    """GradDrop."""
+
+    leak: float = 0.0
+    """What is kept of the entries with the other sign."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GgaL:
+    """GGA-L."""
+
+    gamma: float = 1e-3
+    """Size of the noise, in the gradient's unit, where the cosines are 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrimmedMean:
+    """Trimmed mean."""
+
+    trim: int = 1
+    """How many of the largest and of the smallest entries of a component are left out."""

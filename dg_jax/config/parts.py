@@ -61,18 +61,32 @@ class Method:
     """What belongs to the strategy: its batches, its combiner, its settings."""
 
     combiner: str | None = None
-    """Another combiner than the strategy's own: deep_all, agr_sum, agr_rand, pcgrad or group_dro."""
+    """Another combiner than the strategy's own, any of dg_jax.surgery."""
     batches: Literal["multi_domain", "single_domain"] = "multi_domain"
     """Whether a step takes a batch of each source, or as many batches of one source, drawn anew at each step."""
     gradients: Literal["stacked", "accumulated", "two_pass"] = "stacked"
     """In which form the domains' gradients reach the combiner: all N at once, or in less memory as their sum, minimum
-    and maximum (agr_sum, agr_rand, deep_all) or as their Gramian (pcgrad, group_dro, deep_all)."""
+    and maximum (agr_sum, agr_rand, and_mask, deep_all, sum) or as their Gramian (pcgrad and all others that need no
+    more, group_dro, deep_all, sum)."""
     agr_sum: methods.AgrSum = dataclasses.field(default_factory=methods.AgrSum)
     agr_rand: methods.AgrRand = dataclasses.field(default_factory=methods.AgrRand)
     irm: methods.Irm = dataclasses.field(default_factory=methods.Irm)
     mldg: methods.Mldg = dataclasses.field(default_factory=methods.Mldg)
     mixup: methods.Mixup = dataclasses.field(default_factory=methods.Mixup)
     group_dro: methods.GroupDro = dataclasses.field(default_factory=methods.GroupDro)
+    grad_vac: methods.GradVac = dataclasses.field(default_factory=methods.GradVac)
+    upgrad: methods.Upgrad = dataclasses.field(default_factory=methods.Upgrad)
+    dualproj: methods.Dualproj = dataclasses.field(default_factory=methods.Dualproj)
+    cagrad: methods.Cagrad = dataclasses.field(default_factory=methods.Cagrad)
+    aligned_mtl: methods.AlignedMtl = dataclasses.field(default_factory=methods.AlignedMtl)
+    fair_grad: methods.FairGrad = dataclasses.field(default_factory=methods.FairGrad)
+    krum: methods.Krum = dataclasses.field(default_factory=methods.Krum)
+    weighted: methods.Weighted = dataclasses.field(default_factory=methods.Weighted)
+    and_mask: methods.AndMask = dataclasses.field(default_factory=methods.AndMask)
+    sand_mask: methods.SandMask = dataclasses.field(default_factory=methods.SandMask)
+    grad_drop: methods.GradDrop = dataclasses.field(default_factory=methods.GradDrop)
+    gga_l: methods.GgaL = dataclasses.field(default_factory=methods.GgaL)
+    trimmed_mean: methods.TrimmedMean = dataclasses.field(default_factory=methods.TrimmedMean)
 
 
 @dataclasses.dataclass(frozen=True)

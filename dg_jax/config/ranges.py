@@ -15,6 +15,14 @@ def _is_number(value: Any) -> bool:
 _POSITIVE: Range = (lambda value: _is_number(value) and value > 0, "a positive number")
 _NOT_NEGATIVE: Range = (lambda value: _is_number(value) and value >= 0, "a number of at least 0")
 _COUNT: Range = (lambda value: type(value) is int and value >= 1, "a whole number of at least 1")
+_FROM_0_TO_1: Range = (lambda value: _is_number(value) and 0 <= value <= 1, "a number from 0 to 1")
+_BELOW_1: Range = (lambda value: _is_number(value) and 0 <= value < 1, "a number of at least 0 and below 1")
+_WHOLE: Range = (lambda value: type(value) is int and value >= 0, "a whole number of at least 0")
+_PREFERENCE: Range = (
+    lambda value: all(_is_number(one) and one >= 0 for one in value),
+    "a number of at least 0 for each source",
+)
+_WEIGHTS: Range = (lambda value: all(map(_is_number, value)), "a number for each source")
 _SEED: Range = (lambda value: type(value) is int and 0 <= value < 2**32, "a whole number from 0 to 4294967295")
 
 RANGES: dict[str, Range] = {
@@ -32,4 +40,20 @@ OF_METHODS: dict[str, dict[str, Range]] = {
     "mldg": {"beta": _NOT_NEGATIVE},
     "mixup": {"alpha": _POSITIVE},
     "group_dro": {"step_size": _POSITIVE},
+    "grad_vac": {"beta": _FROM_0_TO_1},
+    "upgrad": {"preference": _PREFERENCE},
+    "dualproj": {"preference": _PREFERENCE},
+    "cagrad": {"c": _NOT_NEGATIVE, "preference": _PREFERENCE},
+    "aligned_mtl": {"preference": _PREFERENCE},
+    "fair_grad": {"alpha": _POSITIVE},
+    "krum": {"byzantine": _WHOLE, "selected": _COUNT},
+    "weighted": {"weights": _WEIGHTS},
+    "and_mask": {"threshold": _FROM_0_TO_1},
+    "sand_mask": {"threshold": _BELOW_1, "steepness": _POSITIVE},
+    "grad_drop": {"leak": _FROM_0_TO_1},
+    "gga_l": {"gamma": _NOT_NEGATIVE},
+    "trimmed_mean": {"trim": _WHOLE},
 }
+
+# Settings without a usual value.
+REQUIRED = {"krum": "byzantine", "weighted": "weights"}

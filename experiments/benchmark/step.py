@@ -209,7 +209,7 @@ def main(flags: Sequence[str]) -> None:
     arguments = tyro.cli(Arguments, args=list(flags), prog="python -m experiments.benchmark step")
     measure.check_repetitions(arguments.repetitions)
     alexnet = arguments.model == "alexnet"
-    names = arguments.strategies or (("deep_all", "agr_sum") if alexnet else tuple(strategies.STRATEGIES))
+    names = arguments.strategies or (("deep_all", "agr_sum") if alexnet else strategies.PAPER)
     configs = {name: run_config(arguments.model, name, arguments.batch_size) for name in names}
     for settings in configs.values():
         config.check(settings)

@@ -17,8 +17,8 @@ def contrast(one, other):
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def test_every_strategy_has_a_colour_and_a_marker_of_its_own():
-    looks = [colours.look(name) for name in strategies.STRATEGIES]
+def test_every_strategy_of_the_paper_has_a_colour_and_a_marker_of_its_own():
+    looks = [colours.look(name) for name in strategies.PAPER]
     for what in ("fill", "line", "marker"):
         assert len({getattr(look, what) for look in looks}) == len(looks)
 

@@ -11,7 +11,7 @@ import pytest
 import dg_jax
 from dg_jax import config, errors, models, run, strategies
 from dg_jax.command_line import flags as command_flags
-from dg_jax.config import changed
+from dg_jax.config import changed, ranges
 from dg_jax.data import registry
 from dg_jax.reading import names
 from experiments import sweep
@@ -23,7 +23,9 @@ from tests.data import made_trees
 @pytest.mark.parametrize("change", [str.upper, str.title, lambda name: name.replace("_", "-")])
 def test_strategies_datasets_domains_and_models_are_known_in_any_writing(change):
     for name in strategies.STRATEGIES:
-        assert run.parse([f"--strategy={change(name)}"]).strategy == name
+        required = [f"{config.flag(name)}.{setting}" for method, setting in ranges.REQUIRED.items() if method == name]
+        needed = [part for flag in required for part in (flag, *("0" * (1 if name == "krum" else 3)))]
+        assert run.parse([f"--strategy={change(name)}", *needed]).strategy == name
         assert strategies.get(change(name)) == strategies.STRATEGIES[name]
     for name, spec in registry.DATASETS.items():
         if spec.domains:
@@ -73,7 +75,7 @@ def test_a_sweep_understands_them_too():
     ("flags", "message"),
     [
         (["--strategy=arg_sum"], "unknown strategy 'arg_sum'; there are: deep_all, "),
-        (["--strategy=arg_sum"], "group_dro; did you mean agr_sum?"),
+        (["--strategy=arg_sum"], "median; did you mean agr_sum?"),
         (["--combiner=PCGard"], "; did you mean pcgrad?"),
         (["--dataset=pasc", "--data-dir=/a"], "; did you mean pacs?"),
         (["--target=window"], "; did you mean windows?"),
