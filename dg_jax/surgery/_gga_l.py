@@ -84,6 +84,6 @@ def gga_l(gamma: float | jax.Array = 1e-3, key: int | jax.Array = 0) -> optax.Gr
 
         keys = jax.random.split(noise_key, len(facts))
         leaves = [noisy(fact.total, k).astype(fact.smallest.dtype) for fact, k in zip(facts, keys, strict=True)]
-        return structure.unflatten(leaves), GgaLState(next_key, sigma, *summary)
+        return jax.tree.unflatten(structure, leaves), GgaLState(next_key, sigma, *summary)
 
     return _combiner.combiner("gga_l", init, rule, ("stacked",))
