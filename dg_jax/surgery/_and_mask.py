@@ -58,7 +58,8 @@ def and_mask(threshold: float | jax.Array = 1.0, rescale: bool = True) -> optax.
         if not rescale:
             return kept
         share = _fast.count(mask).astype(mean.dtype) / max(mask.size, 1)
-        return kept / (1e-10 + share)
+        rescaled: jax.Array = kept / (1e-10 + share)
+        return rescaled
 
     def of_leaf(rows: list[jax.Array]) -> jax.Array:
         votes = jnp.abs(_fast.over_rows(jnp.add, [jnp.sign(row) for row in rows]))
