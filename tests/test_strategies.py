@@ -23,7 +23,7 @@ def test_the_eight_columns_of_table_1():
 
 def test_every_combiner_has_a_strategy():
     of_surgery = {name for name in surgery.__all__ if name[0].islower()}
-    combiners = of_surgery - {"accumulate", "agreement", "value_and_grads", "value_and_jacobian"}
+    combiners = of_surgery - {"accumulate", "agreement", "diagnostics", "value_and_grads", "value_and_jacobian"}
     assert combiners == {strategy.combiner for strategy in strategies.STRATEGIES.values()} <= strategies.FORMS.keys()
     for name in combiners - {"deep_all"}:
         assert strategies.get(name) == strategies.Strategy("erm", name)

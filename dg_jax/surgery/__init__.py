@@ -11,6 +11,7 @@ from dg_jax.surgery._cagrad import cagrad
 from dg_jax.surgery._components import AgreementState
 from dg_jax.surgery._conflict_free import conflict_free
 from dg_jax.surgery._deep_all import deep_all
+from dg_jax.surgery._diagnostics import Diagnostics, diagnostics
 from dg_jax.surgery._dualproj import dualproj
 from dg_jax.surgery._fair_grad import fair_grad
 from dg_jax.surgery._gga_l import GgaLState, gga_l
@@ -34,6 +35,7 @@ from dg_jax.surgery._weighted import weighted
 __all__ = [
     "AgrRandState",
     "AgreementState",
+    "Diagnostics",
     "Form",
     "GgaLState",
     "GradDropState",
@@ -52,6 +54,7 @@ __all__ = [
     "cagrad",
     "conflict_free",
     "deep_all",
+    "diagnostics",
     "dualproj",
     "fair_grad",
     "gga_l",

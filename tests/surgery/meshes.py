@@ -71,6 +71,9 @@ def check_on_meshes(name, dtype, stacked, expected, expected_state):
             for field in state._fields:
                 if field not in ("key",):
                     np.testing.assert_allclose(getattr(state, field), getattr(expected_state, field), rtol=1e-5)
+                if name == "median":
+                    found = surgery.diagnostics(sharded, result)
+                    np.testing.assert_allclose(found, surgery.diagnostics(stacked, expected), rtol=1e-2, atol=1e-3)
             if kind == jax.sharding.AxisType.Explicit:  # also without a mesh that is set, and outside of jit
                 result, _ = combiner.update(sharded, combiner.init(None), losses=LOSSES)
                 check(f"{what} eager", result, expected, dtype)
@@ -127,7 +130,8 @@ def check_two_pass():
 
 def main():
     check_two_pass()
-    for dtype in (jnp.float32, jnp.bfloat16):
+    # What a dtype changes does not depend on how many devices there are.
+    for dtype in (jnp.float32, jnp.bfloat16) if N == 8 else (jnp.float32,):
         stacked = gradients(dtype)
         for name, factory in COMBINERS.items():
             combiner = factory()
