@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from dg_jax import errors
 from dg_jax.reading import names
 
 
@@ -54,15 +55,21 @@ _ON_THE_GRAMIAN = (
 )
 _BY_COMPONENT = ("and_mask", "sand_mask", "grad_drop", "gga_l", "trimmed_mean", "median")
 
-STRATEGIES = _PAPER | {name: Strategy("erm", name) for name in ("sum", *_ON_THE_GRAMIAN, *_BY_COMPONENT)}
+STRATEGIES = (
+    _PAPER
+    | {name: Strategy(name, "deep_all") for name in ("vrex", "iga", "coral", "mmd")}
+    | {name: Strategy("erm", name) for name in ("sum", *_ON_THE_GRAMIAN, *_BY_COMPONENT)}
+)
 
-# Objectives that change so much at one step that the optimizer must forget what it has
-# gathered, and the setting that says at which.
-OPTIMIZER_RESETS = {"irm": "anneal_steps"}
+# Objectives whose losses jump at their setting anneal_steps, so that the optimizer must forget what it has gathered.
+ANNEALED = ("irm", "vrex")
 
-# The forms of Jacobian that a combiner takes. An objective makes all three, but pooled, whose one row is always held.
+# Objectives that make one gradient of all sources.
+OF_ONE_ROW = ("pooled", "coral", "mmd")
+
+# The forms of Jacobian that a combiner takes. An objective makes all three, but where its one row is always held.
 FORMS: dict[str, tuple[str, ...]] = {
-    "pooled": ("stacked",),
+    **dict.fromkeys(OF_ONE_ROW, ("stacked",)),
     "deep_all": ("stacked", "accumulated", "two_pass"),
     "agr_sum": ("stacked", "accumulated"),
     "agr_rand": ("stacked", "accumulated"),
@@ -113,10 +120,19 @@ def make_objective(name: str, apply_fn, settings: Mapping[str, Any], **offered: 
 
     Raises:
         TypeError: it has no such setting.
+        UserError: it is on features, and the network gives none.
     """
     from dg_jax import objectives
 
-    return _made(getattr(objectives, name), settings, offered, apply_fn)
+    factory = getattr(objectives, name)
+    if "features_fn" not in inspect.signature(factory).parameters:
+        return _made(factory, settings, offered, apply_fn)
+    if not hasattr(apply_fn, "features"):
+        raise errors.UserError(
+            f"--strategy={name} matches features, but of this network only the logits are known; give one of "
+            f"dg_jax.models, or make objectives.{name}(features_fn, head_fn) yourself"
+        )
+    return _made(factory, settings, offered, apply_fn.features, apply_fn.head)
 
 
 def make_combiner(name: str, settings: Mapping[str, Any], **offered: Any):

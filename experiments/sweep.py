@@ -111,8 +111,9 @@ def configs_at(
                 )
                 in_use = {one.methods.objective, one.methods.combiner}
                 unused = {name: getattr(usual, name) for name in ranges.OF_METHODS if name not in in_use}
-                if "irm" in in_use:  # all seeds alike, also those that are resumed
-                    unused["irm"] = config.Irm(**one.method_settings("irm"))
+                for annealed in in_use.intersection(strategies.ANNEALED):  # all seeds alike, also those resumed
+                    group = getattr(one.method, annealed)
+                    unused[annealed] = dataclasses.replace(group, **one.method_settings(annealed))
                 all_configs.append(config.changed(one, **unused))
                 all_in_use |= in_use
     network = plan.network

@@ -103,6 +103,18 @@ LEAVES_ONE = "as it combines gradients and there is one: --domains apple windows
             [*ONE_SOURCE, "--strategy=deep_all", "--batches=single_domain"],
             "--batches=single_domain would change nothing, as --domains apple windows leaves one source; leave it out",
         ),
+        *[
+            (
+                [*ONE_SOURCE, f"--strategy={name}"],
+                f"--strategy={name} would change nothing, as it compares the {what} of",
+            )
+            for name, what in {"vrex": "losses", "iga": "gradients", "coral": "features", "mmd": "features"}.items()
+        ],
+        (
+            ["--strategy=coral", "--combiner=agr_sum"],
+            "--combiner=agr_sum would change nothing, as it combines gradients and there is one: --strategy=coral is "
+            "one loss of all sources; give --strategy=agr_sum",
+        ),
         (
             ["--strategy=mldg", "--combiner=pcgrad"],
             "--combiner=pcgrad would change nothing, as it combines gradients and there is one: --strategy=mldg makes "
@@ -145,6 +157,8 @@ def test_what_has_an_effect_is_done(command, flags):
     ("flags", "message"),
     [
         (["--strategy=krum"], "--krum.byzantine has no default: give a whole number of at least 0"),
+        (["--strategy=mmd", "--batch-size=1"], "--batch-size=1: --strategy=mmd needs at least 2, whose features are"),
+        (["--strategy=vrex", "--vrex.anneal-steps=4"], "--vrex.anneal-steps=4: with --iterations=4 the penalty never"),
         (["--strategy=weighted"], "--weighted.weights has no default: give a number for each source"),
         (
             ["--strategy=krum", "--krum.byzantine=0"],
@@ -178,6 +192,10 @@ def test_settings_of_combiners_that_cannot_be_are_refused(command, tmp_path, fla
     [
         ["--strategy=cagrad", "--cagrad.preference", "1", "2", "--gradients=two_pass"],
         ["--strategy=weighted", "--weighted.weights", "0.25", "0.75"],
+        ["--strategy=vrex", "--combiner=pcgrad", "--vrex.penalty-weight=2"],
+        ["--strategy=iga", "--iga.penalty-weight=1"],
+        ["--strategy=coral", "--coral.penalty-weight=2"],
+        ["--strategy=mmd"],
         ["--strategy=and_mask", "--and-mask.no-rescale", "--gradients=accumulated"],
         ["--strategy=mldg", "--combiner=median", "--mldg.pairing=circle"],
     ],

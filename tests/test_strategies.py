@@ -48,7 +48,7 @@ def test_settings_are_arguments_of_their_method_with_the_same_defaults(method):
             assert parameters[name].default in (None, inspect.Parameter.empty)
             assert parameters[name].default is None or (method, name) in {
                 *ranges.REQUIRED.items(),
-                ("irm", "anneal_steps"),
+                *((name, "anneal_steps") for name in strategies.ANNEALED),
             }
 
 

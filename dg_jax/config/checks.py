@@ -135,20 +135,23 @@ def _check_methods(config: RunConfig, in_use: set[str]) -> None:
         raise errors.UserError(
             f"--strategy=mldg needs two sources, --domains {' '.join(config.data.domains)} leaves one"
         )
-    if "irm" in in_use:
+    objective = config.methods.objective
+    if objective in strategies.ANNEALED:
         check_annealing(config)
-    if "irm" in in_use and config.optimisation.batch_size < 2:
+    why = {"irm": "one for each half", **dict.fromkeys(("coral", "mmd"), "whose features are compared")}
+    if objective in why and config.optimisation.batch_size < 2:
         raise errors.UserError(
-            f"--batch-size={config.optimisation.batch_size}: --strategy=irm needs at least 2, one for each half"
+            f"--batch-size={config.optimisation.batch_size}: --strategy={objective} needs at least 2, {why[objective]}"
         )
 
 
 def check_annealing(config: RunConfig) -> None:
-    """Raises a ``UserError`` if IRM's penalty would never set in."""
-    steps = config.method_settings("irm")["anneal_steps"]
+    """Raises a ``UserError`` if the penalty of an annealed objective would never set in."""
+    name = config.methods.objective
+    steps = config.method_settings(name)["anneal_steps"]
     if steps >= config.optimisation.iterations:
         raise errors.UserError(
-            f"--irm.anneal-steps={steps}: with --iterations={config.optimisation.iterations} the penalty never sets "
+            f"--{name}.anneal-steps={steps}: with --iterations={config.optimisation.iterations} the penalty never sets "
             "in; give fewer, or leave it out for half of them"
         )
 
@@ -159,10 +162,15 @@ def _check_effect(config: RunConfig) -> None:
     asked = f"--combiner={config.method.combiner}" if config.method.combiner else f"--strategy={config.strategy}"
     if methods.combiner != "deep_all":
         without = f"{asked} would change nothing, as it combines gradients and there is one:"
-        if methods.objective == "pooled":
+        if methods.objective in strategies.OF_ONE_ROW:
             raise errors.UserError(
-                f"{without} --strategy={config.strategy} takes all images as one domain; "
-                f"give --strategy={methods.combiner}"
+                f"{without} --strategy={config.strategy} "
+                + (
+                    "takes all images as one domain; "
+                    if methods.objective == "pooled"
+                    else "is one loss of all sources; "
+                )
+                + f"give --strategy={methods.combiner}"
             )
         if len(config.sources) == 1:
             raise errors.UserError(f"{without} {sources} leaves one source; name more, or give --strategy=deep_all")
@@ -172,10 +180,12 @@ def _check_effect(config: RunConfig) -> None:
                 "--mldg.pairing=circle"
             )
     if len(config.sources) == 1:
-        if methods.objective == "mixup":
+        compared = {"mixup": "blends images", "vrex": "compares the losses", "iga": "compares the gradients"}
+        compared |= dict.fromkeys(("coral", "mmd"), "compares the features")
+        if methods.objective in compared:
             raise errors.UserError(
-                f"--strategy=mixup would change nothing, as it blends images of two sources and {sources} leaves one; "
-                "name more, or give --strategy=deep_all"
+                f"--strategy={methods.objective} would change nothing, as it {compared[methods.objective]} of two "
+                f"sources and {sources} leaves one; name more, or give --strategy=deep_all"
             )
         if config.method.batches == "single_domain":
             raise errors.UserError(
@@ -196,7 +206,7 @@ def _check_rows(config: RunConfig) -> None:
     """Raises a ``UserError`` if a combiner is set for another number of gradients than there will be."""
     methods, sources = config.methods, len(config.sources)
     is_split = methods.objective == "mldg" and config.method.mldg.pairing == "split"
-    rows = 1 if methods.objective == "pooled" else sources - is_split
+    rows = 1 if methods.objective in strategies.OF_ONE_ROW else sources - is_split
     there_are = f"there are {rows} gradients of {sources} sources"
     settings = config.method_settings(methods.combiner)
     for name in ("preference", "weights"):

@@ -36,6 +36,40 @@ class Irm:
 
 
 @dataclasses.dataclass(frozen=True)
+class Vrex:
+    """V-REx."""
+
+    penalty_weight: float = 10.0
+    """Weight of the penalty after annealing (DomainBed's vrex_lambda)."""
+    anneal_steps: int | None = None
+    """As for irm (DomainBed's vrex_penalty_anneal_iters)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Iga:
+    """IGA."""
+
+    penalty_weight: float = 1000.0
+    """Weight of the penalty (DomainBed's penalty)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Coral:
+    """CORAL."""
+
+    penalty_weight: float = 1.0
+    """Weight of the penalty (DomainBed's mmd_gamma)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mmd:
+    """MMD."""
+
+    penalty_weight: float = 1.0
+    """Weight of the penalty (DomainBed's mmd_gamma)."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Mldg:
     """Meta-learning domain generalization."""
 

@@ -37,6 +37,8 @@ OF_METHODS: dict[str, dict[str, Range]] = {
     "agr_sum": {},
     "agr_rand": {},
     "irm": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _NOT_NEGATIVE},
+    "vrex": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _NOT_NEGATIVE},
+    **{name: {"penalty_weight": _NOT_NEGATIVE} for name in ("iga", "coral", "mmd")},
     "mldg": {"beta": _NOT_NEGATIVE},
     "mixup": {"alpha": _POSITIVE},
     "group_dro": {"step_size": _POSITIVE},

@@ -36,9 +36,10 @@ class RunConfig(Parts):
     """
 
     strategy: str = "agr_sum"
-    """Which method: deep_all, irm, mldg, mixup, group_dro; or how the gradients of the sources' losses are combined:
-    agr_sum, agr_rand, pcgrad, grad_vac, mgda, upgrad, dualproj, cagrad, imtl_g, conflict_free, aligned_mtl, nash_mtl,
-    fair_grad, krum, weighted, sum, and_mask, sand_mask, grad_drop, gga_l, trimmed_mean, median."""
+    """Which method: deep_all, irm, mldg, mixup, group_dro, vrex, iga, coral, mmd; or how the gradients of the sources'
+    losses are combined: agr_sum, agr_rand, pcgrad, grad_vac, mgda, upgrad, dualproj, cagrad, imtl_g, conflict_free,
+    aligned_mtl, nash_mtl, fair_grad, krum, weighted, sum, and_mask, sand_mask, grad_drop, gga_l, trimmed_mean,
+    median."""
     target: str = ""
     """The domain held out for testing; all the others are sources. Short names will do, as S for sketch."""
     seed: int = 0
@@ -70,7 +71,7 @@ class RunConfig(Parts):
     def method_settings(self, method: str) -> dict:
         """Returns the settings of an objective or combiner, ``{}`` if it has none."""
         values = dataclasses.asdict(getattr(self.method, method)) if hasattr(self.method, method) else {}
-        if method == "irm" and values["anneal_steps"] is None:
+        if method in strategies.ANNEALED and values["anneal_steps"] is None:
             values["anneal_steps"] = self.optimisation.iterations // 2
         return values
 

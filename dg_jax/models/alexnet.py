@@ -44,6 +44,10 @@ class AlexNet(nnx.Module):
 
     def __call__(self, images: chex.Array, *, key: chex.PRNGKey | None = None, train: bool = False) -> chex.Array:
         """Maps float images ``[B, H, W, 3]`` to logits ``[B, classes]``."""
+        return self.dense3(self.features(images, key=key, train=train))
+
+    def features(self, images: chex.Array, *, key: chex.PRNGKey | None = None, train: bool = False) -> chex.Array:
+        """Maps float images ``[B, H, W, 3]`` to what the last layer takes, ``[B, D]``."""
         key1, key2 = (None, None) if key is None else jax.random.split(key)
         x = fast.max_pool(jax.nn.relu(self.conv1(images)), 3, 2)
         x = fast.max_pool(jax.nn.relu(self.conv2(x)), 3, 2)
@@ -54,4 +58,4 @@ class AlexNet(nnx.Module):
         x = jnp.reshape(x, (x.shape[0], -1))
         x = jax.nn.relu(self.dense1(self.dropout(x, deterministic=not train, rngs=key1)))
         x = jax.nn.relu(self.dense2(self.dropout(x, deterministic=not train, rngs=key2)))
-        return self.dense3(x)
+        return x

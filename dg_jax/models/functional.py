@@ -17,11 +17,13 @@ class Pure:
     """A pure function of parameters and images, and the arrays that it holds beside them.
 
     Attributes:
-        function: ``function(params, constants, images, *, key, train) -> logits``.
+        features_of: ``features_of(params, constants, images, *, key, train) -> features``, all layers but the last.
+        logits_of: ``logits_of(params, constants, features) -> logits``, the last.
         constants: the arrays, such as frozen statistics, as nested dicts.
     """
 
-    function: ApplyFn
+    features_of: ApplyFn
+    logits_of: ApplyFn
     constants: chex.ArrayTree
 
     def __call__(
@@ -33,15 +35,30 @@ class Pure:
         train: bool = False,
     ) -> chex.Array:
         """Returns logits ``[B, classes]`` of float images ``[B, H, W, C]``; ``key`` is for dropout, with ``train``."""
-        return self.function(params, self.constants, images, key=key, train=train)
+        return self.head(params, self.features(params, images, key=key, train=train))
+
+    def features(
+        self,
+        params: chex.ArrayTree,
+        images: chex.Array,
+        *,
+        key: chex.PRNGKey | None = None,
+        train: bool = False,
+    ) -> chex.Array:
+        """Returns what the last layer takes, ``[B, D]``, of images as in a call."""
+        return self.features_of(params, self.constants, images, key=key, train=train)
+
+    def head(self, params: chex.ArrayTree, features: chex.Array) -> chex.Array:
+        """Returns logits ``[B, classes]`` of features ``[B, D]``."""
+        return self.logits_of(params, self.constants, features)
 
 
 def split(module: nnx.Module) -> tuple[chex.ArrayTree, Pure]:
     """Splits a module into its parameters and a pure function of them.
 
     Args:
-        module: called as ``module(images, key=key, train=train) -> logits``. Its
-            ``nnx.Param`` are the parameters; the function holds its other arrays, such as
+        module: with a method ``features(images, key=key, train=train)``, and a layer on them called as its
+            ``last_layer`` says. Its ``nnx.Param`` are the parameters; the function holds its other arrays, such as
             frozen statistics, as constants.
 
     Returns:
@@ -51,10 +68,14 @@ def split(module: nnx.Module) -> tuple[chex.ArrayTree, Pure]:
     """
     definition, params, others = nnx.split(module, nnx.Param, ...)  # type: ignore[misc]
 
-    def apply(params, constants, images, *, key, train):
-        return nnx.merge(definition, params, constants)(images, key=key, train=train)
+    def features_of(params, constants, images, *, key, train):
+        return nnx.merge(definition, params, constants).features(images, key=key, train=train)
 
-    return nnx.to_pure_dict(params), Pure(apply, nnx.to_pure_dict(others))
+    def logits_of(params, constants, features):
+        merged = nnx.merge(definition, params, constants)
+        return getattr(merged, merged.last_layer)(features)
+
+    return nnx.to_pure_dict(params), Pure(features_of, logits_of, nnx.to_pure_dict(others))
 
 
 def named(*trees: chex.ArrayTree) -> dict[str, chex.Array]:
@@ -92,11 +113,17 @@ def computing_in(apply_fn: Pure, dtype: str) -> Pure:
     """Returns ``apply_fn`` with all arithmetic inside it in ``dtype``, say ``"bfloat16"``.
 
     Parameters come in as they are kept, in float32, and their gradients go out so; logits
-    are float32 too.
+    are float32 too, and so are features.
     """
 
-    def apply_in_dtype(params, constants, images, *, key, train):
-        params, images = jax.tree.map(lambda array: array.astype(dtype), (params, images))
-        return apply_fn.function(params, constants, images, key=key, train=train).astype(jnp.float32)
+    def narrowed(arrays):
+        return jax.tree.map(lambda array: array.astype(dtype), arrays)
 
-    return Pure(apply_in_dtype, apply_fn.constants)
+    def features_of(params, constants, images, *, key, train):
+        features = apply_fn.features_of(narrowed(params), constants, narrowed(images), key=key, train=train)
+        return features.astype(jnp.float32)
+
+    def logits_of(params, constants, features):
+        return apply_fn.logits_of(narrowed(params), constants, narrowed(features)).astype(jnp.float32)
+
+    return Pure(features_of, logits_of, apply_fn.constants)

@@ -116,13 +116,17 @@ class _ResNet(nnx.Module):
 
     def __call__(self, images: chex.Array, *, key: chex.PRNGKey | None = None, train: bool = False) -> chex.Array:
         """Maps float images ``[B, H, W, 3]`` to logits ``[B, classes]``."""
+        return self.dense(self.features(images, key=key, train=train))
+
+    def features(self, images: chex.Array, *, key: chex.PRNGKey | None = None, train: bool = False) -> chex.Array:
+        """Maps float images ``[B, H, W, 3]`` to what the last layer takes, ``[B, D]``."""
         del key, train  # no dropout, and BatchNorm is the same in training and evaluation
         x = jax.nn.relu(self.bn1(self.conv1(images)))
         # Nothing after a ReLU is below zero, so zeros around it are never a maximum that -inf would not be.
         x = fast.max_pool(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 3, 2)
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = stage(x)
-        return self.dense(jnp.mean(x, axis=(1, 2)))
+        return jnp.mean(x, axis=(1, 2))
 
 
 class ResNet18(_ResNet):

@@ -33,8 +33,12 @@ class SmallCNN(nnx.Module):
 
     def __call__(self, images: chex.Array, *, key: chex.PRNGKey | None = None, train: bool = False) -> chex.Array:
         """Maps float images ``[B, H, W, 3]`` to logits ``[B, classes]``."""
+        return self.dense(self.features(images, key=key, train=train))
+
+    def features(self, images: chex.Array, *, key: chex.PRNGKey | None = None, train: bool = False) -> chex.Array:
+        """Maps float images ``[B, H, W, 3]`` to what the last layer takes, ``[B, D]``."""
         del key, train  # no dropout
         x = images
         for conv in (self.conv1, self.conv2, self.conv3):
             x = jax.nn.relu(conv(x))
-        return self.dense(jnp.mean(x, axis=(1, 2)))
+        return jnp.mean(x, axis=(1, 2))

@@ -5,9 +5,12 @@ domain_batch, *, key, step)``. It returns losses ``[N]`` and their Jacobian, in 
 """
 
 from dg_jax.objectives.erm import erm
+from dg_jax.objectives.iga import iga
 from dg_jax.objectives.irm import irm
+from dg_jax.objectives.matched import coral, mmd
 from dg_jax.objectives.mixup import mixup
 from dg_jax.objectives.mldg import mldg
 from dg_jax.objectives.pooled import pooled
+from dg_jax.objectives.vrex import vrex
 
-__all__ = ["erm", "irm", "mixup", "mldg", "pooled"]
+__all__ = ["coral", "erm", "iga", "irm", "mixup", "mldg", "mmd", "pooled", "vrex"]

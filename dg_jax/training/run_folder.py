@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dg_jax import errors
+from dg_jax import errors, strategies
 from dg_jax.config import RunConfig, changed, check_annealing
 from dg_jax.data import lock
 from dg_jax.training import compared, metrics_file
@@ -81,19 +81,21 @@ def folder_of(config: RunConfig) -> RunFolder:
 
 
 def settled(config: RunConfig, folder: RunFolder) -> RunConfig:
-    """Returns a run's configuration with IRM's annealing as a number, on ``resume`` the one that the run began with.
+    """Returns a run's configuration with its objective's annealing as a number, on ``resume`` that which it began with.
 
     Raises:
         DamagedError: the configuration of the run to resume cannot be read.
         UserError: the run to resume would end before its penalty sets in.
     """
-    if config.methods.objective != "irm" or config.method.irm.anneal_steps is not None:
+    name = config.methods.objective
+    if name not in strategies.ANNEALED or getattr(config.method, name).anneal_steps is not None:
         return config
-    steps = config.method_settings("irm")["anneal_steps"]
+    steps = config.method_settings(name)["anneal_steps"]
     if config.resume and (folder.result_file.exists() or folder.checkpoints.exists()):
-        has_steps = {"irm": lambda value: isinstance(value, dict) and is_count(value.get("anneal_steps"))}
-        steps = read_object(folder.config_file, has_steps)["irm"]["anneal_steps"]
-    settled_config = changed(config, irm=dataclasses.replace(config.method.irm, anneal_steps=steps))
+        has_steps = {name: lambda value: isinstance(value, dict) and is_count(value.get("anneal_steps"))}
+        steps = read_object(folder.config_file, has_steps)[name]["anneal_steps"]
+    group = dataclasses.replace(getattr(config.method, name), anneal_steps=steps)
+    settled_config = changed(config, **{name: group})
     check_annealing(settled_config)
     return settled_config
 

@@ -105,8 +105,8 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
             num_rows=len(losses),
         )
         adam = optax.scale_by_adam()
-        if methods.objective in strategies.OPTIMIZER_RESETS:
-            adam = reset.reset_at(adam, objective_settings[strategies.OPTIMIZER_RESETS[methods.objective]])
+        if methods.objective in strategies.ANNEALED:
+            adam = reset.reset_at(adam, objective_settings["anneal_steps"])
 
         def chain(learning_rate, weight_decay):
             return optax.named_chain(

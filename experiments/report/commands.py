@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from dg_jax import config
+from dg_jax import config, strategies
 from dg_jax.config import ranges
 from dg_jax.training import compared
 from experiments import domain_control, sweep
@@ -122,7 +122,8 @@ def _settings(group: Sequence[Run], said: set[str]) -> list[str]:
     usual = compared.to_json(config.defaults(one["dataset"], one.get("preset", "dataset"))) | {"preset": "dataset"}
     for method in ranges.OF_METHODS:
         usual |= {f"{method}.{name}": value for name, value in usual.pop(method).items()}
-    usual["irm.anneal_steps"] = one["iterations"] // 2  # as sweep.configs has it
+    for method in strategies.ANNEALED:
+        usual[f"{method}.anneal_steps"] = one["iterations"] // 2  # as sweep.configs has it
     values = {name: value for name, value in one.items() if name not in {*_AXES, *_PLACES, *said} - {"data_dir"}}
     for run in group:
         values |= _of_methods(run)

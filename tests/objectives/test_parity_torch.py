@@ -9,11 +9,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'dg_jax[parity]'")
 
 from dg_jax.objectives.erm import erm  # noqa: E402
+from dg_jax.objectives.iga import iga  # noqa: E402
 from dg_jax.objectives.irm import irm  # noqa: E402
+from dg_jax.objectives.matched import coral, mmd  # noqa: E402
 from dg_jax.objectives.mixup import draw as draw_mixup  # noqa: E402
 from dg_jax.objectives.mixup import mixup  # noqa: E402
 from dg_jax.objectives.mldg import draw as draw_mldg  # noqa: E402
 from dg_jax.objectives.mldg import mldg  # noqa: E402
+from dg_jax.objectives.vrex import vrex  # noqa: E402
 from dg_jax.surgery import agr_sum, deep_all, group_dro  # noqa: E402
 from tests import quick  # noqa: E402
 from tests.objectives import torch_reference as reference  # noqa: E402
@@ -50,6 +53,67 @@ def test_irm():
             expected_total, expected = reference.irm(reference.variables(params), batch, weight)
             np.testing.assert_allclose(total, expected_total, rtol=TOLERANCE)
             assert_close(gradient, expected)
+
+
+def features_fn(params, images, *, key, train):
+    return jax.nn.relu(images.reshape(len(images), -1) @ params["w1"] + params["b1"])
+
+
+def head_fn(params, features):
+    return features @ params["w2"] + params["b2"]
+
+
+MATCHED = {"coral": (coral, reference.moments_apart), "mmd": (mmd, reference.discrepancy)}
+
+
+@pytest.mark.parametrize("name", MATCHED)
+@pytest.mark.parametrize("n", [2, 3])
+def test_objectives_that_match_features(name, n):
+    make, apart = MATCHED[name]
+    update = quick.jit(deep_all_update(make(features_fn, head_fn, penalty_weight=0.7)))
+    for seed in range(3):
+        params, batch = parameters(seed), domain_batch(n, seed=seed)
+        total, gradient = update(params, batch, jax.random.key(seed))
+        expected_total, expected = reference.matched(reference.variables(params), batch, 0.7, apart)
+        np.testing.assert_allclose(total, expected_total, rtol=TOLERANCE)
+        assert_close(gradient, expected)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_objectives_that_match_losses_or_gradients(n):
+    of_losses = quick.jit(deep_all_update(vrex(apply_fn, anneal_steps=500)))
+    of_gradients = quick.jit(deep_all_update(iga(apply_fn, penalty_weight=0.3)))
+    for seed in range(3):
+        params, batch, theirs = parameters(seed), domain_batch(n, seed=seed), reference.variables(parameters(seed))
+        for step, weight in [(499, 1.0), (500, 10.0)]:
+            _, gradient = of_losses(params, batch, jax.random.key(seed), step)
+            assert_close(gradient, reference.vrex(theirs, batch, weight)[1])
+        _, gradient = of_gradients(params, batch, jax.random.key(seed))
+        assert_close(gradient, reference.iga(theirs, batch, 0.3)[1])
+
+
+TEN_STEPS = {
+    "irm": (irm(apply_fn, 4, 3.0), lambda p, b, step: reference.irm(p, b, 1.0 if step < 4 else 3.0)),
+    "vrex": (vrex(apply_fn, anneal_steps=4), lambda p, b, step: reference.vrex(p, b, 1.0 if step < 4 else 10.0)),
+    "iga": (iga(apply_fn, 0.3), lambda p, b, step: reference.iga(p, b, 0.3)),
+    "coral": (coral(features_fn, head_fn), lambda p, b, step: reference.matched(p, b, 1.0, reference.moments_apart)),
+    "mmd": (mmd(features_fn, head_fn), lambda p, b, step: reference.matched(p, b, 1.0, reference.discrepancy)),
+}
+
+
+@pytest.mark.parametrize("name", TEN_STEPS)
+def test_ten_steps(name):
+    objective, theirs = TEN_STEPS[name]
+    update = quick.jit(deep_all_update(objective))
+    params, variables = parameters(), reference.variables(parameters())
+    for step in range(10):
+        batch = domain_batch(seed=step)
+        _, gradient = update(params, batch, jax.random.key(step), step)
+        expected = theirs(variables, batch, step)[1]
+        params = jax.tree.map(lambda p, g: p - 0.02 * g, params, gradient)
+        moved = {key: (value - 0.02 * expected[key]).detach() for key, value in variables.items()}
+        variables = {key: value.requires_grad_() for key, value in moved.items()}
+    assert_close(params, variables)
 
 
 def test_mixup():

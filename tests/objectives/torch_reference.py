@@ -68,6 +68,51 @@ def irm(params, batch, weight):
     return total.item(), gradient(total, params)
 
 
+def vrex(params, batch, weight):
+    """The mean of the risks plus weight times their variance."""
+    values = risks(params, batch)
+    total = values.mean() + weight * ((values - values.mean()) ** 2).mean()
+    return total.item(), gradient(total, params)
+
+
+def iga(params, batch, weight):
+    """The mean of the risks plus weight times the squared distances of their gradients to the mean one."""
+    values = risks(params, batch)
+    slopes = [list(gradient(value, params, create_graph=True).values()) for value in values]
+    spread = 0
+    for of_leaf in zip(*slopes, strict=True):
+        mean = torch.stack(of_leaf).mean(0)  # differentiated here, which changes nothing
+        spread = spread + sum(((one - mean) ** 2).sum() for one in of_leaf)
+    total = values.mean() + weight * spread
+    return total.item(), gradient(total, params)
+
+
+def features(params, batch, domain):
+    return torch.relu(tensor(batch["image"][domain]).flatten(1) @ params["w1"] + params["b1"])
+
+
+def moments_apart(x, y):
+    means = ((x.mean(0) - y.mean(0)) ** 2).mean()
+    return means + ((torch.cov(x.T) - torch.cov(y.T)) ** 2).mean()
+
+
+def discrepancy(x, y):
+    def kernel(a, b):
+        squares = ((a[:, None] - b[None]) ** 2).sum(-1)
+        return sum(torch.exp(-(10.0**power) * squares) for power in range(-3, 4)).mean()
+
+    return kernel(x, x) + kernel(y, y) - 2 * kernel(x, y)
+
+
+def matched(params, batch, weight, apart):
+    """The mean of the risks plus weight times the mean over all pairs of how far apart their features are."""
+    n = len(batch["label"])
+    of_domains = [features(params, batch, domain) for domain in range(n)]
+    pairs = [apart(of_domains[i], of_domains[k]) for i in range(n) for k in range(i)]
+    total = risks(params, batch).mean() + weight * sum(pairs) / len(pairs)
+    return total.item(), gradient(total, params)
+
+
 def mixup(params, batch, pairs, lams):
     """Mean over the pairs (i, j) of the loss on λ x_i + (1-λ) x_j against the labels of both."""
     total = 0

@@ -38,7 +38,9 @@ def whole(tmp_path_factory):
     return train
 
 
-@pytest.mark.parametrize("strategy", [*strategies.PAPER, "sum", "grad_vac", "cagrad", "and_mask", "gga_l"])
+@pytest.mark.parametrize(
+    "strategy", [*strategies.PAPER, "vrex", "iga", "sum", "grad_vac", "cagrad", "and_mask", "gga_l"]
+)
 def test_every_strategy_learns_the_tiny_task(strategy, tmp_path):
     config = worlds.tiny_config(tmp_path, strategy=strategy, iterations=200, val_every=100, learning_rate=0.05)
     result = worlds.train(config)
