@@ -23,7 +23,14 @@ def test_the_eight_columns_of_table_1():
 
 def test_every_combiner_has_a_strategy():
     of_surgery = {name for name in surgery.__all__ if name[0].islower()}
-    combiners = of_surgery - {"accumulate", "agreement", "diagnostics", "value_and_grads", "value_and_jacobian"}
+    combiners = of_surgery - {
+        "accumulate",
+        "agreement",
+        "diagnostics",
+        "every",
+        "value_and_grads",
+        "value_and_jacobian",
+    }
     assert combiners == {strategy.combiner for strategy in strategies.STRATEGIES.values()} <= strategies.FORMS.keys()
     for name in combiners - {"deep_all"}:
         assert strategies.get(name) == strategies.Strategy("erm", name)
@@ -67,7 +74,7 @@ def test_a_setting_that_a_method_does_not_have_is_refused():
 
 
 def test_the_table_of_forms_is_what_objectives_and_combiners_take():
-    forms = typing.get_args(surgery.Form)
+    forms = typing.get_args(surgery.Form)[:3]  # that on demand is two-pass to a combiner
     needed = {"krum": {"byzantine": 0}, "weighted": {"weights": [1, 2, 3]}}
     assert {name: [*settings] for name, settings in needed.items()} == {k: [v] for k, v in ranges.REQUIRED.items()}
     for strategy in strategies.STRATEGIES.values():

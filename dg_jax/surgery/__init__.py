@@ -1,7 +1,7 @@
 """Gradient surgery: optax transformations that make one gradient of the gradients of several losses.
 
 A combiner is the first link of an ``optax.chain``. Its ``update`` takes a Jacobian, the gradients of N losses, in one
-of three forms that :func:`value_and_grads` and :func:`value_and_jacobian` make, and returns one gradient.
+of four forms that :func:`value_and_grads` and :func:`value_and_jacobian` make, and returns one gradient.
 """
 
 from dg_jax.surgery._agr import AgrRandState, agr_rand, agr_sum, agreement
@@ -13,6 +13,7 @@ from dg_jax.surgery._conflict_free import conflict_free
 from dg_jax.surgery._deep_all import deep_all
 from dg_jax.surgery._diagnostics import Diagnostics, diagnostics
 from dg_jax.surgery._dualproj import dualproj
+from dg_jax.surgery._every import EveryState, every
 from dg_jax.surgery._fair_grad import fair_grad
 from dg_jax.surgery._gga_l import GgaLState, gga_l
 from dg_jax.surgery._grad_drop import GradDropState, grad_drop
@@ -20,7 +21,7 @@ from dg_jax.surgery._grad_vac import GradVacState, grad_vac
 from dg_jax.surgery._gramian import GramianState
 from dg_jax.surgery._group_dro import GroupDROState, group_dro
 from dg_jax.surgery._imtl_g import imtl_g
-from dg_jax.surgery._jacobian import Form, SumMinMax, TwoPass, accumulate
+from dg_jax.surgery._jacobian import Form, OnDemand, SumMinMax, TwoPass, accumulate
 from dg_jax.surgery._krum import krum
 from dg_jax.surgery._mgda import mgda
 from dg_jax.surgery._nash_mtl import nash_mtl
@@ -36,12 +37,14 @@ __all__ = [
     "AgrRandState",
     "AgreementState",
     "Diagnostics",
+    "EveryState",
     "Form",
     "GgaLState",
     "GradDropState",
     "GradVacState",
     "GramianState",
     "GroupDROState",
+    "OnDemand",
     "PCGradState",
     "SumMinMax",
     "TwoPass",
@@ -56,6 +59,7 @@ __all__ = [
     "deep_all",
     "diagnostics",
     "dualproj",
+    "every",
     "fair_grad",
     "gga_l",
     "grad_drop",

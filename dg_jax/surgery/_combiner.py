@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from dg_jax.surgery import _jacobian, _mesh
-from dg_jax.surgery._jacobian import Form, Jacobian, TwoPass
+from dg_jax.surgery._jacobian import Form, Jacobian, OnDemand, TwoPass
 
 Rule = Callable[[Jacobian, Any, Any], tuple[optax.Updates, Any]]
 
@@ -51,6 +51,8 @@ def apply(
     params: optax.Params | None = None,
 ) -> tuple[optax.Updates, Any]:
     """Calls a rule on a Jacobian in any of its forms, once that is checked, on any mesh."""
+    if isinstance(jacobian, OnDemand) and "two_pass" in forms:
+        jacobian = TwoPass(jacobian.gramian(), jacobian.pull)
     jacobian = _checked(jacobian, params, name, forms)
     if not isinstance(jacobian, TwoPass):
         on_any_mesh: Rule = _mesh.automatic(rule, jacobian, _shardings(jacobian))

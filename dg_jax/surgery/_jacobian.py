@@ -1,4 +1,4 @@
-"""The gradients of N losses, in three forms, and the facts that rules read off them.
+"""The gradients of N losses, in four forms, and the facts that rules read off them.
 
 =========== ================================================= ============================
 form        what it is                                        facts
@@ -6,6 +6,7 @@ form        what it is                                        facts
 stacked     a tree like the parameters, leaves [N, *shape]    by component, inner products
 accumulated a tree with a SumMinMax for each parameter        by component
 two-pass    a TwoPass                                         inner products
+on demand   an OnDemand                                       inner products
 =========== ================================================= ============================
 """
 
@@ -19,8 +20,8 @@ import optax
 
 from dg_jax.surgery import _fast, _mesh
 
-Form = Literal["stacked", "accumulated", "two_pass"]
-Jacobian: TypeAlias = Any  # a pytree with arrays, SumMinMax, or a TwoPass
+Form = Literal["stacked", "accumulated", "two_pass", "on_demand"]
+Jacobian: TypeAlias = Any  # a pytree with arrays, SumMinMax, a TwoPass or an OnDemand
 
 
 class SumMinMax(NamedTuple):
@@ -49,6 +50,18 @@ class TwoPass(NamedTuple):
     """
 
     gramian: jax.Array
+    pull: Any
+
+
+class OnDemand(NamedTuple):
+    """A two-pass Jacobian of which the Gramian is computed where it is asked for, within the same ``jit``.
+
+    Attributes:
+        gramian: without arguments to the inner products ``[N, N]``, as in :class:`TwoPass`.
+        pull: as in :class:`TwoPass`.
+    """
+
+    gramian: Any
     pull: Any
 
 
@@ -237,7 +250,9 @@ def num_rows(jacobian: Jacobian) -> int | jax.Array:
 
 
 def form_of(jacobian: Jacobian) -> Form:
-    """Returns which of the three forms a Jacobian has."""
+    """Returns which of the four forms a Jacobian has."""
+    if isinstance(jacobian, OnDemand):
+        return "on_demand"
     if isinstance(jacobian, TwoPass):
         return "two_pass"
     leaves = jax.tree.leaves(jacobian, is_leaf=is_accumulated)

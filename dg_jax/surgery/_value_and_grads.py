@@ -1,4 +1,4 @@
-"""From a loss, or several, to N losses and their Jacobian in one of its three forms."""
+"""From a loss, or several, to N losses and their Jacobian in one of its four forms."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from dg_jax.surgery import _fast, _jacobian, _mesh
-from dg_jax.surgery._jacobian import Form, Jacobian, TwoPass
+from dg_jax.surgery._jacobian import Form, Jacobian, OnDemand, TwoPass
 
 ValueAndJacobian = Callable[..., tuple[Any, Jacobian]]
+GramOf = Callable[[str], bool]
 
 
 class Loss(Protocol):
@@ -29,7 +30,9 @@ class Losses(Protocol):
 _LARGE = 1e6
 
 
-def value_and_grads(loss_fn: Loss, form: Form = "stacked", has_aux: bool = False) -> ValueAndJacobian:
+def value_and_grads(
+    loss_fn: Loss, form: Form = "stacked", has_aux: bool = False, gram_of: GramOf | None = None
+) -> ValueAndJacobian:
     r"""Turns the loss of one domain into the losses of N domains and their Jacobian.
 
     .. math:: \ell_i = L(\theta, x_i), \qquad g^{(i)} = \nabla_\theta L(\theta, x_i), \qquad i = 1, \dots, N
@@ -44,6 +47,8 @@ def value_and_grads(loss_fn: Loss, form: Form = "stacked", has_aux: bool = False
                      ``deep_all``, ``sum``
     ``two_pass``     ``pcgrad``, ``group_dro``,   one leaf's N gradients         one more backward pass of all
                      ``deep_all``, ``sum``                                       domains
+    ``on_demand``    as ``two_pass``              as ``two_pass``                with :func:`every` one backward pass
+                                                                                 of all domains in most steps
     ================ ============================ ============================== ==================================
 
     ``stacked`` keeps the activations of one domain on a CPU and of all N elsewhere, ``accumulated`` of one,
@@ -54,18 +59,20 @@ def value_and_grads(loss_fn: Loss, form: Form = "stacked", has_aux: bool = False
         loss_fn: ``loss_fn(params, *row) -> scalar``, the loss of one domain; with ``has_aux`` ``(scalar, aux)``.
         form: which form of Jacobian is returned.
         has_aux: whether the loss returns more than a scalar.
+        gram_of: for ``two_pass`` and ``on_demand``, which leaves' gradients the inner products are taken of, from names
+            such as ``"dense.kernel"`` to booleans; by default all. The first pass then goes back to these leaves only.
 
     Returns:
         ``fn(params, *stacked) -> (losses [N], jacobian)``; every leaf of ``stacked`` has a leading axis N, keys of
         random losses too. With ``has_aux`` it is ``((losses, aux), jacobian)``, and aux has a leading axis N.
 
     Raises:
-        ValueError: ``form`` is none of the three; when called, nothing is stacked, or leaves disagree in N (the leaf is
-            named).
+        ValueError: ``form`` is none of the four, or ``gram_of`` is given with one that has no Gramian; when called,
+            nothing is stacked, leaves disagree in N (the leaf is named), or ``gram_of`` takes no leaf.
 
     Note:
         ``two_pass`` saves memory under ``jit`` only. It cannot pass ``optax.partition`` and ``optax.masked``, and takes
-        ``vmap(grad)`` of the loss.
+        ``vmap(grad)`` of the loss. ``on_demand`` cannot leave the ``jit`` that it is made in.
 
     Example:
         >>> import jax.numpy as jnp
@@ -93,18 +100,33 @@ def value_and_grads(loss_fn: Loss, form: Form = "stacked", has_aux: bool = False
         return _one_after_the_other(_num_rows(stacked), lambda _, i: value_and_grad(params, *_row(stacked, i)))
 
     def two_pass_form(params: Any, *stacked: Any) -> Any:
+        if gram_of is not None:
+            values, jacobian = on_demand_form(params, *stacked)
+            return values, TwoPass(jacobian.gramian(), jacobian.pull)
         values, gradients = by_vmap(params, *stacked)
+        return values, TwoPass(_gramian(gradients), on_demand_form(params, *stacked)[1].pull)
 
+    def on_demand_form(params: Any, *stacked: Any) -> Any:
         def all_losses(p: Any) -> Any:
             return jax.vmap(loss_fn, in_axes=(None, *(0 for _ in stacked)))(p, *stacked)
 
-        return values, TwoPass(_gramian(gradients), _vjp(all_losses, params, has_aux)[1])
+        values, pull = _vjp(all_losses, params, has_aux)
+        some, whole = _split(params, gram_of)
+
+        def of_some(some: Any, *row: Any) -> Any:
+            value = loss_fn(whole(some), *row)
+            return value[0] if has_aux else value
+
+        def gramian() -> Any:
+            return _gramian(jax.vmap(jax.grad(of_some), in_axes=(None, *(0 for _ in stacked)))(some, *stacked))
+
+        return values, OnDemand(gramian, pull)
 
     def value_and_grads_fn(params: Any, *stacked: Any) -> Any:
         _check_rows(stacked)
         return chosen(params, *stacked)
 
-    chosen = _form(form, stacked_form, accumulated_form, two_pass_form)
+    chosen = _form(form, gram_of, stacked_form, accumulated_form, two_pass_form, on_demand_form)
     return value_and_grads_fn
 
 
@@ -128,7 +150,7 @@ def unrolled(loss_fn: Loss, has_aux: bool = False) -> ValueAndJacobian:
 
 
 def value_and_jacobian(
-    losses_fn: Losses | Sequence[Loss], form: Form = "stacked", has_aux: bool = False
+    losses_fn: Losses | Sequence[Loss], form: Form = "stacked", has_aux: bool = False, gram_of: GramOf | None = None
 ) -> ValueAndJacobian:
     r"""Turns N losses of the same parameters, such as those of tasks or of PDE residuals, into values and a Jacobian.
 
@@ -143,13 +165,15 @@ def value_and_jacobian(
             ``has_aux`` each returns ``(losses, aux)``.
         form: which form of Jacobian is returned, as in :func:`value_and_grads`.
         has_aux: whether more than losses is returned.
+        gram_of: which leaves' gradients the inner products are taken of, as in :func:`value_and_grads`.
 
     Returns:
         ``fn(params, *args) -> (losses [N], jacobian)``; with ``has_aux`` ``((losses, aux), jacobian)``, of a list a
         tuple of N auxes.
 
     Raises:
-        ValueError: ``form`` is none of the three, or the list is empty; when called, the losses are no vector.
+        ValueError: ``form`` is none of the four, ``gram_of`` is given with one that has no Gramian, or the list is
+            empty; when called, the losses are no vector, or ``gram_of`` takes no leaf.
 
     Note:
         ``two_pass`` saves memory under ``jit`` only. It cannot pass ``optax.partition`` and ``optax.masked``.
@@ -207,10 +231,22 @@ def value_and_jacobian(
         return values, _one_after_the_other(n, row)[1]
 
     def two_pass_form(params: Any, *args: Any) -> Any:
-        values, pull, n = pull_all(params, *args)
-        return values, TwoPass(_gramian(rows(params, pull, n, *args)), pull)
+        values, jacobian = on_demand_form(params, *args)
+        return values, TwoPass(jacobian.gramian(), jacobian.pull)
 
-    return _form(form, stacked_form, accumulated_form, two_pass_form)
+    def on_demand_form(params: Any, *args: Any) -> Any:
+        values, pull, n = pull_all(params, *args)
+        if gram_of is None:
+            return values, OnDemand(lambda: _gramian(rows(params, pull, n, *args)), pull)
+        some, whole = _split(params, gram_of)
+
+        def of_some(some: Any) -> Any:
+            values = all_losses(whole(some), *args)
+            return values[0] if has_aux else values
+
+        return values, OnDemand(lambda: _gramian(jax.jacrev(of_some)(some)), pull)
+
+    return _form(form, gram_of, stacked_form, accumulated_form, two_pass_form, on_demand_form)
 
 
 def _as_vector(value: Any, has_aux: bool) -> Any:
@@ -222,12 +258,29 @@ def _as_vector(value: Any, has_aux: bool) -> Any:
     return (vector, value[1]) if has_aux else vector
 
 
-def _form(form: Form, stacked: Any, accumulated: Any, two_pass: Any) -> ValueAndJacobian:
+def _form(form: Form, gram_of: GramOf | None, *in_order: ValueAndJacobian) -> ValueAndJacobian:
     """Returns the function of the form that is asked for."""
-    functions: dict[str, ValueAndJacobian] = dict(zip(get_args(Form), (stacked, accumulated, two_pass), strict=True))
-    if form not in get_args(Form):
+    functions: dict[str, ValueAndJacobian] = dict(zip(get_args(Form), in_order, strict=True))
+    if form not in functions:
         raise ValueError(f"form={form!r}: give {', '.join(map(repr, functions))}")
+    if gram_of is not None and form in ("stacked", "accumulated"):
+        raise ValueError(f"gram_of is for form='two_pass' and form='on_demand', which have a Gramian; form={form!r}")
     return functions[form]
+
+
+def _split(params: Any, gram_of: GramOf | None) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """Returns the leaves that the Gramian is taken of, and how they become all parameters again."""
+    leaves, structure = jax.tree_util.tree_flatten_with_path(params)
+    names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
+    taken = [number for number, name in enumerate(names) if gram_of is None or gram_of(name)]
+    if leaves and not taken:
+        raise ValueError(f"gram_of takes no leaf; it was asked for {', '.join(map(repr, names))}")
+
+    def whole(some: list[Any]) -> Any:
+        given = dict(zip(taken, some, strict=True))
+        return jax.tree.unflatten(structure, [given.get(number, leaf) for number, (_, leaf) in enumerate(leaves)])
+
+    return [leaves[number][1] for number in taken], whole
 
 
 def _vjp(losses_fn: Callable[[Any], Any], params: Any, has_aux: bool) -> tuple[Any, Any]:

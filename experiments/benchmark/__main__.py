@@ -16,6 +16,7 @@ from dg_jax.reading import names
 # Each is a module of this package with ``main(arguments) -> None``.
 BENCHMARKS = {
     "combiners": "the combiners on gradients of AlexNet's size",
+    "family": "the rules on the Gramian, against TorchJD",
     "step": "a whole training step of each strategy",
     "forms": "a training step of each combiner in each form of Jacobian",
     "run": "whole runs of dg_jax.run, and what their start is made of",

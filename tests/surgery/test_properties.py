@@ -73,7 +73,14 @@ def check(holds, column):
 
 def test_the_table_has_every_combiner():
     made = {name for name in surgery.__all__ if name[0].islower()}
-    assert {*TABLE} == made - {"accumulate", "agreement", "diagnostics", "value_and_grads", "value_and_jacobian"}
+    assert {*TABLE} == made - {
+        "accumulate",
+        "agreement",
+        "diagnostics",
+        "every",
+        "value_and_grads",
+        "value_and_jacobian",
+    }
 
 
 def test_which_conflict_with_no_gradient():

@@ -255,3 +255,36 @@ def test_one_after_the_other_the_activations_of_one_domain_at_a_time_are_kept():
         return memory.temp_size_in_bytes / (4 * 1024 * 64)
 
     assert activations_held(12) - activations_held(3) < 4  # of them 2.25 are gradients
+
+
+@pytest.mark.parametrize("form", ["two_pass", "on_demand"])
+@pytest.mark.parametrize("has_aux", [False, True])
+def test_the_gramian_of_some_leaves(form, has_aux):
+    rng = np.random.default_rng(0)
+    params = {"hidden": {"w": rng.normal(size=(4, 3))}, "last": rng.normal(size=3)}
+    params = jax.tree.map(jnp.float32, params)
+    x = jnp.asarray(rng.normal(size=(3, 5, 4)), jnp.float32)
+
+    def loss(params, x):
+        value = jnp.mean(jnp.tanh(x @ params["hidden"]["w"]) @ params["last"])
+        return (value, x) if has_aux else value
+
+    def all_losses(params, x):
+        values = jax.vmap(loss, in_axes=(None, 0))(params, x)
+        return values
+
+    names = []
+    options = {"has_aux": has_aux, "gram_of": lambda name: names.append(name) or name == "hidden.w"}
+    for make, function in ((surgery.value_and_grads, loss), (surgery.value_and_jacobian, all_losses)):
+        _, jacobian = make(function, form, **options)(params, x)
+        gramian = jacobian.gramian() if form == "on_demand" else jacobian.gramian
+        _, stacked = make(function, has_aux=has_aux)(params, x)
+        rows = stacked["hidden"]["w"].reshape(3, -1)
+        np.testing.assert_allclose(gramian, rows @ rows.T, rtol=1e-5, atol=1e-7)
+        (pulled,) = jacobian.pull(jnp.array([1.0, -2.0, 0.5]))
+        np.testing.assert_allclose(pulled["last"], jnp.array([1.0, -2.0, 0.5]) @ stacked["last"], rtol=1e-4, atol=1e-6)
+        with pytest.raises(ValueError, match=r"gram_of takes no leaf; it was asked for 'hidden.w', 'last'"):
+            make(function, form, has_aux=has_aux, gram_of=lambda name: False)(params, x)
+        with pytest.raises(ValueError, match="gram_of is for form='two_pass' and form='on_demand'"):
+            make(function, gram_of=lambda name: True)
+    assert set(names) == {"hidden.w", "last"}

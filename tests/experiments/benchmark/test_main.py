@@ -54,6 +54,15 @@ def test_combiners(tmp_path, memory_in_this_process):
     assert all(row["bandwidth"]["median"] > 0 for row in tables["copy"])
 
 
+def test_family(tmp_path):
+    pytest.importorskip("torchjd", reason="torchjd is not installed: pip install 'dg_jax[benchmark]'")
+    small = ("--components=3000", "--eight-components=1000", "--rows", "4", "--short-components", "30")
+    tables = written(tmp_path / "x.json", "family", *small, "--repetitions=1", "--combiners", "pcgrad", "aligned_mtl")
+    assert [(row["rule"], row["form"]) for row in tables["long"][:2]] == [("pcgrad", "tree"), ("aligned_mtl", "tree")]
+    assert [(row["rule"], row["N"]) for row in tables["short"]] == [("pcgrad", 4), ("aligned_mtl", 4)]
+    assert all(set(row["torchjd / ours"]) == SPREAD for table in tables.values() for row in table)
+
+
 @pytest.mark.slow
 def test_step(tmp_path):
     pytest.importorskip("torch", reason=REASON)
