@@ -136,7 +136,7 @@ class Cagrad:
 class AlignedMtl:
     """Aligned-MTL."""
 
-    scale: Literal["min", "median", "mean"] = "min"
+    scale: Literal["min", "median", "rmse"] = "min"
     """Which eigenvalue of the Gramian all get."""
     preference: tuple[float, ...] | None = None
     """As for upgrad."""

@@ -36,7 +36,8 @@ def cagrad(
     Note:
         On the scale of the mean, up to 1 + c times as long. It is not rescaled: of the released codes some divide by
         1 + c², some by 1 + c. N = 1 gives back (1 + c) times the one gradient. Where no direction in the ball helps
-        all losses, the least harmful one is taken. A NaN or an infinity in any row makes all of it NaN. Stacked
+        all losses, the least harmful one is taken; where gradients cancel, so that no step helps all of them, the
+        shortest that harms none, if the ball has one. A NaN or an infinity in any row makes all of it NaN. Stacked
         gradients may have any norm; those of a two-pass Jacobian have norms of 1e-15 to 1e15, whose squares are in
         range.
 
@@ -71,9 +72,7 @@ def cagrad(
         toward = cosines @ (p * norms)  # inner products of the unit gradients with g0
         length = jnp.sqrt(jnp.maximum((p * norms) @ toward, 0))
         radius = jnp.asarray(c, norms.dtype) * length
-        away = _solvers.farthest_gain(_gramian.unit_diagonal(cosines), norms, toward, radius)
-        distance = jnp.sqrt(jnp.maximum(away @ (cosines @ away), 0))
-        reach = jnp.where(distance > 0, radius / jnp.where(distance > 0, distance, 1), 0)
-        return p + reach * away * _gramian.safe_reciprocal(norms)
+        step = _solvers.farthest_gain(_gramian.unit_diagonal(cosines), norms, toward, radius)
+        return p + step * _gramian.safe_reciprocal(norms)
 
     return _gramian.combiner("cagrad", weigh)

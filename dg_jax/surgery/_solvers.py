@@ -32,7 +32,8 @@ def solve_on(free: jax.Array, h: jax.Array, right: jax.Array) -> jax.Array:
         right: ``[N]``.
     """
     both = free[:, None] & free[None, :]
-    delta = ridge(h)
+    # Enough that what rounding leaves of a system that is singular stays small; the refinements take it out again.
+    delta = jnp.asarray(jnp.finfo(h.dtype).eps ** 0.75, h.dtype)
     regular = jnp.where(both, h, 0) + jnp.diag(jnp.where(free, delta, 1))
     factor = jax.scipy.linalg.cho_factor(regular)
     right = jnp.where(free, right, 0)
@@ -62,7 +63,8 @@ def free_set(h: jax.Array, linear: jax.Array) -> jax.Array:
     """
     h, linear = jax.lax.stop_gradient((h, linear))
     n = len(h)
-    eps = 32 * jnp.finfo(h.dtype).eps
+    # Unknowns of a singular system are known no better than this: with less the search may go round in circles.
+    eps = jnp.finfo(h.dtype).eps ** (2 / 3)
 
     def violating(free: jax.Array) -> jax.Array:
         x = solve_on(free, h, -linear)
@@ -114,7 +116,8 @@ def farthest_gain(h: jax.Array, norms: jax.Array, toward: jax.Array, radius: jax
 
     For a gain t the shortest step that gives all gradients at least t is a minimum over x ≥ 0 of the kind above, of
     which the length grows with t. The t of the length wanted is searched for by halving; on the set of gradients that
-    then matter the step is linear in t.
+    then matter the step is linear in t. Where gradients cancel, no step however long has more than some gain: then it
+    is the shortest with that.
 
     Args:
         h: cosines of the gradients, ones on the diagonal, ``[N, N]``.
@@ -123,15 +126,19 @@ def farthest_gain(h: jax.Array, norms: jax.Array, toward: jax.Array, radius: jax
         radius: the length.
 
     Returns:
-        The direction of the step as a combination of the unit gradients, at least 0, ``[N]``.
+        The step as a combination of the unit gradients, at least 0, ``[N]``.
     """
     per_gain = jnp.where(norms > 0, 1 / jnp.where(norms > 0, norms, 1), 0)
     smallest = jnp.min(jnp.where(norms > 0, norms, jnp.inf), initial=1.0)
     per_gain = per_gain * smallest  # a gain is counted in this norm, so that its factors are at most 1
 
     def squared_length(gain: jax.Array) -> jax.Array:
-        x = nonnegative(h, toward - gain * per_gain)
-        return x @ (h @ x)
+        linear = toward - gain * per_gain
+        x = nonnegative(h, linear)
+        inner = h @ x
+        # Where gradients cancel a gain may be out of reach: no x is a solution, which is seen by what it misses.
+        missed = jnp.max(-(inner + linear)) > jnp.finfo(h.dtype).eps ** 0.5 * jnp.max(jnp.abs(linear))
+        return jnp.where(missed, jnp.inf, x @ inner)
 
     # Without a step the gain is that of the point; with one of this length no gradient gains more than along itself.
     gains = jnp.where(norms > 0, toward / jnp.where(per_gain > 0, per_gain, 1), jnp.inf)
@@ -151,7 +158,12 @@ def farthest_gain(h: jax.Array, norms: jax.Array, toward: jax.Array, radius: jax
     # |start + t slope| = radius, the larger root.
     a, b, c = slope @ (h @ slope), slope @ (h @ start), start @ (h @ start) - radius**2
     root = (-b + jnp.sqrt(jnp.maximum(b * b - a * c, 0))) / jnp.where(a > 0, a, 1)
-    return jnp.maximum(start + jnp.where(a > 0, root, gain) * slope, 0)
+    x = jnp.maximum(start + root * slope, 0)
+    squared = x @ (h @ x)
+    length = jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1)), 0)
+    is_linear = (a > 0) & (jnp.abs(length - radius) <= 1e-2 * radius)
+    shorter = nonnegative(h, toward - low * per_gain)
+    return jnp.where(is_linear, x * radius / jnp.where(length > 0, length, 1), shorter)
 
 
 def power_fixed_point(h: jax.Array, b: jax.Array, power: jax.Array | float) -> jax.Array:
