@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 
 _PATIENCE = 3  # exchanges of whole blocks without progress, before single ones
-_REFINEMENTS = 3
 _NEWTON_STEPS = 60
 _HALVINGS = 30
 
@@ -20,7 +19,7 @@ def ridge(h: jax.Array) -> jax.Array:
     return jnp.asarray(4 * len(h) * jnp.finfo(h.dtype).eps, h.dtype)
 
 
-def solve_on(free: jax.Array, h: jax.Array, right: jax.Array) -> jax.Array:
+def solve_on(free: jax.Array, h: jax.Array, right: jax.Array, refinements: int = 3) -> jax.Array:
     """Solves h x = right on some unknowns, the others being 0.
 
     Where the matrix on these unknowns is singular and the system has solutions, it is the one of least norm, up to
@@ -30,15 +29,16 @@ def solve_on(free: jax.Array, h: jax.Array, right: jax.Array) -> jax.Array:
         free: which unknowns, booleans ``[N]``.
         h: positive semidefinite ``[N, N]``, with ones on the diagonal.
         right: ``[N]``.
+        refinements: each takes out once more what the ridge, without which a singular matrix has no factors, puts in.
     """
     both = free[:, None] & free[None, :]
-    # Enough that what rounding leaves of a system that is singular stays small; the refinements take it out again.
+    # Enough that what rounding leaves of a system that is singular stays small.
     delta = jnp.asarray(jnp.finfo(h.dtype).eps ** 0.75, h.dtype)
     regular = jnp.where(both, h, 0) + jnp.diag(jnp.where(free, delta, 1))
     factor = jax.scipy.linalg.cho_factor(regular)
     right = jnp.where(free, right, 0)
     x = jax.scipy.linalg.cho_solve(factor, right)
-    for _ in range(_REFINEMENTS):  # each takes the ridge's part out again
+    for _ in range(refinements):
         x = jax.scipy.linalg.cho_solve(factor, right + delta * jnp.where(free, x, 0))
     return jnp.where(free, x, 0)
 
@@ -67,7 +67,7 @@ def free_set(h: jax.Array, linear: jax.Array) -> jax.Array:
     eps = jnp.finfo(h.dtype).eps ** (2 / 3)
 
     def violating(free: jax.Array) -> jax.Array:
-        x = solve_on(free, h, -linear)
+        x = solve_on(free, h, -linear, refinements=1)  # signs need no more
         slope = h @ x + linear
         rounding = eps * (jnp.abs(h) @ jnp.abs(x) + jnp.abs(linear))
         return jnp.where(free, x < -eps * jnp.max(jnp.abs(x)), slope < -rounding)

@@ -79,17 +79,21 @@ NETWORKS = {"dense": dense, "alexnet": alexnet}
 
 
 def compiled_step(
-    network: str, n: int, combiner: str, form: str
-) -> tuple[jax.stages.Compiled, Callable[[], object], float]:
-    """Returns a compiled step, a call that takes it, and the seconds of its compilation."""
+    network: str,
+    n: int,
+    combiner: optax.GradientTransformation,
+    form: str,
+    gram_of: Callable[[str], bool] | None = None,
+) -> tuple[jax.stages.Compiled, Callable[[], chex.Array], float]:
+    """Returns a compiled step, a call that takes it and returns the losses, and the seconds of its compilation."""
     domain_loss, params, stacked = NETWORKS[network](n)
-    optimizer = optax.chain(strategies.make_combiner(combiner, {}, num_rows=n), optax.adam(1e-4))
-    losses_and_jacobian = surgery.value_and_grads(domain_loss, form)  # type: ignore[arg-type]
+    optimizer = optax.chain(combiner, optax.adam(1e-4))
+    losses_and_jacobian = surgery.value_and_grads(domain_loss, form, gram_of=gram_of)  # type: ignore[arg-type]
 
     def step(params, state, *stacked):
         losses, jacobian = losses_and_jacobian(params, *stacked)
         updates, state = optimizer.update(jacobian, state, params, losses=losses)
-        return optax.apply_updates(params, updates), state
+        return optax.apply_updates(params, updates), state, losses
 
     state = optimizer.init(params)
     lowered = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, *stacked)
@@ -99,7 +103,8 @@ def compiled_step(
 
     def call():
         nonlocal params, state
-        params, state = jax.block_until_ready(compiled(params, state, *stacked))
+        params, state, losses = jax.block_until_ready(compiled(params, state, *stacked))
+        return losses
 
     return compiled, call, seconds
 
@@ -137,7 +142,10 @@ def main(flags: Sequence[str]) -> None:
 
 def _rows(network: str, n: int, combiner: str, repetitions: int) -> list[dict]:
     """The forms of one combiner, measured in turns."""
-    steps = {form: compiled_step(network, n, combiner, form) for form in strategies.FORMS[combiner]}
+    steps = {
+        form: compiled_step(network, n, strategies.make_combiner(combiner, {}, num_rows=n), form)
+        for form in strategies.FORMS[combiner]
+    }
     seconds: dict[str, measure.Spread] = {}
     if repetitions:
         calls = {form: call for form, (_, call, _) in steps.items()}

@@ -63,6 +63,14 @@ def test_family(tmp_path):
     assert all(set(row["torchjd / ours"]) == SPREAD for table in tables.values() for row in table)
 
 
+def test_cheaper(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.benchmark.forms.WIDTH", 8)
+    flags = ("--rows", "2", "--combiners", "upgrad", "--k=2", "--steps=2", "--repetitions=1")
+    rows = written(tmp_path / "x.json", "cheaper", *flags)["cheaper"]
+    assert [row["variant"] for row in rows][::4] == ["the mean", "every 2"] and len(rows) == 6
+    assert all(row["mean loss"] <= row["largest loss"] and set(row["over the mean"]) == SPREAD for row in rows)
+
+
 @pytest.mark.slow
 def test_step(tmp_path):
     pytest.importorskip("torch", reason=REASON)
