@@ -38,7 +38,11 @@ def combiner(
         gradient, new_state = apply(name, rule, forms, jacobian, state, losses, params)
         return gradient, jax.tree.map(_in_dtype_of, new_state, state)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    def init_apart(params: Any) -> Any:
+        """A state in which no two leaves are one buffer, which a step could not take as its own twice."""
+        return jax.tree.map(jnp.copy, init(params))
+
+    return optax.GradientTransformationExtraArgs(init_apart, update)
 
 
 def apply(

@@ -93,7 +93,7 @@ def _rows(arguments: Arguments, network: str, n: int, combiner: str) -> list[dic
     for name, step in steps.items():
         for _ in range(arguments.steps):
             losses[name] = np.asarray(step())
-    calls = {name: _several(step, arguments.k) for name, step in steps.items()}
+    calls: dict[str, Callable[[], object]] = {name: _several(step, arguments.k) for name, step in steps.items()}
     seconds = measure.alternate(calls, arguments.repetitions, what=f"{network}, N = {n}, {combiner}")
     seconds = {name: measure.each(spread, arguments.k) for name, spread in seconds.items()}
     return [

@@ -130,6 +130,21 @@ def test_what_cannot_be_is_named():
         surgery.agr_sum().update(jacobian, surgery.agr_sum().init(PARAMS))
 
 
+def test_a_step_may_take_the_state_as_its_own():
+    """What is kept goes through a step as it is, and no buffer can be given away twice."""
+    combiner = surgery.every(2, surgery.mgda(), num_rows=3)
+
+    @functools.partial(quick.jit, donate_argnums=0)
+    def step(state, x):
+        _, jacobian = surgery.value_and_grads(loss, "on_demand")(PARAMS, x)
+        return combiner.update(jacobian, state)[1]
+
+    state = combiner.init(PARAMS)
+    for x in X[:3]:
+        state = step(state, x)
+    assert np.isfinite(state.weights).all()
+
+
 def test_in_a_chain_and_under_inject_hyperparams():
     optimizer = optax.inject_hyperparams(
         lambda rate, k, num_rows: optax.chain(surgery.every(k, surgery.mgda(), num_rows), optax.sgd(rate)),
