@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from dg_jax import config, run
+from dg_jax import config, errors, run
 from dg_jax.training import run_folder, seeds
 from experiments.table1 import __main__ as table1
 from tests import printed
@@ -185,6 +185,15 @@ def test_settings_of_combiners_that_cannot_be_are_refused(command, tmp_path, fla
     code, err = command(*flags)
     assert code == 2 and message in err and err.startswith("error: ") and err.count("\n") == 1
     assert not (tmp_path / "results").exists()
+
+
+def test_weights_from_python_may_be_a_list_and_must_be_numbers():
+    usual = {"strategy": "weighted", "target": "windows", "domains": ["apple", "google", "windows"]}
+    for weights in ([1, 2.5], (1, 2.5), np.array([1, 2.5])):
+        assert config.configure(**usual, weighted={"weights": weights}).method.weighted.weights == (1, 2.5)
+    for weights in (3.0, "12", ["a", "b"]):
+        with pytest.raises(errors.UserError, match="--weighted.weights=.*: give a number for each source"):
+            config.configure(**usual, weighted={"weights": weights})
 
 
 @pytest.mark.parametrize(

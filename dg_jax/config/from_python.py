@@ -51,8 +51,10 @@ def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
 def _converted(config: RunConfig, name: str, value: Any) -> Any:
     of_method = getattr(config.method, name, None)
     if dataclasses.is_dataclass(of_method) and isinstance(value, Mapping):
+        given = {key: one.tolist() if isinstance(one, np.ndarray) else one for key, one in value.items()}
+        given = {key: tuple(one) if isinstance(one, list) else one for key, one in given.items()}
         try:
-            return dataclasses.replace(of_method, **value)  # type: ignore[type-var]
+            return dataclasses.replace(of_method, **given)  # type: ignore[type-var]
         except TypeError as error:
             own = ", ".join(field.name for field in dataclasses.fields(of_method))
             raise errors.UserError(f"{flag(name)}={dict(value)}: its settings are {own or 'none'}") from error

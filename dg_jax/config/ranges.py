@@ -19,10 +19,13 @@ _FROM_0_TO_1: Range = (lambda value: _is_number(value) and 0 <= value <= 1, "a n
 _BELOW_1: Range = (lambda value: _is_number(value) and 0 <= value < 1, "a number of at least 0 and below 1")
 _WHOLE: Range = (lambda value: type(value) is int and value >= 0, "a whole number of at least 0")
 _PREFERENCE: Range = (
-    lambda value: all(_is_number(one) and one >= 0 for one in value),
+    lambda value: type(value) is tuple and all(_is_number(one) and one >= 0 for one in value),
     "a number of at least 0 for each source",
 )
-_WEIGHTS: Range = (lambda value: all(map(_is_number, value)), "a number for each source")
+_WEIGHTS: Range = (
+    lambda value: type(value) is tuple and all(map(_is_number, value)),
+    "a number for each source",
+)
 _SEED: Range = (lambda value: type(value) is int and 0 <= value < 2**32, "a whole number from 0 to 4294967295")
 
 RANGES: dict[str, Range] = {
