@@ -192,7 +192,7 @@ def test_weights_from_python_may_be_a_list_and_must_be_numbers():
     for weights in ([1, 2.5], (1, 2.5), np.array([1, 2.5])):
         assert config.configure(**usual, weighted={"weights": weights}).method.weighted.weights == (1, 2.5)
     for weights in (3.0, "12", ["a", "b"]):
-        with pytest.raises(errors.UserError, match="--weighted.weights=.*: give a number for each source"):
+        with pytest.raises(errors.UserError, match=r"--weighted\.weights=.*: give a number for each source"):
             config.configure(**usual, weighted={"weights": weights})
 
 
