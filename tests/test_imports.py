@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "objectives": ("surgery",),
     "models": ("errors", "reading"),
     "data": ("errors", "reading"),
-    "strategies": ("reading", "objectives", "surgery"),
+    "strategies": ("errors", "reading", "objectives", "surgery"),
     "config": ("errors", "reading", "strategies", "data"),
     "training": ("errors", "reading", "config", "strategies", "data"),
     "command_line": ("errors", "reading", "config", "training"),

@@ -1,4 +1,3 @@
-import dataclasses
 import inspect
 import typing
 
@@ -6,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from dg_jax import config, errors, objectives, strategies, surgery
+from dg_jax import errors, objectives, strategies, surgery
 from dg_jax.config import ranges
 
 
@@ -41,22 +40,6 @@ def test_a_strategy_can_take_another_combiner():
     assert strategies.get("irm") == strategies.Strategy("irm", "deep_all")
     with pytest.raises(errors.UserError, match="unknown combiner 'mixup'; there are: deep_all, agr_sum"):
         strategies.get("irm", "mixup")
-
-
-@pytest.mark.parametrize("method", ranges.OF_METHODS)
-def test_settings_are_arguments_of_their_method_with_the_same_defaults(method):
-    function = getattr(objectives, method, None) or getattr(surgery, method)
-    parameters = inspect.signature(function).parameters
-    group = getattr(config.RunConfig().method, method)
-    for name, value in dataclasses.asdict(group).items():
-        if value is not None:
-            assert parameters[name].default == value
-        else:  # there is no usual one, or it depends on the run
-            assert parameters[name].default in (None, inspect.Parameter.empty)
-            assert parameters[name].default is None or (method, name) in {
-                *ranges.REQUIRED.items(),
-                *((name, "anneal_steps") for name in strategies.ANNEALED),
-            }
 
 
 def test_settings_reach_the_method():

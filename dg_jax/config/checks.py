@@ -127,14 +127,17 @@ def _check_methods(config: RunConfig, in_use: set[str]) -> None:
                     f"{setting} is set, but this run uses {' and '.join(sorted(in_use))}; leave it out"
                 )
             is_in_range, wanted = of_method.get(name, (lambda value: True, ""))
-            if value is None and method in in_use and ranges.REQUIRED.get(method) == name:
-                raise errors.UserError(f"{setting} has no default: give {wanted}")
             if value is not None and not is_in_range(value):
                 raise errors.UserError(f"{setting}={_shown(value)}: give {wanted}")
     if "mldg" in in_use and len(config.sources) < 2:
         raise errors.UserError(
             f"--strategy=mldg needs two sources, --domains {' '.join(config.data.domains)} leaves one"
         )
+    for method in in_use & ranges.REQUIRED.keys():
+        name = ranges.REQUIRED[method]
+        if getattr(getattr(config.method, method), name) is None:
+            wanted = ranges.OF_METHODS[method][name][1]
+            raise errors.UserError(f"{flag(method)}.{name.replace('_', '-')} has no default: give {wanted}")
     objective = config.methods.objective
     if objective in strategies.ANNEALED:
         check_annealing(config)

@@ -3,6 +3,7 @@ import re
 import pytest
 
 from dg_jax import config, errors
+from dg_jax.config import methods
 
 
 def wrong(**settings):
@@ -41,7 +42,7 @@ def test_what_cannot_be_run_is_one_line_that_names_the_flag(settings, message):
 
 
 def test_a_setting_of_a_method_that_is_not_in_use_is_refused():
-    irm = config.Irm(penalty_weight=3.0)
+    irm = methods.Irm(penalty_weight=3.0)
     assert "--irm.penalty-weight is set, but this run uses agr_sum and erm" in wrong(irm=irm)
 
 

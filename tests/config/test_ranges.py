@@ -10,6 +10,11 @@ BEYOND = {
     "a positive number": (0.0, -1.0, math.inf, math.nan),
     "a number of at least 0": (-1e-9, math.inf, math.nan),
     "a whole number from 0 to 4294967295": (-1, 2**32),
+    "a whole number of at least 0": (-1,),
+    "a number from 0 to 1": (-0.1, 1.5, math.nan),
+    "a number of at least 0 and below 1": (-0.1, 1.0, math.nan),
+    "a number of at least 0 for each source": (-0.1, math.inf, math.nan),
+    "a number for each source": (math.inf, math.nan),
 }
 
 

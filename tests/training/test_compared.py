@@ -3,6 +3,7 @@ import json
 import pytest
 
 from dg_jax import config, errors
+from dg_jax.config import methods
 from dg_jax.training import compared
 from tests.training import worlds
 
@@ -24,7 +25,8 @@ def test_the_same_run_is_taken_over_wherever_its_files_are(stored):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"batch_size": 5}, {"learning_rate": 0.5}, {"model": "alexnet"}, {"irm": config.Irm(3.0)}, {"seed": 1}]
+    "settings",
+    [{"batch_size": 5}, {"learning_rate": 0.5}, {"model": "alexnet"}, {"irm": methods.Irm(3.0)}, {"seed": 1}],
 )
 def test_any_other_setting_is_named(settings, stored):
     one, file = stored

@@ -156,7 +156,7 @@ def allocate(megabytes):
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["foo"], "error: unknown benchmark 'foo'; there are: combiners, step, forms, run, input"),
+        (["foo"], "error: unknown benchmark 'foo'; there are: combiners, family, step, forms, cheaper"),
         (["run", "--repetitions=0"], "error: --repetitions=0: give a whole number of at least 1"),
         (["combiners", "--combiners", "mgda"], "error: unknown name in --combiners: 'mgda'"),
     ],
