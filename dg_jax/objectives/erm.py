@@ -17,8 +17,8 @@ def erm(apply_fn: loss.ApplyFn, form: surgery.Form = "stacked") -> loss.Objectiv
         form: which form of Jacobian is returned, see :func:`dg_jax.surgery.value_and_grads`.
 
     Returns:
-        An objective with one row for each of the N source domains. Dropout is drawn
-        anew for each domain.
+        An objective with one row for each of the N source domains. Each
+        domain has its own draw of dropout.
 
     Example:
         >>> import jax, jax.numpy as jnp

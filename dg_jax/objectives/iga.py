@@ -26,7 +26,7 @@ def iga(apply_fn: loss.ApplyFn, penalty_weight: float = 1000.0, form: surgery.Fo
 
     Returns:
         An objective with one row for each of the N source domains: losses ``[N]`` (penalty included) and gradients
-        ``[N, *shape]``. Dropout is drawn anew for each domain.
+        ``[N, *shape]``. Each domain has its own draw of dropout.
 
     Raises:
         ValueError: ``penalty_weight`` is negative.

@@ -36,7 +36,7 @@ def irm(
     Returns:
         An objective with one row for each of the N source domains: losses ``[N]``
         (penalty included) and gradients ``[N, *shape]``. Its ``step`` counts from 0
-        and may be traced. Dropout is drawn anew for each domain.
+        and may be traced. Each domain has its own draw of dropout.
 
     Raises:
         ValueError: ``penalty_weight`` or ``anneal_steps`` is negative; when called, the

@@ -29,7 +29,7 @@ def mixup(apply_fn: loss.ApplyFn, alpha: float = 0.2, form: surgery.Form = "stac
     Returns:
         An objective with one row for each of the N source domains: losses ``[N]`` and
         gradients ``[N, *shape]``. Row i is the pair whose first domain is i. A single
-        domain is paired with itself. Dropout is drawn anew for each pair.
+        domain is paired with itself. Each pair has its own draw of dropout.
 
     Raises:
         ValueError: ``alpha`` is not above 0.

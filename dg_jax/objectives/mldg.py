@@ -55,7 +55,7 @@ def mldg(
     Returns:
         An objective with M rows, in the order of their meta-train domains: losses
         ``[M]``, each L_i(p) + β · L_j(p_i) without the factor M/N, and gradients
-        ``[M, *shape]``. Dropout is drawn anew for each loss.
+        ``[M, *shape]``. Each loss has its own draw of dropout.
 
     Raises:
         ValueError: ``beta`` is negative, or there is no such ``pairing``; when called, there

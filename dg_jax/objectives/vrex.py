@@ -33,7 +33,7 @@ def vrex(
 
     Returns:
         An objective with one row for each of the N source domains: losses ``[N]`` (penalty included) and gradients
-        ``[N, *shape]``. Its ``step`` counts from 0 and may be traced. Dropout is drawn anew for each domain.
+        ``[N, *shape]``. Its ``step`` counts from 0 and may be traced. Each domain has its own draw of dropout.
 
     Raises:
         ValueError: ``penalty_weight`` or ``anneal_steps`` is negative.
