@@ -57,12 +57,12 @@ _BY_COMPONENT = ("and_mask", "sand_mask", "grad_drop", "gga_l", "trimmed_mean", 
 
 STRATEGIES = (
     _PAPER
-    | {name: Strategy(name, "deep_all") for name in ("vrex", "iga", "coral", "mmd")}
+    | {name: Strategy(name, "deep_all") for name in ("vrex", "iga", "coral", "mmd", "fishr")}
     | {name: Strategy("erm", name) for name in ("sum", *_ON_THE_GRAMIAN, *_BY_COMPONENT)}
 )
 
 # Objectives whose losses jump at their setting anneal_steps, so that the optimizer must forget what it has gathered.
-ANNEALED = ("irm", "vrex")
+ANNEALED = ("irm", "vrex", "fishr")
 
 # Objectives that make one gradient of all sources.
 OF_ONE_ROW = ("pooled", "coral", "mmd")
@@ -118,6 +118,9 @@ def make_objective(name: str, apply_fn, settings: Mapping[str, Any], **offered: 
         settings: its own settings.
         offered: what every objective is offered; it is given what its signature names.
 
+    Returns:
+        A :class:`dg_jax.objectives.Stateful`, which most keep nothing in.
+
     Raises:
         TypeError: it has no such setting.
         UserError: it is on features, and the network gives none.
@@ -126,13 +129,13 @@ def make_objective(name: str, apply_fn, settings: Mapping[str, Any], **offered: 
 
     factory = getattr(objectives, name)
     if "features_fn" not in inspect.signature(factory).parameters:
-        return _made(factory, settings, offered, apply_fn)
+        return objectives.Stateful.of(_made(factory, settings, offered, apply_fn))
     if not hasattr(apply_fn, "features"):
         raise errors.UserError(
-            f"--strategy={name} matches features, but of this network only the logits are known; give one of "
+            f"--strategy={name} looks at features, but of this network only the logits are known; give one of "
             f"dg_jax.models, or make objectives.{name}(features_fn, head_fn) yourself"
         )
-    return _made(factory, settings, offered, apply_fn.features, apply_fn.head)
+    return objectives.Stateful.of(_made(factory, settings, offered, apply_fn.features, apply_fn.head))
 
 
 def make_combiner(name: str, settings: Mapping[str, Any], **offered: Any):

@@ -108,7 +108,12 @@ LEAVES_ONE = "as it combines gradients and there is one: --domains apple windows
                 [*ONE_SOURCE, f"--strategy={name}"],
                 f"--strategy={name} would change nothing, as it compares the {what} of",
             )
-            for name, what in {"vrex": "losses", "iga": "gradients", "coral": "features", "mmd": "features"}.items()
+            for name, what in {
+                "vrex": "losses",
+                "iga": "gradients",
+                "coral": "features",
+                "fishr": "gradients' variances",
+            }.items()
         ],
         (
             ["--strategy=coral", "--combiner=agr_sum"],
@@ -159,6 +164,16 @@ def test_what_has_an_effect_is_done(command, flags):
         (["--strategy=krum"], "--krum.byzantine has no default: give a whole number of at least 0"),
         (["--strategy=mmd", "--batch-size=1"], "--batch-size=1: --strategy=mmd needs at least 2, whose features are"),
         (["--strategy=vrex", "--vrex.anneal-steps=4"], "--vrex.anneal-steps=4: with --iterations=4 the penalty never"),
+        (["--strategy=fishr", "--batch-size=1"], "--batch-size=1: --strategy=fishr needs at least 2, whose gradients"),
+        (
+            ["--strategy=fishr", "--batches=single_domain"],
+            "--batches=single_domain does not go with --strategy=fishr, which gathers the variances of each source",
+        ),
+        (
+            ["--average=swad", "--selection=last"],
+            "--selection=last would change nothing, as --average=swad selects by the validation loss; leave one out",
+        ),
+        (["--swad.n-tolerance=2"], "--swad.n-tolerance is set, but this run uses agr_sum and erm; leave it out"),
         (["--strategy=weighted"], "--weighted.weights has no default: give a number for each source"),
         (
             ["--strategy=krum", "--krum.byzantine=0"],
@@ -205,6 +220,7 @@ def test_weights_from_python_may_be_a_list_and_must_be_numbers():
         ["--strategy=iga", "--iga.penalty-weight=1"],
         ["--strategy=coral", "--coral.penalty-weight=2"],
         ["--strategy=mmd"],
+        ["--strategy=fishr", "--combiner=pcgrad", "--gradients=two_pass", "--average=swad"],
         ["--strategy=and_mask", "--and-mask.no-rescale", "--gradients=accumulated"],
         ["--strategy=mldg", "--combiner=median", "--mldg.pairing=circle"],
     ],

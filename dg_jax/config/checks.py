@@ -103,7 +103,7 @@ def check_settings(config: RunConfig) -> None:
             raise errors.UserError(
                 f"--gradients={config.method.gradients} does not go with the {kind} {name}; give {' or '.join(forms)}"
             )
-    _check_methods(config, {methods.objective, methods.combiner})
+    _check_methods(config, {methods.objective, methods.combiner, config.method.average} - {"none"})
     _check_effect(config)
     _check_rows(config)
     if config.resume and config.output.overwrite:
@@ -142,6 +142,7 @@ def _check_methods(config: RunConfig, in_use: set[str]) -> None:
     if objective in strategies.ANNEALED:
         check_annealing(config)
     why = {"irm": "one for each half", **dict.fromkeys(("coral", "mmd"), "whose features are compared")}
+    why["fishr"] = "whose gradients vary"
     if objective in why and config.optimisation.batch_size < 2:
         raise errors.UserError(
             f"--batch-size={config.optimisation.batch_size}: --strategy={objective} needs at least 2, {why[objective]}"
@@ -185,6 +186,7 @@ def _check_effect(config: RunConfig) -> None:
     if len(config.sources) == 1:
         compared = {"mixup": "blends images", "vrex": "compares the losses", "iga": "compares the gradients"}
         compared |= dict.fromkeys(("coral", "mmd"), "compares the features")
+        compared["fishr"] = "compares the gradients' variances"
         if methods.objective in compared:
             raise errors.UserError(
                 f"--strategy={methods.objective} would change nothing, as it {compared[methods.objective]} of two "
@@ -194,6 +196,16 @@ def _check_effect(config: RunConfig) -> None:
             raise errors.UserError(
                 f"--batches=single_domain would change nothing, as {sources} leaves one source; leave it out"
             )
+    if methods.objective == "fishr" and config.method.batches == "single_domain":
+        raise errors.UserError(
+            "--batches=single_domain does not go with --strategy=fishr, which gathers the variances of each source; "
+            "leave it out"
+        )
+    if config.method.average == "swad" and config.optimisation.selection != "validation":
+        raise errors.UserError(
+            f"--selection={config.optimisation.selection} would change nothing, as --average=swad selects by the "
+            "validation loss; leave one out"
+        )
     if (
         config.network.model.startswith("resnet")
         and config.network.batch_norm == "frozen"

@@ -1,6 +1,6 @@
 """Settings of single methods: one group of flags for each method that has any.
 
-A group is named after its objective or combiner; its fields are arguments of that function.
+A group is named after its objective or combiner, and its fields are arguments of that function; or after an average.
 """
 
 import dataclasses
@@ -67,6 +67,18 @@ class Mmd:
 
     penalty_weight: float = 1.0
     """Weight of the penalty (DomainBed's mmd_gamma)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fishr:
+    """Fishr."""
+
+    penalty_weight: float = 1000.0
+    """Weight of the penalty after annealing (DomainBed's lambda)."""
+    anneal_steps: int | None = None
+    """Steps without the penalty; else as for irm (DomainBed's penalty_anneal_iters)."""
+    ema: float = 0.95
+    """How much of the variances before is kept at each step."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,3 +222,23 @@ class TrimmedMean:
 
     trim: int = 1
     """How many of the largest and of the smallest entries of a component are left out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ema:
+    """A moving average of the parameters."""
+
+    decay: float = 0.99
+    """How much of the average is kept at each step; the first steps are averaged equally."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Swad:
+    """The mean of the parameters in a valley of the validation loss; takes eight times their memory."""
+
+    n_converge: int = 3
+    """The valley begins at a validation whose loss is the least of so many."""
+    n_tolerance: int = 6
+    """It ends before so many in a row that are too high."""
+    tolerance_ratio: float = 0.3
+    """How far above the mean of the first n-converge is too high, over that mean (0.2 for VLCS in the paper)."""

@@ -68,6 +68,9 @@ class Method:
     """In which form the domains' gradients reach the combiner: all N at once, or in less memory as their sum, minimum
     and maximum (agr_sum, agr_rand, and_mask, deep_all, sum) or as their Gramian (pcgrad and all others that need no
     more, group_dro, deep_all, sum)."""
+    average: Literal["none", "ema", "swad"] = "none"
+    """Whether parameters averaged over the steps are selected and tested: ema, a moving average, of which the usual
+    --selection takes the best; or swad, the mean over the steps between which the validation loss is lowest."""
     agr_sum: methods.AgrSum = dataclasses.field(default_factory=methods.AgrSum)
     agr_rand: methods.AgrRand = dataclasses.field(default_factory=methods.AgrRand)
     irm: methods.Irm = dataclasses.field(default_factory=methods.Irm)
@@ -75,6 +78,7 @@ class Method:
     iga: methods.Iga = dataclasses.field(default_factory=methods.Iga)
     coral: methods.Coral = dataclasses.field(default_factory=methods.Coral)
     mmd: methods.Mmd = dataclasses.field(default_factory=methods.Mmd)
+    fishr: methods.Fishr = dataclasses.field(default_factory=methods.Fishr)
     mldg: methods.Mldg = dataclasses.field(default_factory=methods.Mldg)
     mixup: methods.Mixup = dataclasses.field(default_factory=methods.Mixup)
     group_dro: methods.GroupDro = dataclasses.field(default_factory=methods.GroupDro)
@@ -91,6 +95,8 @@ class Method:
     grad_drop: methods.GradDrop = dataclasses.field(default_factory=methods.GradDrop)
     gga_l: methods.GgaL = dataclasses.field(default_factory=methods.GgaL)
     trimmed_mean: methods.TrimmedMean = dataclasses.field(default_factory=methods.TrimmedMean)
+    ema: methods.Ema = dataclasses.field(default_factory=methods.Ema)
+    swad: methods.Swad = dataclasses.field(default_factory=methods.Swad)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,13 +35,14 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(("seed", "split_seed"), _SEED),
 }
 
-# By objective or combiner.
+# By objective, combiner or average.
 OF_METHODS: dict[str, dict[str, Range]] = {
     "agr_sum": {},
     "agr_rand": {},
     "irm": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _NOT_NEGATIVE},
     "vrex": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _NOT_NEGATIVE},
     **{name: {"penalty_weight": _NOT_NEGATIVE} for name in ("iga", "coral", "mmd")},
+    "fishr": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _NOT_NEGATIVE, "ema": _BELOW_1},
     "mldg": {"beta": _NOT_NEGATIVE},
     "mixup": {"alpha": _POSITIVE},
     "group_dro": {"step_size": _POSITIVE},
@@ -58,6 +59,8 @@ OF_METHODS: dict[str, dict[str, Range]] = {
     "grad_drop": {"leak": _FROM_0_TO_1},
     "gga_l": {"gamma": _NOT_NEGATIVE},
     "trimmed_mean": {"trim": _WHOLE},
+    "ema": {"decay": _BELOW_1},
+    "swad": {"n_converge": _COUNT, "n_tolerance": _COUNT, "tolerance_ratio": _NOT_NEGATIVE},
 }
 
 # Settings without a usual value.

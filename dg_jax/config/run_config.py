@@ -36,7 +36,8 @@ class RunConfig(Parts):
     """
 
     strategy: str = "agr_sum"
-    """Which method: deep_all, irm, mldg, mixup, group_dro, vrex, iga, coral, mmd; or how the gradients of the sources'
+    """Which method: deep_all, irm, mldg, mixup, group_dro, vrex, iga, coral, mmd,
+    fishr; or how the gradients of the sources'
     losses are combined: agr_sum, agr_rand, pcgrad, grad_vac, mgda, upgrad, dualproj, cagrad, imtl_g, conflict_free,
     aligned_mtl, nash_mtl, fair_grad, krum, weighted, sum, and_mask, sand_mask, grad_drop, gga_l, trimmed_mean,
     median."""

@@ -1,6 +1,7 @@
 """The classification loss, and the types that the objectives share."""
 
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import chex
 import jax.numpy as jnp
@@ -25,6 +26,38 @@ class Objective(Protocol):
     ) -> tuple[chex.Array, Any]:
         """Returns losses ``[N]`` and their Jacobian, in the form that the objective was made for."""
         ...
+
+
+class Stateful(NamedTuple):
+    """An objective that keeps something from step to step.
+
+    Attributes:
+        init: ``init(params, domain_batch) -> state``; of the domain batch, which may be ``jax.ShapeDtypeStruct``, only
+            shapes and dtypes count.
+        update: ``update(params, domain_batch, state, *, key, step) -> (losses [N], Jacobian, state)``.
+    """
+
+    init: Callable[..., chex.ArrayTree]
+    update: Callable[..., tuple[chex.Array, Any, chex.ArrayTree]]
+
+    @classmethod
+    def of(cls, objective: "Objective | Stateful") -> "Stateful":
+        """Returns the same objective, with an empty state if it keeps nothing."""
+        if isinstance(objective, Stateful):
+            return objective
+        stateless = objective
+
+        def update(
+            params: chex.ArrayTree,
+            domain_batch: DomainBatch,
+            state: chex.ArrayTree,
+            *,
+            key: chex.PRNGKey,
+            step: chex.Numeric,
+        ) -> tuple[chex.Array, Any, chex.ArrayTree]:
+            return *stateless(params, domain_batch, key=key, step=step), state
+
+        return cls(lambda params, domain_batch: (), update)
 
 
 def cross_entropy(logits: chex.Array, labels: chex.Array) -> chex.Array:

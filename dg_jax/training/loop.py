@@ -62,7 +62,8 @@ def train(
         )
         saving.on_stop(state)
         if take_steps.done % config.optimisation.val_every:  # after it was saved: a longer run does not validate here
-            selection.on_pause(state, last)
+            state = selection.on_pause(state, last)
+        selection.end(state)
         store.finish(selection.best, getattr(apply_fn, "constants", {}))
     tested, tested_last = evaluations.test(selection.best.params), evaluations.test(state.params)
     ended = run_result.make(config, data, selection.best, tested, tested_last, store.seconds(), take_steps)

@@ -62,6 +62,8 @@ def train(
     config, (_, apply_fn) = configs[0], networks[0]
     if config.output.log != "none":
         raise errors.UserError(f"--log={config.output.log} does not go with --vectorize-seeds; leave one out")
+    if config.method.average == "swad":
+        raise errors.UserError("--average=swad does not go with --vectorize-seeds; leave one out")
     start = time.monotonic()
     alone, together = feeds(configs, [[own.domains[domain]["train"] for domain in config.sources] for own in data])
     params = stacked([of_seed for of_seed, _ in networks])
@@ -153,8 +155,9 @@ class _Selection(drive.Hook):
     def on_pause(self, state: step.TrainState, metrics: step.StepMetrics | None) -> None:
         assert metrics
         number = int(state.step[0])
-        validations = self._evaluations.validation(state.params)
-        watched = {name: run(state.params) for name, run in self._evaluations.watched.items()}
+        params = selection.validated(state, self._configs[0])
+        validations = self._evaluations.validation(params)
+        watched = {name: run(params) for name, run in self._evaluations.watched.items()}
         is_better = []
         for i, (own, validation) in enumerate(zip(self._configs, validations, strict=True)):
             loss = np.array([[validation.loss]])
@@ -166,7 +169,7 @@ class _Selection(drive.Hook):
             seen = {name: of_seeds[i].accuracy for name, of_seeds in watched.items()}
             own_metrics = jax.tree.map(lambda leaf: leaf[i], metrics)  # noqa: B023
             folder.append_metrics(selection.figures(number, validation, seen, own_metrics))
-        self.params = _chosen(np.array(is_better), state.params, self.params)
+        self.params = _chosen(np.array(is_better), params, self.params)
 
 
 def feeds(configs: Sequence[RunConfig], sources: Sequence[Sequence[dataset.AnyPart]]) -> tuple[feed.Feed, feed.Feed]:

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from dg_jax.config import RunConfig
-from dg_jax.training import advance, drive, evaluate, finite, run_folder, step
+from dg_jax.training import advance, drive, evaluate, finite, run_folder, step, swad
 
 
 class Selected(NamedTuple):
     """The parameters with the highest validation accuracy so far, or with ``--selection=last`` those validated last.
+
+    With ``--average=ema`` they are averages, as all that is validated.
 
     Attributes:
         params: the parameters; ``None`` before the first validation.
@@ -30,7 +32,7 @@ class Selection(drive.Hook):
     """Validates every ``config.optimisation.val_every`` steps, and keeps the parameters that are selected.
 
     Attributes:
-        best: what is selected so far.
+        best: what is selected so far; with ``--average=swad`` nothing before the end.
     """
 
     def __init__(
@@ -47,19 +49,38 @@ class Selection(drive.Hook):
         self._config, self._evaluations, self._take_steps = config, evaluations, take_steps
         self._folder, self._hooks = folder, hooks
 
-    def on_pause(self, state: step.TrainState, metrics: step.StepMetrics | None) -> None:
+    def on_pause(self, state: step.TrainState, metrics: step.StepMetrics | None) -> step.TrainState:
         """Validates; ``metrics`` are noted too."""
         number = int(state.step)
-        validation = self._evaluations.validation(state.params)
+        params = validated(state, self._config)
+        validation = self._evaluations.validation(params)
         finite.check_losses(np.array([validation.loss]), number, self._config.sources, what="validation loss")
-        watched = {name: run(state.params).accuracy for name, run in self._evaluations.watched.items()}
+        watched = {name: run(params).accuracy for name, run in self._evaluations.watched.items()}
         values = figures(number, validation, watched, metrics)
         values["images_per_second"] = self._take_steps.images_per_second()
         self._folder.append_metrics(values)
         for hook in self._hooks:
             hook.on_validation(values)
+        if self._config.method.average == "swad":
+            steps = (number - 1) % self._config.optimisation.val_every + 1
+            valley = swad.after_validation(
+                state.valley, state.average, steps, validation.loss, self._config.method.swad
+            )
+            return state._replace(valley=valley)
         if validation.accuracy > self.best.accuracy or self._config.optimisation.selection == "last":
-            self.best = Selected(jax.tree.map(jnp.copy, state.params), number, validation.accuracy)
+            self.best = Selected(jax.tree.map(jnp.copy, params), number, validation.accuracy)
+        return state
+
+    def end(self, state: step.TrainState) -> None:
+        """With ``--average=swad`` selects what the last state has averaged."""
+        if self._config.method.average == "swad":
+            params = swad.average(state.valley)
+            self.best = Selected(params, int(state.step), self._evaluations.validation(params).accuracy)
+
+
+def validated(state: step.TrainState, config: RunConfig) -> chex.ArrayTree:
+    """Returns the parameters of a state that are validated, and that may be selected."""
+    return state.average if config.method.average == "ema" else state.params
 
 
 def figures(

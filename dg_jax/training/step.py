@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -12,7 +12,7 @@ import optax
 from dg_jax import strategies
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset, feed
-from dg_jax.training import keys, reset
+from dg_jax.training import keys, reset, swad
 
 
 class TrainState(NamedTuple):
@@ -23,12 +23,18 @@ class TrainState(NamedTuple):
         opt_state: state of the whole optax chain, with the learning rate and the weight decay.
         step: number of steps taken, int32 scalar.
         key: PRNG key of what the objective draws; the same at every step.
+        kept: what the objective keeps from step to step.
+        average: with ``--average=ema`` the average of the parameters, with ``swad`` that since the last validation.
+        valley: with ``--average=swad`` what it knows of the validations before, see :mod:`dg_jax.training.swad`.
     """
 
     params: chex.ArrayTree
     opt_state: optax.OptState
     step: chex.Array
     key: chex.PRNGKey
+    kept: chex.ArrayTree = ()
+    average: chex.ArrayTree = ()
+    valley: Any = ()
 
 
 class StepMetrics(NamedTuple):
@@ -88,14 +94,19 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
     objective_settings = config.method_settings(methods.objective)
     draw = batches.draw  # and not the feed, whose images would stay in memory as long as the step
 
-    def losses_and_jacobian(params, value, key, step, rates):
-        objective = strategies.make_objective(
+    def make_objective(rates):
+        return strategies.make_objective(
             methods.objective, apply_fn, objective_settings, form=config.method.gradients, **rates
         )
-        domain_batch = draw(value, step)
-        return objective(params, domain_batch, key=jax.random.fold_in(key, step), step=step)
 
-    losses, _ = jax.eval_shape(losses_and_jacobian, params, batches.like, jax.random.key(0), 0, rates(config))
+    def losses_and_jacobian(params, value, kept, key, step, rates):
+        domain_batch = draw(value, step)
+        return make_objective(rates).update(params, domain_batch, kept, key=jax.random.fold_in(key, step), step=step)
+
+    objective_init = make_objective(rates(config)).init
+    shapes = jax.eval_shape(draw, batches.like, 0)
+    kept = jax.eval_shape(objective_init, params, shapes)
+    losses, *_ = jax.eval_shape(losses_and_jacobian, params, batches.like, kept, jax.random.key(0), 0, rates(config))
 
     def make_optimizer(seed, rates):
         combiner = strategies.make_combiner(
@@ -121,19 +132,38 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
     def init(params, seed=config.seed, rates=rates(config)):  # noqa: B008
         # Copies, as a state is used up by the next step.
         opt_state = make_optimizer(seed, jax.tree.map(jnp.copy, rates)).init(params)
-        return TrainState(params, opt_state, jnp.zeros([], jnp.int32), keys.key_for(seed, keys.Purpose.OBJECTIVE))
+        average = () if config.method.average == "none" else jax.tree.map(jnp.zeros_like, params)
+        return TrainState(
+            params,
+            opt_state,
+            jnp.zeros([], jnp.int32),
+            keys.key_for(seed, keys.Purpose.OBJECTIVE),
+            objective_init(params, shapes),
+            average,
+            swad.init(params, config.method.swad) if config.method.average == "swad" else (),
+        )
 
     optimizer = make_optimizer(config.seed, rates(config))  # the state has the seed and the rates that count
 
     def step(state, value):
         rates = optax.tree.get(state.opt_state, "hyperparams")
-        losses, jacobian = losses_and_jacobian(state.params, value, state.key, state.step, rates)
+        losses, jacobian, kept = losses_and_jacobian(state.params, value, state.kept, state.key, state.step, rates)
         updates, opt_state = optimizer.update(jacobian, state.opt_state, state.params, losses=losses)
         params = optax.apply_updates(state.params, updates)
-        state = state._replace(params=params, opt_state=opt_state, step=state.step + 1)
+        average = state.average
+        if config.method.average != "none":
+            average = optax.incremental_update(params, average, _share(config, state.step))
+        state = state._replace(params=params, opt_state=opt_state, step=state.step + 1, kept=kept, average=average)
         return state, StepMetrics(losses, _logged(optax.tree.get(opt_state, "combiner")))
 
     return Trainer(init, step)
+
+
+def _share(config: RunConfig, step: chex.Array) -> chex.Array:
+    """The part of the average that the parameters make up which step number ``step``, counted from 0, has made."""
+    if config.method.average == "swad":
+        return 1 / (step % config.optimisation.val_every + 1)
+    return jnp.maximum(1 / (step + 1), 1 - config.method.ema.decay)
 
 
 def _logged(combiner_state) -> dict[str, chex.Array]:

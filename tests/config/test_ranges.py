@@ -44,5 +44,6 @@ OWN = [
 @pytest.mark.parametrize(("method", "name", "value"), OWN)
 def test_so_is_a_methods_own(method, name, value):
     flag = f"{config.flag(method)}.{name.replace('_', '-')}"
+    kind = "average" if method in ("ema", "swad") else "strategy"
     with pytest.raises(errors.UserError, match=f"{flag}={value}: give "):
-        run.parse([f"--strategy={method}", f"{flag}={value}"])
+        run.parse([f"--{kind}={method}", f"{flag}={value}"])

@@ -53,6 +53,6 @@ def test_the_networks_give_both_parts(name):
 def test_a_network_without_parts_is_refused():
     assert not hasattr(models.with_key_and_train(apply_fn), "features")
     with pytest.raises(
-        errors.UserError, match="--strategy=coral matches features, but of this network only the logits"
+        errors.UserError, match="--strategy=coral looks at features, but of this network only the logits"
     ):
         strategies.make_objective("coral", apply_fn, {})

@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'dg_jax[parity]'")
 
 from dg_jax.objectives.erm import erm  # noqa: E402
+from dg_jax.objectives.fishr import fishr  # noqa: E402
 from dg_jax.objectives.iga import iga  # noqa: E402
 from dg_jax.objectives.irm import irm  # noqa: E402
 from dg_jax.objectives.matched import coral, mmd  # noqa: E402
@@ -20,7 +21,7 @@ from dg_jax.objectives.vrex import vrex  # noqa: E402
 from dg_jax.surgery import agr_sum, deep_all, group_dro  # noqa: E402
 from tests import quick  # noqa: E402
 from tests.objectives import torch_reference as reference  # noqa: E402
-from tests.objectives.worlds import apply_fn, domain_batch, jitted, parameters  # noqa: E402
+from tests.objectives.worlds import apply_fn, domain_batch, features_fn, head_fn, jitted, parameters  # noqa: E402
 
 ERM = erm(apply_fn)
 TOLERANCE = 1e-5
@@ -53,14 +54,6 @@ def test_irm():
             expected_total, expected = reference.irm(reference.variables(params), batch, weight)
             np.testing.assert_allclose(total, expected_total, rtol=TOLERANCE)
             assert_close(gradient, expected)
-
-
-def features_fn(params, images, *, key, train):
-    return jax.nn.relu(images.reshape(len(images), -1) @ params["w1"] + params["b1"])
-
-
-def head_fn(params, features):
-    return features @ params["w2"] + params["b2"]
 
 
 MATCHED = {"coral": (coral, reference.moments_apart), "mmd": (mmd, reference.discrepancy)}
@@ -110,6 +103,25 @@ def test_ten_steps(name):
         batch = domain_batch(seed=step)
         _, gradient = update(params, batch, jax.random.key(step), step)
         expected = theirs(variables, batch, step)[1]
+        params = jax.tree.map(lambda p, g: p - 0.02 * g, params, gradient)
+        moved = {key: (value - 0.02 * expected[key]).detach() for key, value in variables.items()}
+        variables = {key: value.requires_grad_() for key, value in moved.items()}
+    assert_close(params, variables)
+
+
+def test_ten_steps_of_fishr():
+    objective = fishr(features_fn, head_fn, anneal_steps=4, penalty_weight=3.0, ema=0.9)
+    update = quick.jit(objective.update)
+    params, variables, kept = parameters(), reference.variables(parameters()), None
+    state = objective.init(params, domain_batch())
+    for step in range(10):
+        batch = domain_batch(seed=step)
+        losses, rows, state = update(params, batch, state, key=jax.random.key(step), step=step)
+        gradient = deep_all().update(rows, deep_all().init(params))[0]
+        total, expected, kept = reference.fishr(variables, batch, kept, 3.0 if step >= 4 else 0.0, 0.9)
+        np.testing.assert_allclose(jnp.mean(losses), total, rtol=TOLERANCE)
+        if step in (0, 4):
+            assert_close(gradient, expected)
         params = jax.tree.map(lambda p, g: p - 0.02 * g, params, gradient)
         moved = {key: (value - 0.02 * expected[key]).detach() for key, value in variables.items()}
         variables = {key: value.requires_grad_() for key, value in moved.items()}

@@ -113,6 +113,28 @@ def matched(params, batch, weight, apart):
     return total.item(), gradient(total, params)
 
 
+def fishr(params, batch, kept, weight, ema):
+    """The mean of the risks plus weight times the distances of the variances, gathered over the steps, to their mean.
+
+    The gradients of single images are PyTorch's own, one image after the other.
+    """
+    last = [params["w2"], params["b2"]]
+    own = []
+    for domain in range(len(batch["label"])):
+        outputs, labels = logits(params, tensor(batch["image"][domain])), tensor(batch["label"][domain])
+        each = []
+        for output, label in zip(outputs, labels, strict=True):
+            value = functional.cross_entropy(output[None], label[None])
+            slopes = torch.autograd.grad(value, last, create_graph=True)
+            each.append(torch.cat([slope.flatten() for slope in slopes]))
+        own.append(torch.stack(each).var(0, correction=0))
+    gathered = (1 - ema) * torch.stack(own) + (0 if kept is None else ema * kept)
+    corrected = gathered / (1 - ema)
+    penalty = ((corrected - corrected.mean(0)) ** 2).mean(1).mean()
+    total = risks(params, batch).mean() + weight * penalty
+    return total.item(), gradient(total, params), gathered.detach()
+
+
 def mixup(params, batch, pairs, lams):
     """Mean over the pairs (i, j) of the loss on λ x_i + (1-λ) x_j against the labels of both."""
     total = 0

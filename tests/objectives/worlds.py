@@ -25,6 +25,14 @@ def apply_fn(params, images, *, key, train):
     return hidden @ params["w2"] + params["b2"]
 
 
+def features_fn(params, images, *, key, train):
+    return jax.nn.relu(images.reshape(len(images), -1) @ params["w1"] + params["b1"])
+
+
+def head_fn(params, features):
+    return features @ params["w2"] + params["b2"]
+
+
 def apply_with_dropout(params, images, *, key, train):
     """Dropout 0.5 of at most 64 numbers: the mask is the bits of the key, as good as any drawn and quick to compile."""
     assert train

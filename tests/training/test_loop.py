@@ -9,12 +9,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import linen
 
 from dg_jax import errors, strategies
-from dg_jax.config import changed
-from dg_jax.training import interrupt, progress, run_folder, step
+from dg_jax.config import changed, methods
+from dg_jax.models import functional
+from dg_jax.training import checkpoints, drive, interrupt, progress, run_folder, step, swad
 from tests.training import worlds
 
 pytestmark = pytest.mark.usefixtures("quick_steps")
@@ -66,6 +68,75 @@ def test_result_and_metrics_hold_what_is_promised(tmp_path):
     assert json.loads((folder / "config.json").read_text())["iterations"] == 5
     assert [path.name for path in (folder / "checkpoints" / "last").iterdir()] == ["5"]
     assert [path.name for path in (folder / "checkpoints" / "best").iterdir()] == [str(result["selected_step"])]
+
+
+def features_model():
+    """The linear model with features and a last layer."""
+    params, _ = worlds.linear_model()
+
+    def features_of(params, constants, images, *, key, train):
+        return images.mean(axis=(1, 2))
+
+    def logits_of(params, constants, features):
+        return features @ params["kernel"] + params["bias"]
+
+    return params, functional.Pure(features_of, logits_of, {})
+
+
+@pytest.mark.parametrize(
+    "settings", [{"average": "ema"}, {"average": "swad", "val_every": 2}, {"strategy": "fishr"}], ids=str
+)
+def test_averages_and_what_an_objective_keeps_go_on_too(settings, tmp_path):
+    settings |= {"iterations": 9, "learning_rate": 0.05}
+    config = worlds.tiny_config(tmp_path / "whole", **settings)
+    expected = worlds.train(config, features_model())
+    half = worlds.tiny_config(tmp_path / "half", **(settings | {"iterations": 5}))
+    if config.strategy == "fishr":  # half of the steps of the whole run
+        half = changed(half, fishr=dataclasses.replace(half.method.fishr, anneal_steps=4))
+    worlds.train(half, features_model())
+    rest = changed(half, iterations=9, resume=True)
+    assert without_times(worlds.train(rest, features_model())) == without_times(expected)
+    state, expected_state = worlds.last_state(rest), worlds.last_state(config)
+    assert any("kept" in name or "average" in name for name in state)
+    for name, value in expected_state.items():
+        np.testing.assert_array_equal(state[name], value, err_msg=name)
+
+
+class Parameters(drive.Hook):
+    """Notes the parameters after each step."""
+
+    every = 1
+
+    def __init__(self):
+        self.seen = []
+
+    def on_pause(self, state, metrics):
+        self.seen.append(jax.device_get(state.params))
+
+
+def test_averages_are_of_the_parameters_after_each_step(tmp_path):
+    noted, results, selected = Parameters(), {}, {}
+    ema, wanted = methods.Ema(decay=0.5), methods.Swad(n_converge=2, n_tolerance=2)
+    for kind in ("none", "ema", "swad"):
+        own = {"none": {}, "ema": {"ema": ema}, "swad": {"swad": wanted}}[kind]
+        config = worlds.tiny_config(tmp_path / kind, average=kind, iterations=9, learning_rate=0.05, **own)
+        results[kind] = worlds.train(config, hooks=[noted] if kind == "none" else [])
+        folder = run_folder.folder_of(config)
+        like = worlds.linear_model()[0]
+        selected[kind], _ = checkpoints.read_selected(folder.checkpoints, jax.tree.map(np.zeros_like, like), {})
+        assert results[kind]["test_accuracy_last"] == results["none"]["test_accuracy_last"]
+    average = noted.seen[0]
+    for number, params in enumerate(noted.seen[: results["ema"]["selected_step"]], 1):
+        average = optax.incremental_update(params, average, max(1 / number, 0.5))
+    chex.assert_trees_all_close(selected["ema"], average, rtol=1e-5, atol=1e-7)
+    lines = [json.loads(line) for line in folder.metrics_file.read_text().splitlines()]
+    valley, before = swad.init(like, wanted), 0
+    for line in lines:
+        segment = jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), *noted.seen[before : line["step"]])
+        valley = swad.after_validation(valley, segment, line["step"] - before, line["val_loss"], wanted)
+        before = line["step"]
+    chex.assert_trees_all_close(selected["swad"], swad.average(valley), rtol=1e-5, atol=1e-7)
+    assert results["swad"]["selected_step"] == 9
 
 
 def test_the_same_run_twice_gives_the_same(whole, tmp_path):

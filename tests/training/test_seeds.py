@@ -28,7 +28,7 @@ def train_together(all_configs, data):
     [
         {"strategy": "agr_sum"},
         {"strategy": "agr_rand", "gradients": "accumulated"},
-        {"strategy": "group_dro", "batches": "single_domain"},
+        {"strategy": "group_dro", "batches": "single_domain", "average": "ema"},
     ],
 )
 def test_seeds_side_by_side_give_the_numbers_of_single_runs(tmp_path, changes):
@@ -67,6 +67,13 @@ def test_images_on_disk_are_a_user_error(tmp_path):
             parts["train"] = dataset.StoredPart([], np.arange(12), parts["train"].label, 8)
     with pytest.raises(errors.UserError, match="--vectorize-seeds needs images that fit into memory"):
         train_together(configs(tmp_path), data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_swad_takes_one_run_at_a_time(tmp_path):
+    data = [worlds.tiny_dataset(seed=seed) for seed in SEEDS]
+    with pytest.raises(errors.UserError, match="--average=swad does not go with --vectorize-seeds; leave one out"):
+        train_together(configs(tmp_path, average="swad"), data)
     assert not list(tmp_path.iterdir())
 
 
