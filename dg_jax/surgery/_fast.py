@@ -74,6 +74,23 @@ def sorted_rows(rows: list[jax.Array]) -> list[jax.Array]:
     return rows
 
 
+def computed_once(weights: jax.Array) -> jax.Array:
+    """Computes a few numbers before what follows uses them: ``weights``.
+
+    XLA:CPU takes what makes N weights into the loop over millions of components that uses them, and computes it again
+    for each of these: up to twice the time. A sum it does not take along.
+
+    Args:
+        weights: ``[N]``.
+
+    Returns:
+        ``[N]``.
+    """
+    if PLAIN:
+        return weights
+    return jnp.sum(jnp.where(jnp.eye(len(weights), dtype=bool), weights, 0), axis=1)
+
+
 @jax.custom_jvp
 @jax.jit  # here and below, so that a call outside of jit does not trace both forms each time
 def sums(*arrays: jax.Array) -> tuple[jax.Array, ...]:
@@ -230,8 +247,31 @@ def normal(key: jax.Array, start: int, stop: int) -> jax.Array:
     Returns:
         float32 ``[stop - start]``, each one of 2²⁴ values between -5.42 and 5.42, none of them 0.
     """
+    uniform = _uniform(key, jax.lax.iota(jnp.uint32, stop - start) + jnp.uint32(start))
+    draws: jax.Array = np.sqrt(2, dtype=np.float32) * jax.lax.erf_inv(uniform)
+    return draws
+
+
+def is_drawn(key: jax.Array, share: jax.Array) -> jax.Array:
+    """Draws true with a probability: ``jax.random.uniform(key, share.shape, share.dtype) < share``.
+
+    Draws by the hash of :func:`normal`, so they differ from those of the plain expression; their distribution does not.
+
+    Args:
+        key: typed PRNG key.
+        share: the probabilities, ``[*shape]``.
+    """
+    if PLAIN:
+        return jax.random.uniform(key, share.shape, share.dtype) < share
+    places = jax.lax.iota(jnp.uint32, share.size).reshape(share.shape)
+    is_below: jax.Array = _uniform(key, places) < 2 * share - 1  # and not + 1 on the left, which may round to 2
+    return is_below
+
+
+def _uniform(key: jax.Array, places: jax.Array) -> jax.Array:
+    """Hashes each place, uint32, to a number between -1 and 1, float32."""
     words = jax.random.bits(key, (len(_ROUNDS),), jnp.uint32)
-    hashed = jax.lax.iota(jnp.uint32, stop - start) + jnp.uint32(start)
+    hashed = places
     for word, (shift1, factor1, shift2, factor2, shift3) in zip(words, _ROUNDS, strict=True):
         hashed = hashed ^ word
         hashed = (hashed ^ (hashed >> jnp.uint32(shift1))) * jnp.uint32(factor1)
@@ -239,9 +279,7 @@ def normal(key: jax.Array, start: int, stop: int) -> jax.Array:
         hashed = hashed ^ (hashed >> jnp.uint32(shift3))
     # 24 bits with a sign, as the odd multiples of 2⁻²⁴ between -1 and 1.
     signed = jax.lax.bitcast_convert_type(hashed, jnp.int32) >> jnp.int32(8)
-    uniform = signed.astype(jnp.float32) * 2**-23 + 2**-24
-    draws: jax.Array = np.sqrt(2, dtype=np.float32) * jax.lax.erf_inv(uniform)
-    return draws
+    return signed.astype(jnp.float32) * 2**-23 + 2**-24
 
 
 def by_vmap_or_unrolled(by_vmap: Callable[..., Any], unrolled: Callable[..., Any], params: Any, *stacked: Any) -> Any:

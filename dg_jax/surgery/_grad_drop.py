@@ -84,7 +84,7 @@ def _of_leaf(stacked: jax.Array, key: jax.Array, leak: float | jax.Array) -> jax
     scale = jnp.maximum(positive, -negative)
     scale = jnp.where(scale > 0, scale, 1)
     share = (positive / scale) / jnp.maximum(positive / scale - negative / scale, 1)
-    is_positive = jax.random.uniform(key, share.shape, share.dtype) < share
+    is_positive = _fast.is_drawn(key, share)
     leak = jnp.asarray(leak, share.dtype)
     kept = jnp.where(is_positive, positive + leak * negative, negative + leak * positive)
     # What is broken is not dropped, it must be seen.

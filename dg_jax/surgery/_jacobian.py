@@ -221,6 +221,7 @@ def weighted_sum(jacobian: Jacobian, weights: jax.Array) -> optax.Updates:
     if isinstance(jacobian, TwoPass):
         (gradient,) = jacobian.pull(_mesh.replicated(weights.astype(jacobian.gramian.dtype)))
         return gradient
+    weights = _fast.computed_once(weights)
 
     def combine(rows: jax.Array) -> jax.Array:
         dtype = wide(rows.dtype)

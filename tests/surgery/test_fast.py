@@ -93,6 +93,23 @@ def test_noise_where_puts_noise_where_there_is_conflict():
     np.testing.assert_allclose(noisy, plain, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_is_drawn_with_its_probability(dtype):
+    shares = np.array([0.0, 1e-3, 0.3, 0.5, 1 - 2**-7, 1.0])
+    with reference.enable_x64(dtype == "float64"):
+        asked = jnp.tile(jnp.asarray(shares, dtype)[:, None, None], (1, 400, 500))
+        frequencies = np.mean(np.asarray(_fast.is_drawn(jax.random.key(3), asked)), axis=(1, 2))
+    assert (np.abs(frequencies - shares) <= 5 * np.sqrt(shares * (1 - shares) / 200_000)).all()
+
+
+def test_computed_once_changes_nothing():
+    weights = jnp.array([1.5, np.nan, -0.25, np.inf, 3e38, 2e-38, 0.0])
+    for function in (_fast.computed_once, jax.jit(_fast.computed_once)):
+        np.testing.assert_array_equal(function(weights), weights)
+        np.testing.assert_array_equal(jax.vmap(function)(jnp.stack([weights, 2 * weights]))[1], 2 * weights)
+    np.testing.assert_array_equal(jax.grad(lambda w: _fast.computed_once(w)[2] * 3)(weights[:4]), [0, 0, 3, 0])
+
+
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (4095,), (4096,), (3, 5000), (20_001,)])
 def test_sums_and_count(shape, jit):
