@@ -279,7 +279,8 @@ def _uniform(key: jax.Array, places: jax.Array) -> jax.Array:
         hashed = hashed ^ (hashed >> jnp.uint32(shift3))
     # 24 bits with a sign, as the odd multiples of 2⁻²⁴ between -1 and 1.
     signed = jax.lax.bitcast_convert_type(hashed, jnp.int32) >> jnp.int32(8)
-    return signed.astype(jnp.float32) * 2**-23 + 2**-24
+    between: jax.Array = signed.astype(jnp.float32) * 2**-23 + 2**-24
+    return between
 
 
 def by_vmap_or_unrolled(by_vmap: Callable[..., Any], unrolled: Callable[..., Any], params: Any, *stacked: Any) -> Any:

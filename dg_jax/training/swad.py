@@ -80,7 +80,7 @@ def after_validation(
     losses = np.append(np.asarray(valley.losses)[1:], np.float32(loss))
     valley = valley._replace(
         segments=_pushed(valley.segments, segment),
-        losses=jnp.asarray(losses),
+        losses=jnp.array(losses),
         steps=jnp.append(valley.steps[1:], jnp.int32(steps)),
         validations=valley.validations + 1,
     )
@@ -89,10 +89,15 @@ def after_validation(
         if number >= settings.n_tolerance and np.min(losses[-settings.n_tolerance :]) > valley.threshold:
             return valley._replace(end=jnp.int32(number - settings.n_tolerance))
     elif number >= settings.n_converge and np.argmin(losses[-settings.n_converge :]) == 0:
-        start = jnp.int32(number - settings.n_converge + 1)
+        start = number - settings.n_converge + 1
         threshold = (1 + settings.tolerance_ratio) * np.mean(losses[-settings.n_converge :])
         before = jax.tree.map(lambda leaf: leaf[-settings.n_converge], valley.segments)
-        valley = valley._replace(start=start, taken=start, mean=before, threshold=jnp.float32(threshold))
+        valley = valley._replace(
+            start=jnp.int32(start),
+            taken=jnp.int32(start),  # and not the same array, as the next step uses up both
+            mean=before,
+            threshold=jnp.float32(threshold),
+        )
     if int(valley.start):
         for validation in range(int(valley.taken) + 1, number - settings.n_tolerance + 2):
             valley = _taken(valley, validation)

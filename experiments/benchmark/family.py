@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
@@ -88,8 +87,7 @@ def torchjd(rule: str, form: stacks.Form, stack: np.ndarray) -> Callable[[], Any
 
 def contenders(rule: str, form: stacks.Form, stack: np.ndarray) -> dict[str, Callable[[], Any]]:
     """Returns both calls."""
-    stacked = jnp.asarray(stack) if form == "flat" else jax.tree.map(jnp.asarray, stacks.tree(stack))
-    return {"ours": combiners.ours(rule, stacked), "torchjd": torchjd(rule, form, stack)}
+    return {"ours": combiners.ours(rule, stacks.on_device(form, stack)), "torchjd": torchjd(rule, form, stack)}
 
 
 def several(call: Callable[[], Any], times: int) -> Callable[[], None]:
@@ -132,7 +130,7 @@ def _long(arguments: Arguments) -> report.Table:
     table = report.Table(
         "long",
         "Gradients as a network has them, float32: median (fastest to slowest). Beside PCGrad: our time over that of "
-        "our PCGrad, measured in the same turns.",
+        "our PCGrad, measured in the same turns. Temporary: memory beside gradients and result, by XLA's analysis.",
         [
             report.Column("rule", "rule"),
             report.Column("gradients", "gradients"),
@@ -141,12 +139,14 @@ def _long(arguments: Arguments) -> report.Table:
             report.Column("torchjd", "TorchJD, ms", 1e3),
             report.Column("torchjd / ours", "TorchJD / ours"),
             report.Column("ours / pcgrad", "beside PCGrad"),
+            report.Column("temporary", "temporary, MB", 1e-6),
         ],
     )
     sizes: list[tuple[np.ndarray, stacks.Form]] = [(three, "tree"), (three, "flat"), (eight, "flat")]
     for stack, form in sizes:
         beside = contenders("pcgrad", form, stack)["ours"]
         for rule in arguments.combiners:
+            program, _ = combiners.compiled(rule, stacks.on_device(form, stack))
             calls = contenders(rule, form, stack) | {"pcgrad": beside}
             seconds = measure.alternate(calls, arguments.repetitions, what=f"{rule}, {form}")
             table.rows.append(
@@ -157,6 +157,7 @@ def _long(arguments: Arguments) -> report.Table:
                     "ours": seconds["ours"],
                     "torchjd": seconds["torchjd"],
                     "torchjd / ours": measure.ratio(seconds["torchjd"], seconds["ours"]),
+                    "temporary": program.memory_analysis().temp_size_in_bytes,  # type: ignore[union-attr]
                     "ours / pcgrad": measure.ratio(seconds["ours"], seconds["pcgrad"]),
                 }
             )

@@ -5,6 +5,7 @@ from typing import Literal
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dg_jax import models
@@ -50,6 +51,11 @@ def tree(stack: np.ndarray) -> dict[str, np.ndarray]:
         name: piece.reshape(rows, *(shape if same_size else (-1,)))
         for (name, shape), piece in zip(shapes.items(), pieces, strict=True)
     }
+
+
+def on_device(form: Form, stack: np.ndarray) -> chex.ArrayTree:
+    """Returns the gradients as one array ``[rows, components]``, or as a tree."""
+    return jnp.asarray(stack) if form == "flat" else jax.tree.map(jnp.asarray, tree(stack))
 
 
 def joined(gradient: chex.ArrayTree) -> np.ndarray:

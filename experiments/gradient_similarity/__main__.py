@@ -57,6 +57,11 @@ def parse(arguments: Sequence[str]) -> tuple[GradientSimilarity, list[RunConfig]
             raise errors.UserError(
                 f"{config.flag(name)}={getattr(chosen, name)}: give a whole number of at least {least}"
             )
+    if chosen.method.average != "none":
+        raise errors.UserError(
+            f"--average={chosen.method.average} would change nothing: gradients are measured at the parameters that "
+            "are trained, and nothing is selected; leave it out"
+        )
     configs = sweep.configs_at(chosen, ["deep_all"], chosen.rates)
     if len(configs[0].sources) < 2:
         raise errors.UserError(

@@ -128,6 +128,7 @@ def test_tasks_of_ray_give_the_same_table(command, tmp_path, monkeypatch):
         (["--strategy=agr_sum"], "--strategy"),
         (["--targets", "moon"], "'moon'; there are: apple, facebook"),
         (["--targets", "apple", "twitter"], "--target=twitter is not among --domains"),
+        (["--average=ema"], "--average=ema would change nothing: gradients are measured at the parameters that are"),
         (["--domains", "apple", "windows"], "leaves one source; similarity between domains takes two"),
         (["--model=vgg"], "unknown model 'vgg'"),
         (["--batch-size=865"], "--batch-size=865 is larger than the training part of"),
