@@ -155,8 +155,10 @@ def _count_in_blocks(mask: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
-def inner_products(rows: jax.Array, dtype: jax.typing.DTypeLike, then_freed: bool = False) -> jax.Array:
-    """Returns the inner products of all pairs of rows, ``rows @ rows.T`` in ``dtype``.
+def inner_products(
+    rows: jax.Array, dtype: jax.typing.DTypeLike, then_freed: bool = False, scales: jax.Array | None = None
+) -> jax.Array:
+    """Returns the inner products of all pairs of rows: ``rows @ rows.T`` of ``rows / scales[:, None]`` in ``dtype``.
 
     On a CPU the product of a few rows with millions of columns takes up to ten times as long as one pass over the
     memory. Few rows are multiplied pair by pair in one pass, many piece by piece.
@@ -166,15 +168,20 @@ def inner_products(rows: jax.Array, dtype: jax.typing.DTypeLike, then_freed: boo
         dtype: what is computed in, at least as wide as that of the rows.
         then_freed: whether nothing else needs the rows. Then many are not multiplied piece by piece either: beside
             that loop XLA:CPU computes the rows of the next leaves, and holds those of three at once.
+        scales: ``[N]`` in ``dtype``; 1 by default. Before that loop XLA would write down all that was scaled.
 
     Returns:
         ``[N, N]``.
     """
+
+    def scaled(part: jax.Array) -> jax.Array:
+        return part.astype(dtype) if scales is None else part.astype(dtype) / scales[:, None]
+
     if rows.shape[1] < _LONG or (then_freed and len(rows) > _FEW):
-        return _matrix_product(rows.astype(dtype))
+        return _matrix_product(scaled(rows))
     if len(rows) <= _FEW:  # on an H100, too
-        return _matrix_product(rows.astype(dtype)) if PLAIN else _pair_by_pair(rows.astype(dtype))
-    return _by_device(lambda rows: _matrix_product(rows.astype(dtype)), lambda rows: _in_pieces(rows, dtype), rows)
+        return _matrix_product(scaled(rows)) if PLAIN else _pair_by_pair(scaled(rows))
+    return _by_device(lambda rows: _matrix_product(scaled(rows)), lambda rows: _in_pieces(rows, scaled), rows)
 
 
 def _matrix_product(rows: jax.Array) -> jax.Array:
@@ -188,15 +195,15 @@ def _pair_by_pair(rows: jax.Array) -> jax.Array:
     return matrix.at[upper, lower].set(products).at[lower, upper].set(products)
 
 
-def _in_pieces(rows: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
+def _in_pieces(rows: jax.Array, scaled: Callable[[jax.Array], jax.Array]) -> jax.Array:
     length = min(max(_PIECE // len(rows), 1), rows.shape[1])
     whole = rows.shape[1] // length
 
     def add(k: jax.Array, before: jax.Array) -> jax.Array:
         piece = jax.lax.dynamic_slice_in_dim(rows, k * length, length, axis=1)
-        return before + _matrix_product(piece.astype(dtype))
+        return before + _matrix_product(scaled(piece))
 
-    products: jax.Array = jax.lax.fori_loop(0, whole, add, _matrix_product(rows[:, whole * length :].astype(dtype)))
+    products: jax.Array = jax.lax.fori_loop(0, whole, add, _matrix_product(scaled(rows[:, whole * length :])))
     return products
 
 

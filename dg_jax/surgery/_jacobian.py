@@ -158,16 +158,18 @@ def _refuse(primals: Any, tangents: Any) -> Any:
     )
 
 
-def gramian(stacked: optax.Updates, then_freed: bool = False) -> jax.Array:
+def gramian(stacked: optax.Updates, then_freed: bool = False, scales: jax.Array | None = None) -> jax.Array:
     """Returns the inner products ``[N, N]`` of the rows over the whole tree, leaf by leaf.
 
     Args:
         stacked: pytree of ``[N, *shape]``.
         then_freed: whether nothing else needs the gradients.
+        scales: what the rows are divided by, ``[N]``; 1 by default.
     """
     dtype = widest(stacked)
     products: list[jax.Array] = [
-        _fast.inner_products(leaf.reshape(len(leaf), -1), dtype, then_freed) for leaf in jax.tree.leaves(stacked)
+        _fast.inner_products(leaf.reshape(len(leaf), -1), dtype, then_freed, scales)
+        for leaf in jax.tree.leaves(stacked)
     ]
     return functools.reduce(jnp.add, products)
 
@@ -209,7 +211,7 @@ def _products_in_range(stacked: optax.Updates) -> tuple[jax.Array, jax.Array]:
         scales = jax.lax.stop_gradient(_fast.over_rows(jnp.maximum, largest))
         # XLA divides by multiplying with the reciprocal, which is subnormal, and so zero, beyond this.
         scales = jnp.minimum(jnp.where(scales == 0, 1, scales), (1 / info.tiny).astype(dtype))
-        return gramian([row / scales[:, None] for row in rows]), scales
+        return gramian(stacked, scales=scales), scales
 
     in_range = jnp.all((squares > info.tiny / info.eps) & (squares < info.max * info.eps))
     in_scale: tuple[jax.Array, jax.Array] = jax.lax.cond(in_range, lambda: (products, jnp.ones_like(squares)), rescaled)

@@ -138,6 +138,10 @@ def test_inner_products(n, length, dtype):
         products = _fast.inner_products(rows, jnp.dtype("float32"), then_freed)
         assert products.dtype == jnp.float32
         np.testing.assert_allclose(products, wide @ wide.T, rtol=1e-5, atol=1e-5 * length)
+    scales = np.linspace(1.0, 4.0, n, dtype=np.float32)
+    products = _fast.inner_products(rows, jnp.dtype("float32"), scales=jnp.asarray(scales))
+    wide = wide / scales[:, None]
+    np.testing.assert_allclose(products, wide @ wide.T, rtol=1e-5, atol=1e-5 * length)
 
 
 @pytest.mark.parametrize(("ours", "plain"), [(jnp.add, np.sum), (jnp.minimum, np.min), (jnp.maximum, np.max)])
