@@ -15,7 +15,7 @@ DOCS = pathlib.Path(__file__).parent.parent / "docs"
 def test_the_examples_of_a_page_run_one_after_the_other(page, emoji_dir, tmp_path):
     examples = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     if not examples:
-        assert page.name == "README.md"  # the list of the pages
+        assert page.name in ("README.md", "training.md", "paper.md", "results.md", "performance.md")  # commands only
         return
     places = {"PYTHONPATH": str(DOCS.parent), "TFDS_DATA_DIR": str(emoji_dir)}
     script = [sys.executable, "-c", "\n".join(examples)]

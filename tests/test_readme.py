@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
 
@@ -15,12 +17,11 @@ def test_the_example_runs_and_reports_the_agreement():
     assert "nan" not in printed
 
 
-def test_pictures_and_commands_exist():
-    text = README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", [README, *sorted(README.parent.glob("docs/*.md"))], ids=lambda page: page.stem)
+def test_pictures_and_commands_exist(page):
+    text = page.read_text(encoding="utf-8")
     for picture in re.findall(r"!\[.*?\]\((.*?)\)", text):
-        assert (README.parent / picture).is_file()
-    modules = set(re.findall(r"python -m ((?:dg_jax|experiments)\.\w+)", text))
-    assert "dg_jax.run" in modules
-    for module in modules:
+        assert (page.parent / picture).is_file()
+    for module in set(re.findall(r"python -m ((?:dg_jax|experiments)\.\w+)", text)):
         path = README.parent / module.replace(".", "/")
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()

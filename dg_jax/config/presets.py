@@ -17,7 +17,7 @@ PAPER: dict[str, Any] = {
     "image_size": 224,
 }
 
-# What the authors' code does otherwise; the README has the list.
+# What the authors' code does otherwise; docs/paper.md has the list.
 RELEASED = PAPER | {
     "split_seed": 0,
     "selection": "last",

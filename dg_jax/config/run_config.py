@@ -32,7 +32,7 @@ class RunConfig(Parts):
     Defaults are those of the dataset's preset; --preset=paper takes the paper's numbers
     (AlexNet at 224 px, 1000 iterations, 128 images per source, learning rate 1e-5, weight
     decay 5e-5, validation every 20 iterations), --preset=released also does what the authors'
-    code does otherwise than the paper says (the README lists it).
+    code does otherwise than the paper says (docs/paper.md lists it).
     """
 
     strategy: str = "agr_sum"
