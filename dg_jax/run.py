@@ -3,6 +3,7 @@
 python -m dg_jax.run --strategy=agr_sum
 """
 
+import contextlib
 import dataclasses
 import shlex
 import sys
@@ -20,6 +21,7 @@ from dg_jax import errors, strategies
 from dg_jax.command_line import flags, program
 from dg_jax.config import (
     Data,
+    Machine,
     RunConfig,
     check,
     configure,
@@ -94,34 +96,49 @@ def run(
         246
     """
     # These imports take seconds, which --help and a mistyped flag need not wait for.
-    from dg_jax.training import backend, loop, run_folder, run_result, tensorboard
+    from dg_jax.training import backend, devices, loop, processes, run_folder, run_result, tensorboard
 
+    devices.make_of_cpu(config)
+    processes.begin(config)
+    backend.keep_memory()
     backend.keep_compiled_programs()
     if data is None:
         check(config)
     if config.output.log == "tensorboard":
         packages.check_installed("--log=tensorboard", "tensorboard")
-    folder = run_folder.folder_of(config)
-    config = run_folder.settled(config, folder)
+    with processes.results_dir(config) as config:
+        folder = run_folder.folder_of(config)
+        config = run_folder.settled(config, folder)
 
-    def inputs() -> dict[str, str]:
-        return identify(config) if data is None else {**data.inputs, **identify_weights(config)}
+        def inputs() -> dict[str, str]:
+            return identify(config) if data is None else {**data.inputs, **identify_weights(config)}
 
-    finished = run_result.finished(config, folder, inputs)
-    if finished is not None:
-        if not quiet:
-            done = errors.printable(f"done already: {folder.result_file}")
-            print(f"{done} (--overwrite does it again)", file=sys.stderr)
-        return finished
-    data = data or load(config)
-    network = network or create_network(config, data)
-    warn_of_slow_start(config)
-    data = dataclasses.replace(data, inputs={**data.inputs, **identify_weights(config)})
-    with (
-        run_folder.open_folder(config, folder, data.inputs, data.classes, data.example),
-        tensorboard.of_run(config, folder) as logs,
-    ):
-        return loop.train(config, data, *network, folder, hooks=[*hooks, *logs], show_progress=not quiet)
+        with processes.together():
+            finished = run_result.finished(config, folder, inputs)
+        finished = processes.of_first(finished)
+        quiet = quiet or not processes.is_first()
+        if finished is not None:
+            if not quiet:
+                done = errors.printable(f"done already: {folder.result_file}")
+                print(f"{done} (--overwrite does it again)", file=sys.stderr)
+            return finished
+        with processes.together():
+            layout = devices.of_run(config)
+            loaded = data or load(config)
+            params, apply_fn = network or create_network(config, loaded)
+        warn_of_slow_start(config)
+        loaded = dataclasses.replace(loaded, inputs={**loaded.inputs, **identify_weights(config)})
+        with contextlib.ExitStack() as until_end:
+            with processes.together():
+                until_end.enter_context(
+                    run_folder.open_folder(config, folder, loaded.inputs, loaded.classes, loaded.example)
+                )
+            logs = until_end.enter_context(tensorboard.of_run(config, folder))
+            hooks = [*hooks, *logs]
+            result = loop.train(
+                config, loaded, params, apply_fn, folder, hooks=hooks, show_progress=not quiet, layout=layout
+            )
+        return processes.of_first(result)
 
 
 def run_seeds(
@@ -311,6 +328,7 @@ def _flags_of_a_sweep(config: RunConfig) -> list[str]:
     """The flags with which a table of all strategies on this dataset goes on from this run."""
     usual, given = flat(defaults(config.data.dataset, config.preset)), flat(config)
     of_one_run = {"strategy", "combiner", "target", "seed", "resume", "overwrite", "log", "preset", *ranges.OF_METHODS}
+    of_one_run |= {field.name for field in dataclasses.fields(Machine)}
     shared = {name: value for name, value in given.items() if name not in of_one_run}
     preset = [] if config.preset == "dataset" else [f"--preset={config.preset}"]
     return [f"--dataset={config.data.dataset}", *preset, *flags_of(shared, usual), "--seeds=3"]
@@ -330,7 +348,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def program_(given: Sequence[str]) -> None:
         config = parse(given)
-        show(config, run(config))
+        result = run(config)
+        from dg_jax.training import processes
+
+        if processes.is_first():
+            show(config, result)
 
     return program.main(program_, "--resume goes on from there", arguments)
 

@@ -18,6 +18,8 @@ def test_the_examples_of_a_page_run_one_after_the_other(page, emoji_dir, tmp_pat
         assert page.name in ("README.md", "training.md", "paper.md", "results.md", "performance.md")  # commands only
         return
     places = {"PYTHONPATH": str(DOCS.parent), "TFDS_DATA_DIR": str(emoji_dir)}
+    if page.name == "devices.md":
+        places["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
     script = [sys.executable, "-c", "\n".join(examples)]
     done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, env=os.environ | places)
     assert done.returncode == 0, done.stderr

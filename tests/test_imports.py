@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "data": ("errors", "reading"),
     "strategies": ("errors", "reading", "objectives", "surgery"),
     "config": ("errors", "reading", "strategies", "data"),
-    "training": ("errors", "reading", "config", "strategies", "data"),
+    "training": ("errors", "reading", "config", "strategies", "surgery", "data"),
     "command_line": ("errors", "reading", "config", "training"),
     "run": ("errors", "command_line", "config", "strategies", "training", "models", "data"),
     "predict": ("errors", "reading", "command_line", "config", "training", "models", "data"),

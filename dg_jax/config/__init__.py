@@ -2,7 +2,7 @@
 
 from dg_jax.config.checks import MODELS, check, check_annealing, check_settings, resolve, warn_of_slow_start
 from dg_jax.config.from_python import configure, with_settings
-from dg_jax.config.parts import FLAT, Data, Method, Network, Optimisation, Output, Rates
+from dg_jax.config.parts import FLAT, Data, Machine, Method, Network, Optimisation, Output, Rates
 from dg_jax.config.presets import PAPER, PRESETS, RELEASED, defaults
 from dg_jax.config.run_config import Config, Parts, RunConfig, changed, flag, flags_of, flat
 
@@ -14,6 +14,7 @@ __all__ = [
     "RELEASED",
     "Config",
     "Data",
+    "Machine",
     "Method",
     "Network",
     "Optimisation",

@@ -6,6 +6,7 @@ from typing import Any
 
 from dg_jax import errors, strategies
 from dg_jax.config import presets, ranges
+from dg_jax.config.parts import Machine
 from dg_jax.config.run_config import Config, RunConfig, changed, flag, flat
 from dg_jax.data import registry
 from dg_jax.reading import names
@@ -108,6 +109,23 @@ def check_settings(config: RunConfig) -> None:
     _check_rows(config)
     if config.resume and config.output.overwrite:
         raise errors.UserError("--resume and --overwrite exclude each other; give one of them")
+    _check_processes(config.machine)
+
+
+def _check_processes(machine: Machine) -> None:
+    coordinator, count, own = machine.coordinator, machine.num_processes, machine.process_id
+    if coordinator is None or coordinator == "auto":
+        if (count, own) != (None, None):
+            raise errors.UserError("--num-processes and --process-id are for --coordinator=HOST:PORT; leave them out")
+        return
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal():
+        raise errors.UserError(f"--coordinator={coordinator}: give HOST:PORT, or auto on a cluster that JAX knows")
+    if count is None or own is None or own >= count:
+        raise errors.UserError(
+            f"--coordinator={coordinator} needs --num-processes, and --process-id from 0 up to one less; they are "
+            f"{count} and {own}"
+        )
 
 
 def _usual(config: RunConfig) -> RunConfig:

@@ -128,6 +128,23 @@ class Rates:
 
 
 @dataclasses.dataclass(frozen=True)
+class Machine:
+    """On what one run is trained. The numbers are those of one device, up to rounding."""
+
+    devices: int | str | None = None
+    """How many devices each domain's batch is split over, or all. By default as many GPUs or TPUs as divide the batch,
+    and on a CPU one; asked for more there, XLA takes the CPU for as many devices, to try things out."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, where one run is trained by several processes, each started with the same flags but
+    --process-id; or auto, where they were started by Slurm, Open MPI or another cluster that JAX knows. Process 0
+    writes and prints."""
+    num_processes: int | None = None
+    """How many processes there are."""
+    process_id: int | None = None
+    """Which of them this is, counted from 0."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Output:
     """Where runs are written."""
 

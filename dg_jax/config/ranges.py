@@ -28,7 +28,15 @@ _WEIGHTS: Range = (
 )
 _SEED: Range = (lambda value: type(value) is int and 0 <= value < 2**32, "a whole number from 0 to 4294967295")
 
+_DEVICES: Range = (
+    lambda value: value == "all" or (type(value) is int and value >= 1),
+    "a whole number of at least 1, or all",
+)
+
 RANGES: dict[str, Range] = {
+    "devices": _DEVICES,
+    "num_processes": _COUNT,
+    "process_id": _WHOLE,
     **dict.fromkeys(("iterations", "batch_size", "val_every", "image_size"), _COUNT),
     "learning_rate": _POSITIVE,
     "weight_decay": _NOT_NEGATIVE,

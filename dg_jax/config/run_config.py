@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from dg_jax import strategies
-from dg_jax.config.parts import FLAT, Data, Method, Network, Optimisation, Output, Rates
+from dg_jax.config.parts import FLAT, Data, Machine, Method, Network, Optimisation, Output, Rates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,7 @@ class RunConfig(Parts):
     resume: bool = False
     """Go on from the last checkpoint of this run, also to more iterations than before."""
     rates: Annotated[Rates, FLAT] = dataclasses.field(default_factory=Rates)
+    machine: Annotated[Machine, FLAT] = dataclasses.field(default_factory=Machine)
 
     @property
     def sources(self) -> tuple[str, ...]:

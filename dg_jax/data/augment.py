@@ -23,7 +23,7 @@ def standard(key: chex.PRNGKey, images: chex.Array) -> chex.Array:
 
     Args:
         key: PRNG key.
-        images: ``[B, H, W, 3]`` in [0, 1].
+        images: ``[..., H, W, 3]`` in [0, 1].
 
     Returns:
         Images of the same shape, in [0, 1].
@@ -33,7 +33,10 @@ def standard(key: chex.PRNGKey, images: chex.Array) -> chex.Array:
         ICLR 2021, https://arxiv.org/abs/2007.01434): torchvision's RandomResizedCrop(scale=(0.7, 1)),
         RandomHorizontalFlip, ColorJitter(0.3, 0.3, 0.3, 0.3) and RandomGrayscale.
     """
-    return jax.vmap(_change)(jax.random.split(key, len(images)), images)
+    leading, change = images.shape[:-3], _change
+    for _ in leading:
+        change = jax.vmap(change)
+    return change(jax.random.split(key, leading), images)
 
 
 def _change(key: chex.PRNGKey, image: chex.Array) -> chex.Array:

@@ -62,7 +62,7 @@ def domain_batches(
             if not augmented:
                 return images
             drawn = jax.random.fold_in(jax.random.fold_in(key, _NO_SOURCE), step)
-            return augment.standard(drawn, images.reshape(-1, *images.shape[2:])).reshape(images.shape)
+            return augment.standard(drawn, images)
 
         return batch | {"image": sampling.network_input(batch["image"], change)}
 

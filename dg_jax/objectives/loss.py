@@ -63,3 +63,11 @@ class Stateful(NamedTuple):
 def cross_entropy(logits: chex.Array, labels: chex.Array) -> chex.Array:
     """Mean cross-entropy of ``logits [B, classes]`` against ``labels`` int ``[B]``."""
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+
+
+def in_one(array: chex.Array) -> chex.Array:
+    """Returns what is there of N domains as of one, ``[N, B, ...]`` to ``[B · N, ...]``.
+
+    The domains take turns: so what is split over devices along B stays split, and no image is sent.
+    """
+    return array.swapaxes(0, 1).reshape(-1, *array.shape[2:])

@@ -113,10 +113,9 @@ def _matched(
         n, batch_size = labels.shape
         if batch_size < 2:
             raise ValueError(f"{name} needs at least 2 images per domain, which vary; got {batch_size}")
-        images = domain_batch["image"].reshape(-1, *domain_batch["image"].shape[2:])
-        features = features_fn(params, images, key=key, train=True)
-        risk = loss.cross_entropy(head_fn(params, features), labels.reshape(-1))
-        by_domain = features.reshape(n, batch_size, -1)
+        features = features_fn(params, loss.in_one(domain_batch["image"]), key=key, train=True)
+        risk = loss.cross_entropy(head_fn(params, features), loss.in_one(labels))
+        by_domain = features.reshape(batch_size, n, -1).swapaxes(0, 1)
         distances = [distance(by_domain[i], by_domain[k]) for i, k in itertools.combinations(range(n), 2)]
         return (risk + penalty_weight * jnp.mean(jnp.stack(distances)) if distances else risk)[None]
 

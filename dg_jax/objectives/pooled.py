@@ -39,7 +39,7 @@ def pooled(apply_fn: loss.ApplyFn) -> loss.Objective:
     def objective(
         params: chex.ArrayTree, domain_batch: loss.DomainBatch, *, key: chex.PRNGKey, step: chex.Numeric
     ) -> tuple[chex.Array, Any]:
-        one_domain = jax.tree.map(lambda leaf: leaf.reshape(1, -1, *leaf.shape[2:]), domain_batch)
+        one_domain = jax.tree.map(lambda leaf: loss.in_one(leaf)[None], domain_batch)
         return single(params, one_domain, key=key, step=step)
 
     return objective

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dg_jax.surgery import _mesh
+
 PLAIN = os.environ.get("DG_JAX_PLAIN", "") not in ("", "0")
 
 _CHAINS = 4096  # partial sums; on a CPU with fewer, 57M equal terms lose their last digits
@@ -230,8 +232,8 @@ def _hashed_noise_where(conflict: jax.Array, key: jax.Array, sigma: jax.Array, t
         return sigma * normal(key, start, stop).astype(total.dtype)
 
     whole = total.size - total.size % _VECTOR
-    if whole == total.size:
-        return jnp.where(conflict, noise(0, whole).reshape(total.shape), total)
+    if whole == total.size or _mesh.is_on_a_mesh(total):
+        return jnp.where(conflict, noise(0, total.size).reshape(total.shape), total)
     flat_conflict, flat = conflict.ravel(), total.ravel()
     parts = [
         jnp.where(flat_conflict[start:stop], noise(start, stop), flat[start:stop])
@@ -303,8 +305,11 @@ def by_vmap_or_unrolled(by_vmap: Callable[..., Any], unrolled: Callable[..., Any
 
 
 def _by_device(plain: Callable[..., T], on_cpu: Callable[..., T], *arrays: jax.Array) -> T:
-    """Computes ``plain(*arrays)``, on a CPU in another form."""
-    if PLAIN:
+    """Computes ``plain(*arrays)``, on a CPU in another form, which cuts arrays into pieces.
+
+    On a mesh these would lie on several devices, and be sent.
+    """
+    if PLAIN or _mesh.is_on_a_mesh(arrays):
         return plain(*arrays)
     chosen: T = jax.lax.platform_dependent(*arrays, cpu=on_cpu, default=plain)
     return chosen

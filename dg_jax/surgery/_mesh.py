@@ -1,6 +1,6 @@
-"""Arrays on a mesh whose axes are Explicit, as those of ``jax.make_mesh`` are by default."""
+"""Arrays on a mesh of several devices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -10,8 +10,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 def automatic(function: Callable[..., Any], tree: Any, out: Callable[[Any], Any]) -> Callable[..., Any]:
     """Returns a function in which XLA decides on shardings, as on Auto axes, also where the axes are Explicit.
 
-    Only so do reshapes and products of sharded arrays need no sharding for each step. Where no leaf of ``tree`` is on
-    Explicit axes the function comes back as it is.
+    Those of ``jax.make_mesh`` are so by default. Reshapes and products of sharded arrays there need a sharding for each
+    step. Where no leaf of ``tree`` is on Explicit axes the function comes back as it is.
 
     Args:
         function: of arrays.
@@ -42,11 +42,20 @@ def replicated(array: jax.Array) -> jax.Array:
     return array if mesh is None else jax.sharding.reshard(array, NamedSharding(mesh, PartitionSpec()))
 
 
+def is_on_a_mesh(tree: Any) -> bool:
+    """Whether a leaf may lie in parts on several devices: within ``jax.set_mesh``, and with Explicit axes."""
+    manual = jax.sharding.AxisType.Manual  # inside of shard_map an array is one device's own
+    return any(axis != manual for mesh in _meshes(tree) for axis in mesh.axis_types)
+
+
 def _explicit_mesh(tree: Any) -> Any:
-    if not hasattr(jax.sharding, "auto_axes"):  # of a JAX without Explicit axes
-        return None
-    for leaf in jax.tree.leaves(tree):
-        mesh = getattr(getattr(jax.typeof(leaf), "sharding", None), "mesh", None)
-        if mesh is not None and jax.sharding.AxisType.Explicit in mesh.axis_types:
-            return mesh
-    return None
+    explicit = (mesh for mesh in _meshes(tree) if jax.sharding.AxisType.Explicit in mesh.axis_types)
+    return next(explicit, None)
+
+
+def _meshes(tree: Any) -> Iterator[Any]:
+    if hasattr(jax.sharding, "auto_axes"):  # no JAX without Explicit axes
+        for leaf in jax.tree.leaves(tree):
+            mesh = getattr(getattr(jax.typeof(leaf), "sharding", None), "mesh", None)
+            if mesh is not None:
+                yield mesh

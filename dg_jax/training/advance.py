@@ -5,7 +5,7 @@ import time
 import jax
 
 from dg_jax.data import feed
-from dg_jax.training import backend, step
+from dg_jax.training import backend, devices, step
 
 
 class Advance:
@@ -28,6 +28,7 @@ class Advance:
         compiled: dict[int, jax.stages.Compiled] | None = None,
         *,
         stepwise: bool | None = None,
+        layout: devices.Layout = devices.ONE,
     ):
         """Starts after step ``first`` of a feed.
 
@@ -38,6 +39,7 @@ class Advance:
             compiled: for a caller that takes the same step on feeds of the same shapes one after
                 the other: a dict, at first empty, in which the programs stay.
             stepwise: whether a call takes one step; by default what is fastest.
+            layout: the devices that the step is made for.
         """
         self.done = self._first = first
         self._seconds = 0.0
@@ -47,6 +49,7 @@ class Advance:
         self._like = batches.like
         self._images_per_step = batches.images_per_step
         self._compiled = {} if compiled is None else compiled
+        self._layout = layout
 
     def __call__(self, state: step.TrainState, most: int) -> tuple[step.TrainState, step.StepMetrics]:
         """Returns the state after one or more steps, at most ``most``, and their metrics, perhaps not computed yet."""
@@ -75,7 +78,8 @@ class Advance:
     def _compile(self, state: step.TrainState, count: int) -> jax.stages.Compiled:
         if count not in self._compiled:
             function = self._step if self._stepwise else self._scan(count)
-            lowered = jax.jit(function, donate_argnums=0).lower(state, self._like)
+            with self._layout.in_use():
+                lowered = jax.jit(function, donate_argnums=0).lower(state, self._like)
             self._compiled[count] = lowered.compile(compiler_options=backend.compiler_options())
         return self._compiled[count]
 

@@ -1,6 +1,7 @@
 """Orbax checkpoints of the last states and of the best parameters."""
 
 import contextlib
+import dataclasses
 import gc
 import io
 import json
@@ -17,7 +18,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dg_jax import errors
-from dg_jax.training import drive, files, step
+from dg_jax.training import devices, drive, files, processes, step
 from dg_jax.training.selection import Selected, Selection
 
 _ABSENT_BEFORE_GONE = 10  # looks in a row, a tenth of a second apart
@@ -30,15 +31,23 @@ class Checkpoints:
     While a run goes on there are two, should the later one turn out to be damaged.
     """
 
-    def __init__(self, folder: pathlib.Path):
-        self._start = time.monotonic()
+    def __init__(self, folder: pathlib.Path, layout: devices.Layout = devices.ONE):
+        self._start, self._layout = time.monotonic(), layout
         self._folder = folder.absolute()
         self._remove_unfinished()
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+        if jax.process_count() > 1:  # each by itself, in a folder of its own
+            own = jax.process_index()
+            alone = ocp.options.MultiprocessingOptions(
+                primary_host=own, active_processes={own}, barrier_sync_key_prefix=str(own)
+            )
+            options = dataclasses.replace(options, multiprocessing_options=alone, create=False)
         with files.writing(folder):
+            for name in ("last", "best"):
+                (self._folder / name).mkdir(parents=True, exist_ok=True)
             self._last = ocp.CheckpointManager(self._folder / "last", options=options)
             self._best = ocp.CheckpointManager(self._folder / "best", options=options)
-        self._next_save = 0.0
+        self._next_save, self._like = 0.0, None
 
     def seconds(self) -> float:
         """Returns how long the run has taken, with what it took before it was resumed."""
@@ -46,7 +55,7 @@ class Checkpoints:
 
     def save_if_due(self, state: step.TrainState, best: Selected) -> None:
         """Saves, unless more than a tenth of the time would go into checkpoints."""
-        if time.monotonic() >= self._next_save:
+        if processes.of_first(time.monotonic() >= self._next_save):
             self.save(state, best)
 
     def save(self, state: step.TrainState, best: Selected) -> None:
@@ -57,20 +66,19 @@ class Checkpoints:
         """
         start = time.monotonic()
         number = int(state.step)
-        if number != self._last.latest_step():
+        if processes.of_first(number != self._last.latest_step()):
             # Before the first validation whatever stands as the best will be replaced by it.
             selected = state.params if best.params is None else best.params
             # A dict, as Orbax takes no array by itself, which the parameters may be.
-            trees = _on_host({"state": state._asdict(), "best": {"params": selected}})
+            whole = self._layout.whole(state, self._like)
+            trees = _on_host({"state": whole._asdict(), "best": {"params": selected}})
             progress = {"selected_step": best.step, "val_accuracy": best.accuracy, "seconds": self.seconds()}
-            self.write(
-                self._last,
-                number,
-                ocp.args.Composite(
-                    **{name: ocp.args.StandardSave(tree) for name, tree in trees.items()},
-                    progress=ocp.args.JsonSave(progress | {"checksum": _checksum(trees, progress)}),
-                ),
+            content = ocp.args.Composite(
+                **{name: ocp.args.StandardSave(tree) for name, tree in trees.items()},
+                progress=ocp.args.JsonSave(progress | {"checksum": _checksum(trees, progress)}),
             )
+            with processes.together():
+                self.write(self._last, number, content)
         end = time.monotonic()
         self._next_save = end + 9 * (end - start)
 
@@ -104,6 +112,7 @@ class Checkpoints:
         Args:
             fresh: a state of the same structure, shapes and dtypes.
         """
+        self._like = jax.eval_shape(lambda: fresh)
         damaged, found = [], None
         for number in sorted(self._last.all_steps(), reverse=True):
             try:
@@ -119,7 +128,8 @@ class Checkpoints:
                 gc.collect()  # with its failed tasks, of which asyncio would otherwise complain at some time
             going_on = f"going on from step {int(found[0].step)}" if found else "starting again"
             print(f"warning: damaged checkpoint: {', '.join(damaged)}; {going_on}", file=sys.stderr)
-        return found or (fresh, Selected())
+        state, best = found or (fresh, Selected())
+        return (state, best) if jax.process_count() == 1 else _of_first(state, best)
 
     def close(self) -> None:
         self._last.close()
@@ -152,6 +162,8 @@ class Checkpoints:
         self._last.reload()
 
     def write(self, manager: ocp.CheckpointManager, number: int, args: ocp.args.CheckpointArgs) -> None:
+        if not processes.is_first():
+            return
         try:
             manager.save(number, args=args, force=True)
         except (OSError, ValueError) as error:
@@ -232,6 +244,15 @@ def read_selected(
         except Exception as error:  # of a damaged file Orbax may raise anything
             raise files.DamagedError(f"{steps[0]} cannot be read: {_reason(error)}") from error
     return found["params"], found["constants"]
+
+
+def _of_first(state: step.TrainState, best: Selected) -> tuple[step.TrainState, Selected]:
+    """What the first process has restored, on all."""
+    number, accuracy = processes.of_first([best.step, best.accuracy])
+    params = state.params if best.params is None else best.params
+    trees = {"state": state, "best": params}
+    trees = jax.tree.map(_on_device, processes.arrays_of_first(_on_host(trees)), trees)
+    return trees["state"], Selected(None if accuracy < 0 else trees["best"], number, accuracy)
 
 
 def _is_key(leaf: chex.Array) -> bool:

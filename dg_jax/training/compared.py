@@ -21,6 +21,10 @@ _NOT_COMPARED = (
     "results_dir",
     "log",
     "gradients",
+    "devices",
+    "coordinator",
+    "num_processes",
+    "process_id",
     "resume",
     "overwrite",
 )

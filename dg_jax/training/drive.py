@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dg_jax.training import advance, finite, interrupt, step
+import jax
+
+from dg_jax.training import advance, finite, interrupt, processes, step
 
 
 class Hook:
@@ -90,7 +92,8 @@ def drive(
             finite.check_losses(metrics.losses, number, sources, seeds)
             for hook in hooks:
                 hook.on_step(number, metrics)
-        if take_steps.done == pause or stop.signal_number:
+        signal_number = _signal_for_all(stop, is_pause=take_steps.done == pause)
+        if take_steps.done == pause or signal_number:
             finite.check_state(state, take_steps.done, of_seeds=bool(seeds))
         try:
             for hook in hooks:
@@ -98,8 +101,15 @@ def drive(
                     state = hook.on_pause(state, each[-1]) or state
         except Enough:
             iterations = take_steps.done
-        if stop.signal_number:
+        if signal_number:
             for hook in hooks:
                 hook.on_stop(state)
-            raise interrupt.Interrupted(stop.signal_number, f"stopped after step {take_steps.done} of {iterations}")
+            raise interrupt.Interrupted(signal_number, f"stopped after step {take_steps.done} of {iterations}")
     return state, metrics
+
+
+def _signal_for_all(stop: interrupt.StopRequest, *, is_pause: bool) -> int | None:
+    """The signal on which to stop; several processes stop together, and ask each other at pauses only."""
+    if jax.process_count() == 1:
+        return stop.signal_number
+    return (processes.largest(stop.signal_number or 0) or None) if is_pause else None

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from dg_jax.data import dataset, feed, sampling
+from dg_jax.training import devices
 
 AT_ONCE = 128
 
@@ -48,9 +49,15 @@ class Evaluations(NamedTuple):
     watched: Mapping[str, Callable[[chex.ArrayTree], Any]]
 
 
-def of_run(apply_fn, data: dataset.MultiDomainDataset, sources: Sequence[str], target: str) -> Evaluations:
+def of_run(
+    apply_fn,
+    data: dataset.MultiDomainDataset,
+    sources: Sequence[str],
+    target: str,
+    layout: devices.Layout = devices.ONE,
+) -> Evaluations:
     """Builds the evaluations of one run."""
-    run = make_evaluate(apply_fn)
+    run = make_evaluate(apply_fn, layout)
 
     def on(parts: Sequence[dataset.AnyPart]) -> Callable[[chex.ArrayTree], Evaluation]:
         batches = feed.passes(parts, AT_ONCE)
@@ -63,12 +70,12 @@ def of_run(apply_fn, data: dataset.MultiDomainDataset, sources: Sequence[str], t
     )
 
 
-def make_evaluate(apply_fn) -> Callable[[chex.ArrayTree, Batches], Evaluation]:
+def make_evaluate(apply_fn, layout: devices.Layout = devices.ONE) -> Callable[[chex.ArrayTree, Batches], Evaluation]:
     """Builds ``evaluate(params, batches) -> Evaluation``, with ``batches`` as from :func:`dg_jax.data.feed.passes`.
 
     Every image counts once.
     """
-    totals = jax.jit(_make_totals(apply_fn))
+    totals = jax.jit(_make_totals(apply_fn, layout))
 
     def evaluate(params: chex.ArrayTree, batches: Batches) -> Evaluation:
         return _whole([totals(params, part, mask) for part, mask in batches])
@@ -81,7 +88,7 @@ def make_evaluate_seeds(apply_fn) -> Callable[[chex.ArrayTree, Batches], list[Ev
 
     Parameters and parts have a leading axis S; a mask is one for all.
     """
-    totals = jax.jit(jax.vmap(_make_totals(apply_fn), in_axes=(0, 0, None)))
+    totals = jax.jit(jax.vmap(_make_totals(apply_fn, devices.ONE), in_axes=(0, 0, None)))
 
     def evaluate(params: chex.ArrayTree, batches: Batches) -> list[Evaluation]:
         results = [jax.device_get(totals(params, part, mask)) for part, mask in batches]
@@ -96,13 +103,14 @@ def _whole(results: Sequence[tuple[chex.Array, chex.Array]]) -> Evaluation:
     return Evaluation(confusion, sum(float(loss) for loss, _ in results) / int(np.sum(confusion)))
 
 
-def _make_totals(apply_fn):
+def _make_totals(apply_fn, layout):
     def totals(params, part, mask):
+        part, mask = layout.examples((part, mask))
         logits = apply_fn(params, sampling.network_input(part.image), key=None, train=False)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, part.label)
         classes = logits.shape[-1]
         confusion = jnp.zeros((classes, classes), jnp.int32)
         confusion = confusion.at[part.label, jnp.argmax(logits, axis=-1)].add(mask)
-        return jnp.sum(jnp.where(mask, losses, 0)), confusion
+        return layout.on_all((jnp.sum(jnp.where(mask, losses, 0)), confusion))
 
     return totals

@@ -7,7 +7,7 @@ import chex
 
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset
-from dg_jax.training import advance, checkpoints, drive, evaluate, interrupt, progress, run_result, step
+from dg_jax.training import advance, checkpoints, devices, drive, evaluate, interrupt, progress, run_result, step
 from dg_jax.training.run_folder import RunFolder
 from dg_jax.training.selection import Selection
 
@@ -21,6 +21,7 @@ def train(
     *,
     hooks: Sequence[drive.Hook] = (),
     show_progress: bool = True,
+    layout: devices.Layout = devices.ONE,
 ) -> dict:
     """Trains on the sources, selects by validation accuracy (or the last parameters), tests on the target.
 
@@ -33,6 +34,7 @@ def train(
         folder: where the run is written, opened by :func:`dg_jax.training.run_folder.open_folder`.
         hooks: see :class:`dg_jax.training.drive.Hook`; called before the validation of the same step.
         show_progress: whether to show on a terminal how far the run is.
+        layout: the devices to train on.
 
     Returns:
         What ``result.json`` holds.
@@ -42,17 +44,18 @@ def train(
         Interrupted: SIGINT or SIGTERM came; a checkpoint was left.
     """
     with (
-        contextlib.closing(checkpoints.Checkpoints(folder.checkpoints)) as store,
+        contextlib.closing(checkpoints.Checkpoints(folder.checkpoints, layout)) as store,
         interrupt.StopRequest() as stop,
         progress.Display(config, show_progress) as display,
     ):
-        batches = step.domain_batches(config, [data.domains[source]["train"] for source in config.sources])
-        trainer = step.make_trainer(config, apply_fn, params, batches)
-        evaluations = evaluate.of_run(apply_fn, data, config.sources, config.target)
+        batches = layout.feed(step.domain_batches(config, [data.domains[source]["train"] for source in config.sources]))
+        trainer = step.make_trainer(config, apply_fn, params, batches, layout)
+        evaluations = evaluate.of_run(apply_fn, data, config.sources, config.target, layout)
         state, best = store.restore(trainer.init(params))
+        state, best = layout.split(state, trainer.like), best._replace(params=layout.everywhere(best.params))
         folder.go_on_from(int(state.step), config)
-        take_steps = advance.Advance(trainer.step, batches, int(state.step))
-        display.begins(data, folder, int(state.step))
+        take_steps = advance.Advance(trainer.step, batches, int(state.step), layout=layout)
+        display.begins(data, folder, int(state.step), layout.count)
         hooks = [*hooks, display]
         selection = Selection(config, evaluations, best, take_steps, folder, hooks)
         saving = checkpoints.Saving(store, selection)

@@ -45,7 +45,7 @@ class Display(drive.Hook):
     def __exit__(self, *unused) -> None:
         self._bar.stop()
 
-    def begins(self, data: dataset.MultiDomainDataset, folder: run_folder.RunFolder, done: int) -> None:
+    def begins(self, data: dataset.MultiDomainDataset, folder: run_folder.RunFolder, done: int, devices: int) -> None:
         """Says what is trained on what, from which step on, and where it is written."""
         config = self._config
         network, optimisation, example = config.network, config.optimisation, data.example
@@ -56,7 +56,7 @@ class Display(drive.Hook):
             f"{method}: {network.model}{'' if network.weights is None else ' from ' + str(network.weights)}, "
             f"{size}, learning rate {config.rates.learning_rate:g}, {optimisation.iterations} "
             f"iterations{f' from {done} on' if done else ''} of {optimisation.batch_size} images of each of {images}; "
-            f"held out: {config.target}; written to {folder.path}"
+            f"{f'on {devices} devices; ' if devices > 1 else ''}held out: {config.target}; written to {folder.path}"
         )
 
     def ends(self, result: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from dg_jax import errors, strategies
 from dg_jax.config import RunConfig, changed, check_annealing
 from dg_jax.data import lock
-from dg_jax.training import compared, metrics_file
+from dg_jax.training import compared, metrics_file, processes
 from dg_jax.training.files import is_count, read_object, write_by_rename, writing
 
 
@@ -91,10 +91,11 @@ def settled(config: RunConfig, folder: RunFolder) -> RunConfig:
     if name not in strategies.ANNEALED or getattr(config.method, name).anneal_steps is not None:
         return config
     steps = config.method_settings(name)["anneal_steps"]
-    if config.resume and (folder.result_file.exists() or folder.checkpoints.exists()):
-        has_steps = {name: lambda value: isinstance(value, dict) and is_count(value.get("anneal_steps"))}
-        steps = read_object(folder.config_file, has_steps)[name]["anneal_steps"]
-    group = dataclasses.replace(getattr(config.method, name), anneal_steps=steps)
+    with processes.together():
+        if config.resume and (folder.result_file.exists() or folder.checkpoints.exists()):
+            has_steps = {name: lambda value: isinstance(value, dict) and is_count(value.get("anneal_steps"))}
+            steps = read_object(folder.config_file, has_steps)[name]["anneal_steps"]
+    group = dataclasses.replace(getattr(config.method, name), anneal_steps=processes.of_first(steps))
     settled_config = changed(config, **{name: group})
     check_annealing(settled_config)
     return settled_config

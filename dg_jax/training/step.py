@@ -12,7 +12,7 @@ import optax
 from dg_jax import strategies
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset, feed
-from dg_jax.training import keys, reset, swad
+from dg_jax.training import devices, keys, reset, swad
 
 
 class TrainState(NamedTuple):
@@ -60,10 +60,13 @@ class Trainer:
         init: ``init(params, seed, rates) -> TrainState``; seed and rates (see :func:`rates`) are by default
             the run's, and may be traced under ``jax.vmap`` over runs.
         step: ``step(state, value) -> (state, metrics)``, with a value of the run's feed.
+        like: shapes of the state that the step takes; of several devices, see :meth:`devices.Layout.split`, they are
+            not those of ``init``.
     """
 
     init: Callable[..., TrainState]
     step: Step
+    like: TrainState
 
 
 def rates(config: RunConfig) -> dict[str, chex.Array]:
@@ -83,12 +86,19 @@ def domain_batches(config: RunConfig, sources: Sequence[dataset.AnyPart]) -> fee
     )
 
 
-def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: feed.Feed) -> Trainer:
+def make_trainer(
+    config: RunConfig,
+    apply_fn,
+    params: chex.ArrayTree,
+    batches: feed.Feed,
+    layout: devices.Layout = devices.ONE,
+) -> Trainer:
     """Builds the step of a run.
 
     The chain is the paper's: combined gradient, plus λ times the parameters, through
     Adam. ``params`` and ``batches`` give the shapes. Images and keys come into each step as
     arguments and are no constants of the compiled program, which so serves every seed.
+    ``layout`` says on which devices.
     """
     methods = config.methods
     objective_settings = config.method_settings(methods.objective)
@@ -100,7 +110,7 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
         )
 
     def losses_and_jacobian(params, value, kept, key, step, rates):
-        domain_batch = draw(value, step)
+        domain_batch = layout.images(draw(value, step))
         return make_objective(rates).update(params, domain_batch, kept, key=jax.random.fold_in(key, step), step=step)
 
     objective_init = make_objective(rates(config)).init
@@ -143,20 +153,23 @@ def make_trainer(config: RunConfig, apply_fn, params: chex.ArrayTree, batches: f
             swad.init(params, config.method.swad) if config.method.average == "swad" else (),
         )
 
-    optimizer = make_optimizer(config.seed, rates(config))  # the state has the seed and the rates that count
+    # The state has the seed and the rates that count.
+    optimizer = devices.flat(make_optimizer(config.seed, rates(config)), layout)
 
     def step(state, value):
         rates = optax.tree.get(state.opt_state, "hyperparams")
         losses, jacobian, kept = losses_and_jacobian(state.params, value, state.kept, state.key, state.step, rates)
         updates, opt_state = optimizer.update(jacobian, state.opt_state, state.params, losses=losses)
-        params = optax.apply_updates(state.params, updates)
+        params = layout.on_all(optax.apply_updates(state.params, updates))
         average = state.average
         if config.method.average != "none":
             average = optax.incremental_update(params, average, _share(config, state.step))
         state = state._replace(params=params, opt_state=opt_state, step=state.step + 1, kept=kept, average=average)
-        return state, StepMetrics(losses, _logged(optax.tree.get(opt_state, "combiner")))
+        metrics = StepMetrics(losses, _logged(optax.tree.get(opt_state, "combiner")))
+        return layout.state(state), layout.on_all(metrics)
 
-    return Trainer(init, step)
+    like = jax.eval_shape(init, params)
+    return Trainer(init, step, like._replace(opt_state=jax.eval_shape(optimizer.init, params)))
 
 
 def _share(config: RunConfig, step: chex.Array) -> chex.Array:

@@ -20,6 +20,7 @@ BENCHMARKS = {
     "step": "a whole training step of each strategy",
     "forms": "a training step of each combiner in each form of Jacobian",
     "cheaper": "steps that keep weights, or take the Gramian of one layer",
+    "devices": "what a step sends, holds and takes on several devices",
     "run": "whole runs of dg_jax.run, and what their start is made of",
     "input": "images from the prepared dataset to the device",
     "prepare": "preparing and opening a downloaded dataset",

@@ -21,7 +21,7 @@ import tyro
 
 from dg_jax import config, errors, models, strategies
 from dg_jax.data import dataset, feed
-from dg_jax.training import advance, step
+from dg_jax.training import advance, backend, step
 from experiments.benchmark import measure, memory, report
 from experiments.benchmark.rival import device as rival_device
 from experiments.benchmark.rival import networks, training
@@ -88,6 +88,7 @@ def network(settings: config.RunConfig):
 
 def ours(settings: config.RunConfig, batches: feed.Feed, steps: int) -> Callable[[], object]:
     """Returns a call that goes on by ``steps`` steps, as the training loop would."""
+    backend.keep_memory()
     params, apply_fn = network(settings)
     trainer = step.make_trainer(settings, apply_fn, params, batches)
     state = trainer.init(params)

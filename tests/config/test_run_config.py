@@ -42,7 +42,7 @@ def test_flat_names_are_unique_and_a_methods_own_settings_a_dict():
     one = config.RunConfig()
     names = [
         field.name
-        for part in (one.data, one.network, one.method, one.optimisation, one.rates, one.output)
+        for part in (one.data, one.network, one.method, one.optimisation, one.rates, one.machine, one.output)
         for field in dataclasses.fields(part)
     ]
     assert len(set(names)) == len(names)

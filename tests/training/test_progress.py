@@ -26,7 +26,7 @@ def shown(monkeypatch, tmp_path, losses=(0.5, 0.25), width=None, combiner=METRIC
     monkeypatch.setattr(progress.console, "Console", lambda **options: terminal)
     config = worlds.tiny_config(tmp_path, **settings)
     with progress.Display(config, True) as display:
-        display.begins(worlds.tiny_dataset(), run_folder.folder_of(config), 0)
+        display.begins(worlds.tiny_dataset(), run_folder.folder_of(config), 0, 1)
         display.on_step(number, step.StepMetrics(np.array(losses), combiner))
         display.on_validation({"step": number, "val_accuracy": 0.75})
         display.on_step(number + 1, step.StepMetrics(np.array(losses), combiner))

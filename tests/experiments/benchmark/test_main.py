@@ -72,6 +72,15 @@ def test_cheaper(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_devices(tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason=REASON)
+    monkeypatch.setattr("jax.config.update", lambda name, value: None)  # JAX is in use here
+    rows = written(tmp_path / "x.json", "devices", "--counts", "1", "--cases", "agr_sum", "--repetitions=1")["devices"]
+    assert [(row["case"], row["devices"], row["sent"]) for row in rows] == [("agr_sum", 1, 0)]
+    assert rows[0]["held"] > 0 and set(rows[0]["step"]) == SPREAD
+
+
+@pytest.mark.slow
 def test_step(tmp_path):
     pytest.importorskip("torch", reason=REASON)
     flags = ("--strategies", "deep_all", "mixup", "--batch-size=2", "--steps=1", "--repetitions=1")
@@ -156,7 +165,7 @@ def allocate(megabytes):
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["foo"], "error: unknown benchmark 'foo'; there are: combiners, family, step, forms, cheaper"),
+        (["foo"], "error: unknown benchmark 'foo'; there are: combiners, family, step, forms, cheaper, devices"),
         (["run", "--repetitions=0"], "error: --repetitions=0: give a whole number of at least 1"),
         (["combiners", "--combiners", "mgda"], "error: unknown name in --combiners: 'mgda'"),
     ],

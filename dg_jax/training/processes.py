@@ -1,0 +1,86 @@
+"""One run trained by several processes, each with devices of its own; the first one writes and prints.
+
+All do the same: each step waits for the others, and so does what is here.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import chex
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from dg_jax import errors
+from dg_jax.config import RunConfig, changed
+
+
+def begin(config: RunConfig) -> None:
+    """Connects the processes of a run, if its flags, or JAX's own ``JAX_COORDINATOR_ADDRESS``, say that there are more.
+
+    Raises:
+        RunError: they do not find each other.
+    """
+    machine = config.machine
+    coordinator = machine.coordinator or ("auto" if os.environ.get("JAX_COORDINATOR_ADDRESS") else None)
+    if coordinator is None or jax.distributed.is_initialized():
+        return
+    try:
+        if coordinator == "auto":
+            jax.distributed.initialize()
+        else:
+            jax.distributed.initialize(coordinator, machine.num_processes, machine.process_id)
+    except (RuntimeError, ValueError) as error:
+        raise errors.RunError(f"--coordinator={coordinator}: {str(error).splitlines()[0]}") from error
+
+
+def is_first() -> bool:
+    """Whether this process writes and prints."""
+    return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def results_dir(config: RunConfig) -> Iterator[RunConfig]:
+    """Gives all processes but the first a folder for what only the first is to keep, which is gone afterwards."""
+    if is_first():
+        yield config
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield changed(config, results_dir=pathlib.Path(scratch))
+
+
+def of_first(value: Any) -> Any:
+    """Returns what the first process gave, of what JSON can hold."""
+    if jax.process_count() == 1:
+        return value
+    text = np.frombuffer(json.dumps(value).encode() if is_first() else b"", np.uint8)
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
+    sent = multihost_utils.broadcast_one_to_all(np.resize(text, length) if is_first() else np.zeros(length, np.uint8))
+    return json.loads(np.asarray(sent, np.uint8).tobytes())
+
+
+def arrays_of_first(tree: chex.ArrayTree) -> chex.ArrayTree:
+    """Returns the first process's arrays, NumPy; those of the others only have their shapes."""
+    return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
+
+
+def largest(number: int) -> int:
+    """Returns the largest of the numbers that the processes gave."""
+    return number if jax.process_count() == 1 else int(np.max(multihost_utils.process_allgather(np.int32(number))))
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Makes an error in the block of one process an error of all, which would else wait for it."""
+    try:
+        yield
+    except Exception:
+        largest(1)
+        raise
+    if largest(0):
+        raise errors.RunError(f"process {jax.process_index()} stops, as another one could not go on")
