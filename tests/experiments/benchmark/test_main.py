@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+from dg_jax import strategies
 from experiments.benchmark import __main__ as command_line
-from experiments.benchmark import memory
+from experiments.benchmark import gpu, limit, memory
 from experiments.benchmark import run as run_benchmark
 from tests.data import made_trees
 
@@ -69,6 +70,36 @@ def test_cheaper(tmp_path, monkeypatch):
     rows = written(tmp_path / "x.json", "cheaper", *flags)["cheaper"]
     assert [row["variant"] for row in rows][::4] == ["the mean", "every 2"] and len(rows) == 6
     assert all(row["mean loss"] <= row["largest loss"] and set(row["over the mean"]) == SPREAD for row in rows)
+
+
+def test_limit(tmp_path):
+    small = ("--components=3000", "--repetitions=1", "--combiners", "agr_sum", "agr_rand", "cagrad", "krum", "weighted")
+    rows = written(tmp_path / "x.json", "limit", *small)["limit"]
+    moved = {"agr_sum": 4, "agr_rand": 6, "cagrad": 7, "krum": 7, "weighted": 4}
+    assert {row["combiner"]: row["moved"] for row in rows} == moved
+    assert all(row["ours / limit"]["median"] > 0 and row["ours / deep_all"]["median"] > 0 for row in rows)
+
+
+def test_all_combiners_that_take_two_passes_have_their_limit():
+    for combiner, forms in strategies.FORMS.items():
+        on_the_gramian = "two_pass" in forms and combiner not in ("deep_all", "sum", "group_dro", "weighted")
+        assert (limit.rows_moved(combiner, 8) == 17) == on_the_gramian, combiner
+
+
+def test_gpu_does_one_part_after_the_other_until_time_is_over(tmp_path, monkeypatch, capsys):
+    quick = {
+        "limit": ("limit", "--components=300", "--repetitions=1", "--combiners", "sum"),
+        "wrong": ("limit", "--combiners", "foo"),
+        "late": ("limit",),
+    }
+    monkeypatch.setattr(gpu, "PARTS", quick)
+    assert command_line.main(["gpu", f"--output={tmp_path / 'all'}", "--parts", "limit", "wrong"]) == 0
+    index = (tmp_path / "all" / "index.md").read_text()
+    assert "| done |" in index and "| error: unknown name in --combiners: 'foo'" in index
+    assert json.loads((tmp_path / "all" / "limit.json").read_text())["benchmark"] == "limit"
+    assert command_line.main(["gpu", f"--output={tmp_path}", "--minutes=0", "--parts", "late"]) == 0
+    assert "no time was left" in (tmp_path / "index.md").read_text()
+    assert gpu.run_part("late", tmp_path, 0) == "not finished in time"
 
 
 @pytest.mark.slow
@@ -165,7 +196,7 @@ def allocate(megabytes):
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["foo"], "error: unknown benchmark 'foo'; there are: combiners, family, step, forms, cheaper, devices"),
+        (["foo"], "error: unknown benchmark 'foo'; there are: combiners, limit, family, step, forms, cheaper,"),
         (["run", "--repetitions=0"], "error: --repetitions=0: give a whole number of at least 1"),
         (["combiners", "--combiners", "mgda"], "error: unknown name in --combiners: 'mgda'"),
     ],
