@@ -8,6 +8,7 @@ import csv
 import dataclasses
 import functools
 import json
+import math
 import os
 import pathlib
 import sys
@@ -140,8 +141,9 @@ def load(
             raise errors.UserError(
                 f"{folder.path}: its network is not one of dg_jax; give its apply_fn and params of its structure"
             )
+        inputs = math.prod(config["example"]["shape"])
         params, apply_fn = models.create(
-            config["model"], len(config["classes"]), jax.random.key(0), None, config["dtype"]
+            config["model"], len(config["classes"]), jax.random.key(0), None, config["dtype"], inputs
         )
     elif params is None:
         raise errors.UserError("params: give parameters of the structure that apply_fn takes")
@@ -194,7 +196,7 @@ def predict(network: TrainedNetwork, files: Sequence[pathlib.Path], failed: dict
     image_size = network.config["example"]["shape"][0]
     # Pictures of a dataset are stored at one size, from which they are resized to the network's.
     dataset = network.config["dataset"]
-    size: int = registry.builder_class(dataset).SIZE if dataset in registry.DATASETS else image_size
+    size: int = registry.builder_of(dataset).SIZE if dataset in registry.DATASETS else image_size
 
     def read(path: pathlib.Path) -> np.ndarray | picture.DamagedError:
         try:

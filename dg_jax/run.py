@@ -5,6 +5,7 @@ python -m dg_jax.run --strategy=agr_sum
 
 import contextlib
 import dataclasses
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -100,7 +101,6 @@ def run(
 
     devices.make_of_cpu(config)
     processes.begin(config)
-    backend.keep_memory()
     backend.keep_compiled_programs()
     if data is None:
         check(config)
@@ -126,6 +126,7 @@ def run(
             layout = devices.of_run(config)
             loaded = data or load(config)
             params, apply_fn = network or create_network(config, loaded)
+        backend.keep_memory(params)
         warn_of_slow_start(config)
         loaded = dataclasses.replace(loaded, inputs={**loaded.inputs, **identify_weights(config)})
         with contextlib.ExitStack() as until_end:
@@ -174,13 +175,18 @@ def load(config: RunConfig) -> "dataset.MultiDomainDataset":
     Raises:
         UserError: the dataset cannot be opened, or a source has fewer images than a batch.
     """
-    from dg_jax.data import prepared
+    from dg_jax.data import prepared, registry
 
     pictures = config.data.of_seed(config.seed)
     assert pictures.split_seed is not None
+    parts = _parts(pictures, config.target)
+    if registry.get(pictures.dataset).is_computed:
+        data = registry.builder_of(pictures.dataset)(parts, pictures.split_seed)
+        check_batch_size(config, data)
+        return data
     data = prepared.load(
         pictures.dataset,
-        _parts(pictures, config.target),
+        parts,
         image_size=pictures.image_size,
         split_seed=pictures.split_seed,
         data_dir=pictures.data_dir,
@@ -210,8 +216,10 @@ def identify(config: RunConfig) -> dict[str, str]:
 
 def identify_pictures(pictures: Data, target: str) -> dict[str, str]:
     """Returns that part of :func:`identify` which is on the pictures and their split lists."""
-    from dg_jax.data import prepared
+    from dg_jax.data import prepared, registry
 
+    if registry.get(pictures.dataset).is_computed:
+        return {}
     return prepared.identify(
         pictures.dataset,
         _parts(pictures, target),
@@ -264,7 +272,10 @@ def create_network(
 
     models.check(config.network.model, config.data.image_size)
     key = keys.key_for(config.seed, keys.Purpose.WEIGHTS)
-    network = models.create(config.network.model, len(data.classes), key, config.weights_file, config.network.dtype)
+    inputs = math.prod(data.example["shape"])
+    network = models.create(
+        config.network.model, len(data.classes), key, config.weights_file, config.network.dtype, inputs
+    )
     check_unseen(config)
     return network
 
@@ -297,8 +308,10 @@ def check_unseen(config: RunConfig) -> None:
 
 def show(config: RunConfig, result: dict) -> None:
     """Prints the end of a run on stdout: accuracies beside those of guessing, where it lies, and what to do next."""
+    from dg_jax.data import registry
     from dg_jax.training import run_folder
 
+    examples = "points" if registry.get(config.data.dataset).is_computed else "pictures"
     other_combiner = result["combiner"] != strategies.get(result["strategy"]).combiner
     method = result["strategy"] + (f" with {result['combiner']}" if other_combiner else "")
     sources, target = _plain(", ".join(result["sources"])), _plain(result["target"])
@@ -307,7 +320,7 @@ def show(config: RunConfig, result: dict) -> None:
     rows.add_column("")
     rows.add_column("accuracy", justify="right")
     rows.add_row(f"validation ({sources}), step {result['selected_step']}", _percent(result["val_accuracy"]))
-    rows.add_row(f"test ({target}, {sum(counts)} pictures), selected parameters", _percent(result["test_accuracy"]))
+    rows.add_row(f"test ({target}, {sum(counts)} {examples}), selected parameters", _percent(result["test_accuracy"]))
     rows.add_row(f"test ({target}), last parameters", _percent(result["test_accuracy_last"]))
     rows.add_row(f"guessing one of {len(counts)} classes", _percent(1 / len(counts)))
     largest = _plain(result["classes"][counts.index(max(counts))])
@@ -317,7 +330,7 @@ def show(config: RunConfig, result: dict) -> None:
     folder = shlex.quote(errors.printable(str(run_folder.folder_of(config).path)))
     lines = (
         f"written to  {folder}",
-        f"predict     python -m dg_jax.predict {folder} PICTURE...",
+        *([f"predict     python -m dg_jax.predict {folder} PICTURE..."] if examples == "pictures" else []),
         f"the table   python -m experiments.table1 {shlex.join(_flags_of_a_sweep(config))}",
     )
     for line in lines:

@@ -43,6 +43,7 @@ PROGRAMS = {
     "experiments/benchmark": "experiments/benchmark/test_main.py",
     "experiments/gradient_similarity": "experiments/gradient_similarity/test_main.py",
     "experiments/report": "experiments/report/test_main.py",
+    "experiments/spirals": "experiments/spirals/test_main.py",
 }
 
 

@@ -13,7 +13,7 @@ from dg_jax.reading import names
 from dg_jax.reading.paths import expanded
 
 # As in models/registry.py, whose imports take seconds.
-MODELS = ("alexnet", "resnet18", "resnet50", "small_cnn")
+MODELS = ("alexnet", "mlp", "resnet18", "resnet50", "small_cnn")
 PATHS = ("data_dir", "splits_dir", "prepared_dir", "results_dir", "weights")
 
 
@@ -70,7 +70,9 @@ def check(config: RunConfig) -> None:
         raise errors.UserError(
             f"--split-seed={config.data.split_seed} would change nothing, as --splits-dir has the split; leave one out"
         )
-    if registry.get(config.data.dataset).layout is None:
+    if registry.get(config.data.dataset).is_computed:
+        _check_vectors(config)
+    elif registry.get(config.data.dataset).layout is None:
         for name in ("data_dir", "splits_dir"):
             if getattr(config.data, name):
                 raise errors.UserError(
@@ -78,6 +80,23 @@ def check(config: RunConfig) -> None:
                     "packages (--prepared-dir says where it is kept)"
                 )
     check_settings(config)
+
+
+def _check_vectors(config: RunConfig) -> None:
+    """Raises a ``UserError`` if something is asked for that only pictures have."""
+    usual = flat(changed(_usual(config), image_size=RunConfig().data.image_size))
+    given = flat(config)
+    of_pictures = ("image_size", "data_dir", "prepared_dir", "splits_dir", "skip_damaged", "missing_classes", "augment")
+    for name in of_pictures:
+        if given[name] != usual[name]:
+            raise errors.UserError(
+                f"{flag(name)} is for pictures, and --dataset={config.data.dataset} is vectors; leave it out"
+            )
+    if config.network.model != "mlp":
+        raise errors.UserError(
+            f"--model={config.network.model} takes pictures, and --dataset={config.data.dataset} is vectors; give "
+            "--model=mlp"
+        )
 
 
 def check_settings(config: RunConfig) -> None:
@@ -180,6 +199,12 @@ def check_annealing(config: RunConfig) -> None:
 
 def _check_effect(config: RunConfig) -> None:
     """Raises a ``UserError`` if something asked for would change nothing."""
+    drop = config.optimisation.learning_rate_drop
+    if drop is not None and int(drop.partition(":")[0]) >= config.optimisation.iterations:
+        raise errors.UserError(
+            f"--learning-rate-drop={drop} would change nothing, as the run ends after "
+            f"--iterations={config.optimisation.iterations}; give an earlier step, or leave it out"
+        )
     methods, sources = config.methods, f"--domains {' '.join(config.data.domains)}"
     asked = f"--combiner={config.method.combiner}" if config.method.combiner else f"--strategy={config.strategy}"
     if methods.combiner != "deep_all":

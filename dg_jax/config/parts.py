@@ -16,8 +16,8 @@ class Data:
     """Which pictures. With the target it is all that a loaded dataset depends on, see :meth:`of_seed`."""
 
     dataset: str = "emoji"
-    """Which dataset: emoji, or one you have downloaded: pacs, vlcs, office_home, terra_incognita, domain_net, or
-    folder for any tree DOMAIN/CLASS/PICTURE."""
+    """Which dataset: emoji; spirals, a task whose truth is known; or one you have downloaded: pacs, vlcs, office_home,
+    terra_incognita, domain_net, or folder for any tree DOMAIN/CLASS/PICTURE."""
     domains: tuple[str, ...] = ()
     """The domains that take part, the target among them. By default all of a downloaded dataset; of a tree of your
     own no other folder is looked into."""
@@ -46,7 +46,7 @@ class Network:
     """Which network."""
 
     model: str = "small_cnn"
-    """Which network: small_cnn, alexnet, resnet18 or resnet50."""
+    """Which network: small_cnn, alexnet, resnet18 or resnet50; mlp for vectors."""
     weights: pathlib.Path | None = None
     """Pretrained weights as .safetensors, made by a convert.py in third_party/ or by experiments.pretrain. All but the
     last layer is taken. {seed} in the path stands for the run's seed."""
@@ -113,6 +113,8 @@ class Optimisation:
     """Random changes of training images: none (the paper), or standard, DomainBed's crops, flips, colours and greys."""
     val_every: int = 20
     """Steps between two validations."""
+    learning_rate_drop: str | None = None
+    """STEP:FACTOR: from this step on, counted from 0, the learning rate is this many times as large, say 300:0.1."""
     selection: Literal["validation", "last"] = "validation"
     """Which parameters are tested: those with the highest validation accuracy, or the last."""
 

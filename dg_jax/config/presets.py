@@ -30,6 +30,15 @@ _SMALL = {"iterations": 300, "learning_rate": 1e-3, "weight_decay": 5e-5, "val_e
 # They train in minutes on a CPU. Where a dataset has no entry, its preset is the paper's.
 PRESETS: dict[str, dict] = {
     "emoji": _SMALL | {"batch_size": 64, "image_size": 32},
+    "spirals": {
+        "iterations": 400,
+        "batch_size": 256,
+        "learning_rate": 1e-2,
+        "learning_rate_drop": "300:0.1",
+        "weight_decay": 1e-3,
+        "val_every": 20,
+        "model": "mlp",
+    },
     "folder": _SMALL | {"batch_size": 32, "image_size": 64},
 }
 

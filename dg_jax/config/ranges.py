@@ -1,6 +1,7 @@
 """The ranges of all settings: whether a value is in its range, and what to give instead."""
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,13 @@ _DEVICES: Range = (
     "a whole number of at least 1, or all",
 )
 
+_DROP: Range = (
+    lambda value: type(value) is str and re.fullmatch(r"[1-9]\d{0,8}:(\d+\.?\d*|\.\d+)", value) is not None,
+    "STEP:FACTOR, such as 300:0.1",
+)
+
 RANGES: dict[str, Range] = {
+    "learning_rate_drop": _DROP,
     "devices": _DEVICES,
     "num_processes": _COUNT,
     "process_id": _WHOLE,

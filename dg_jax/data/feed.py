@@ -4,10 +4,9 @@ import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,7 +111,7 @@ def domain_batches(
 
     return Feed(
         like=jax.eval_shape(empty),
-        values=lambda first: _read_ahead(grain.MapDataset.range(first, 2**31 - 1).map(read_step)),
+        values=lambda first: _read_ahead(range(first, 2**31 - 1), read_step),
         draw=lambda value, step: ready(value[0]._asdict(), value[1], step),
         is_constant=False,
         images_per_step=n * batch_size,
@@ -158,7 +157,7 @@ def passes(
         filled = np.where(mask, np.cumsum(mask) - 1, 0)
         return dataset.Part(batch.image[filled], batch.label[filled]), mask
 
-    return lambda: _read_ahead(grain.MapDataset.range(0, int(ends[-1]), batch_size).map(read_batch))
+    return lambda: _read_ahead(range(0, int(ends[-1]), batch_size), read_batch)
 
 
 @jax.jit
@@ -166,7 +165,10 @@ def _take(part: dataset.Part, rows: chex.Array) -> dataset.Part:
     return jax.tree.map(lambda leaf: leaf[rows], part)
 
 
-def _read_ahead(batches: grain.MapDataset) -> Iterator:
+def _read_ahead(numbers: range, read: Callable[[int], Any]) -> Iterator:
     """Reads on all cores while the device works; threads, since decoding a picture frees the interpreter."""
+    import grain  # takes a tenth of a second, which a run on images in memory need not wait for
+
+    batches = grain.MapDataset.range(numbers.start, numbers.stop, numbers.step).map(read)
     cores = os.cpu_count() or 1
     return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=cores, prefetch_buffer_size=2 * cores)))

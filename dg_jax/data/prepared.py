@@ -183,7 +183,10 @@ def _find(
     prepared_dir: pathlib.Path | None,
     classes_may_be_missing: bool = False,
 ) -> _Pictures | None:
-    layout = registry.get(name).layout
+    spec = registry.get(name)
+    if spec.is_computed:
+        raise errors.UserError(f"--dataset={name} is vectors that are computed, of which nothing is prepared")
+    layout = spec.layout
     if layout is None:
         return None
     if data_dir is None:
@@ -232,7 +235,7 @@ def _prepare(
 
     def open_builder() -> builder.PictureBuilder:
         # array_record is the one format that TFDS writes and reads without TensorFlow.
-        return registry.builder_class(name)(config=config, data_dir=_folder(prepared_dir), file_format="array_record")
+        return registry.builder_of(name)(config=config, data_dir=_folder(prepared_dir), file_format="array_record")
 
     try:
         source = open_builder()

@@ -16,13 +16,15 @@ class DatasetSpec:
     """What is known of a dataset before it is opened.
 
     Attributes:
-        builder: ``module:class`` of its TFDS builder, whose splits are the domains.
+        builder: ``module:class`` of its TFDS builder, whose splits are the domains; of a dataset that is computed
+            ``module:function``, which takes the parts of each domain and a seed and returns the dataset.
         domains: all domains there are; empty if they are read off the user's folders.
         default_domains: the domains used unless others are asked for.
         default_target: the domain held out unless another is asked for.
         short: other names of domains for the command line.
         layout: how its download is arranged; ``None`` if it needs none.
         published: how many pictures each domain has by its authors.
+        is_computed: whether it is vectors that are computed when it is opened.
     """
 
     builder: str
@@ -32,6 +34,7 @@ class DatasetSpec:
     short: dict[str, str] = dataclasses.field(default_factory=dict)
     layout: image_tree.Layout | None = None
     published: dict[str, int] = dataclasses.field(default_factory=dict)
+    is_computed: bool = False
 
 
 def _downloaded(
@@ -47,6 +50,13 @@ DATASETS = {
         domains=("apple", "facebook", "google", "joypixels", "samsung", "twitter", "windows"),
         default_domains=("apple", "google", "twitter", "windows"),
         default_target="windows",
+    ),
+    "spirals": DatasetSpec(
+        builder="dg_jax.data.spirals:load",
+        domains=(*(f"e{number:02}" for number in range(1, 17)), "random"),
+        default_domains=(*(f"e{number:02}" for number in range(1, 17)), "random"),
+        default_target="random",
+        is_computed=True,
     ),
     "pacs": _downloaded(
         "Pacs",
@@ -196,7 +206,7 @@ def full_name(name: str, domain: str, data_dir: pathlib.Path | None = None) -> s
     return names.find(domain, known) or spec.short.get(domain.upper(), domain)
 
 
-def builder_class(name: str):
-    """Imports and returns the TFDS builder of a dataset."""
+def builder_of(name: str):
+    """Imports and returns the builder of a dataset, see :class:`DatasetSpec`."""
     module, attribute = get(name).builder.split(":")
     return getattr(importlib.import_module(module), attribute)

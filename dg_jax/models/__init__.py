@@ -2,11 +2,13 @@
 
 from dg_jax.models.alexnet import AlexNet
 from dg_jax.models.functional import ApplyFn, Pure, named, split, with_key_and_train
+from dg_jax.models.mlp import MLP
 from dg_jax.models.registry import MODELS, SMALLEST_IMAGE, check, create
 from dg_jax.models.resnet import ResNet18, ResNet50
 from dg_jax.models.small_cnn import SmallCNN
 
 __all__ = [
+    "MLP",
     "MODELS",
     "SMALLEST_IMAGE",
     "AlexNet",

@@ -9,21 +9,28 @@ from dg_jax import errors
 from dg_jax.models import functional
 from dg_jax.models import weights as weights_files
 from dg_jax.models.alexnet import AlexNet
+from dg_jax.models.mlp import MLP
 from dg_jax.models.resnet import ResNet18, ResNet50
 from dg_jax.models.small_cnn import SmallCNN
 from dg_jax.reading import names
 
-MODELS: dict[str, type[AlexNet | ResNet18 | ResNet50 | SmallCNN]] = {
+MODELS: dict[str, type[AlexNet | MLP | ResNet18 | ResNet50 | SmallCNN]] = {
     "alexnet": AlexNet,
+    "mlp": MLP,
     "resnet18": ResNet18,
     "resnet50": ResNet50,
     "small_cnn": SmallCNN,
 }
-SMALLEST_IMAGE = {"alexnet": 63, "resnet18": 1, "resnet50": 1, "small_cnn": 1}
+SMALLEST_IMAGE = {"alexnet": 63, "mlp": 1, "resnet18": 1, "resnet50": 1, "small_cnn": 1}
 
 
 def create(
-    name: str, num_classes: int, key: chex.PRNGKey, weights: pathlib.Path | None = None, dtype: str = "float32"
+    name: str,
+    num_classes: int,
+    key: chex.PRNGKey,
+    weights: pathlib.Path | None = None,
+    dtype: str = "float32",
+    inputs: int = 18,
 ) -> tuple[chex.ArrayTree, functional.Pure]:
     """Builds the network called ``name`` with fresh weights drawn from ``key``.
 
@@ -32,6 +39,7 @@ def create(
             :func:`dg_jax.models.weights.load`.
         dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``; its parameters
             are float32 in any case.
+        inputs: how many numbers an example has; only ``"mlp"`` has to know.
 
     Returns:
         ``(params, apply_fn)``, see :func:`dg_jax.models.split`. The statistics of a
@@ -41,7 +49,8 @@ def create(
         KeyError: there is no such network.
         UserError: ``weights`` is not a file of this network's weights.
     """
-    module = MODELS[name](num_classes, rngs=nnx.Rngs(key))
+    rngs = nnx.Rngs(key)
+    module = MLP(num_classes, inputs=inputs, rngs=rngs) if name == "mlp" else MODELS[name](num_classes, rngs=rngs)
     if weights is not None:
         weights_files.load(weights, name, module, module.last_layer)
     params, apply_fn = functional.split(module)

@@ -6,9 +6,11 @@ import os
 import pathlib
 import platform
 
+import chex
 import jax
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
+_LARGE = 1e6  # parameters
 
 
 def is_cpu() -> bool:
@@ -26,13 +28,15 @@ def compiler_options() -> dict[str, str | bool]:
     return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"} if is_cpu() else {}
 
 
-def keep_memory() -> None:
-    """Makes the C library of Linux keep memory that is free, for the whole process, where JAX computes on a CPU.
+def keep_memory(params: chex.ArrayTree) -> None:
+    """Makes the C library of Linux keep memory that is free, for the whole process, where a CPU trains a small network.
 
     XLA asks for a program's memory at each of its calls. More than 32 MB the library by default takes from the system,
-    which clears it page by page: half of the time of a Deep-All step of SmallCNN.
+    which clears it page by page: half of the time of a Deep-All step of SmallCNN. A large network gains nothing:
+    AlexNet's Agr-Sum takes a tenth longer so.
     """
-    if is_cpu() and platform.libc_ver()[0] == "glibc":
+    is_small = sum(leaf.size for leaf in jax.tree.leaves(params)) < _LARGE
+    if is_small and is_cpu() and platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
         library.mallopt(_M_MMAP_MAX, 0)
         library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -135,6 +135,7 @@ def make_trainer(
                 ("l2", optax.add_decayed_weights(weight_decay)),
                 ("adam", adam),
                 ("step", optax.scale_by_learning_rate(learning_rate)),
+                ("drop", _drop(config)),
             )
 
         return optax.inject_hyperparams(chain, hyperparam_dtype=jnp.float32)(**rates)
@@ -177,6 +178,14 @@ def _share(config: RunConfig, step: chex.Array) -> chex.Array:
     if config.method.average == "swad":
         return 1 / (step % config.optimisation.val_every + 1)
     return jnp.maximum(1 / (step + 1), 1 - config.method.ema.decay)
+
+
+def _drop(config: RunConfig) -> optax.GradientTransformation:
+    """Scales the updates from a step on, where the run asks for it."""
+    if config.optimisation.learning_rate_drop is None:
+        return optax.identity()
+    step, factor = config.optimisation.learning_rate_drop.split(":")
+    return optax.scale_by_schedule(optax.piecewise_constant_schedule(1.0, {int(step): float(factor)}))
 
 
 def _logged(combiner_state) -> dict[str, chex.Array]:

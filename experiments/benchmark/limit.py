@@ -61,6 +61,11 @@ def rows_moved(combiner: str, n: int) -> int:
     return n + 3 if combiner in _SCALED_IN_THE_END else n + 1
 
 
+def at_least(combiner: str, n: int, copying: measure.Spread) -> measure.Spread:
+    """Returns the seconds of a combiner's traffic at the rate at which all n gradients were copied."""
+    return measure.Spread(tuple(rows_moved(combiner, n) / (2 * n) * value for value in copying.values))
+
+
 def main(flags: Sequence[str]) -> None:
     """Measures and writes the report.
 
@@ -94,12 +99,11 @@ def main(flags: Sequence[str]) -> None:
             "deep_all": beside,
         }
         seconds = measure.alternate(calls, arguments.repetitions, what=combiner)
-        moved = rows_moved(combiner, ROWS)
-        limit = measure.Spread(tuple(value * moved / (2 * ROWS) for value in seconds["copy"].values))
+        limit = at_least(combiner, ROWS, seconds["copy"])
         table.rows.append(
             {
                 "combiner": combiner,
-                "moved": moved,
+                "moved": rows_moved(combiner, ROWS),
                 "ours": seconds["ours"],
                 "limit": limit,
                 "ours / limit": measure.ratio(seconds["ours"], limit),

@@ -34,6 +34,20 @@ print(between - start, time.perf_counter() - between)
 # into it or not.
 IMPORTS_UNCOLLECTED = _IMPORTS.replace("between =", "gc.disable()\nbetween =")
 
+_FIRST_STEP = """
+import os
+import sys
+import time
+from dg_jax import run
+from dg_jax.training import drive
+
+class First(drive.Hook):
+    def on_step(self, number, metrics):
+        print(time.time() - float(os.environ["STARTED"]))
+
+run.run(run.parse(sys.argv[1:]), hooks=[First()], quiet=True)
+"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
@@ -83,6 +97,23 @@ def start_up(repetitions: int) -> report.Table:
         [report.Column("what", "what"), report.Column("seconds", "ms", 1e3)],
         [{"what": name, "seconds": measure.Spread(values)} for name, values in zip(names, columns, strict=True)],
     )
+
+
+def to_first_step(flags: Sequence[str]) -> report.Table:
+    """Measures from the start of a process to the end of its first step."""
+    table = report.Table(
+        "first step",
+        "From the command to the end of the first step, each a process of its own.",
+        [report.Column("start", "start"), report.Column("seconds", "s")],
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for what in ("first, empty compilation cache", "second", "third"):
+            with tempfile.TemporaryDirectory() as results:
+                given = (*flags, "--iterations=1", f"--results-dir={results}")
+                started = {"STARTED": str(time.time()), "JAX_COMPILATION_CACHE_DIR": folder}
+                _, printed = child(["-c", _FIRST_STEP, *given], **started)
+            table.rows.append({"start": what, "seconds": float(printed.split()[-1])})
+    return table
 
 
 def whole_runs(flags: Sequence[str]) -> report.Table:
@@ -147,4 +178,5 @@ def main(flags: Sequence[str]) -> None:
     )
     measure.check_repetitions(arguments.repetitions)
     runs = whole_runs(run_flags)
-    report.write("run", ["run", *flags], [runs, start_up(arguments.repetitions)], arguments.output)
+    tables = [runs, to_first_step(run_flags), start_up(arguments.repetitions)]
+    report.write("run", ["run", *flags], tables, arguments.output)

@@ -9,6 +9,7 @@ that lie on the device. Ours runs as in the training loop: step by step on a CPU
 
 import dataclasses
 import pathlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -50,6 +51,8 @@ class Arguments:
     """Steps in one measurement. By default 20 on a GPU; on a CPU 5 of small_cnn, 1 of alexnet."""
     repetitions: int = 7
     """How many times each is measured."""
+    keep_memory: bool = True
+    """Let the C library keep memory with a small network, as dg_jax.run does; it then does so for PyTorch, too."""
     memory: bool = True
     """Measure AlexNet's memory too, for which each contender has to start alone in a process."""
     output: pathlib.Path | None = None
@@ -86,14 +89,15 @@ def network(settings: config.RunConfig):
     return models.create(settings.network.model, CLASSES[settings.network.model], jax.random.key(0))
 
 
-def ours(settings: config.RunConfig, batches: feed.Feed, steps: int) -> Callable[[], object]:
-    """Returns a call that goes on by ``steps`` steps, as the training loop would."""
-    backend.keep_memory()
+def ours(settings: config.RunConfig, batches: feed.Feed, steps: int) -> tuple[Callable[[], object], float]:
+    """Returns a call that goes on by ``steps`` steps, as the training loop would, and the seconds to compile it."""
     params, apply_fn = network(settings)
     trainer = step.make_trainer(settings, apply_fn, params, batches)
     state = trainer.init(params)
     take_steps = advance.Advance(trainer.step, batches, 0)
+    start = time.perf_counter()
     state, _ = take_steps(state, steps)  # compiles
+    compiling = time.perf_counter() - start
 
     def call():
         nonlocal state
@@ -102,7 +106,7 @@ def ours(settings: config.RunConfig, batches: feed.Feed, steps: int) -> Callable
             state, _ = take_steps(state, end - take_steps.done)
         return jax.block_until_ready(state)
 
-    return call
+    return call, compiling
 
 
 def rival_sources(sources: list[dataset.Part]) -> list[training.Source]:
@@ -155,7 +159,7 @@ def alone(who: str, model: Model, strategy: str, batch_size: int) -> Callable[[]
         on_device = rival_sources(sources)
         return lambda: _twice(plain(settings, on_device, 1))
     batches = made_feed(settings, sources)
-    return lambda: _twice(ours(settings, batches, 1))
+    return lambda: _twice(ours(settings, batches, 1)[0])
 
 
 def _twice(call: Callable[[], object]) -> tuple[Callable[[], object], object]:
@@ -224,15 +228,18 @@ def main(flags: Sequence[str]) -> None:
         check(configs[name])
 
     shared = configs[names[0]]
+    if arguments.keep_memory:
+        backend.keep_memory(network(shared)[0])
     sources = made_up_sources(shared, IMAGES_PER_SOURCE)
     batches, on_device = made_feed(shared, sources), rival_sources(sources)
-    calls = {("ours", name): ours(configs[name], batches, steps) for name in names}
+    made = {name: ours(configs[name], batches, steps) for name in names}
+    calls = {("ours", name): call for name, (call, _) in made.items()}
     calls |= {("plain", name): plain(configs[name], on_device, steps) for name in rivals}
     seconds = measure.alternate(calls, arguments.repetitions, what=arguments.model)
     report.write(
         f"step-{arguments.model}",
         ["step", *flags],
-        [_table(shared, steps, names, rivals, seconds, alexnet and arguments.memory)],
+        [_table(shared, steps, {name: made[name][1] for name in names}, rivals, seconds, alexnet and arguments.memory)],
         arguments.output,
     )
 
@@ -240,7 +247,7 @@ def main(flags: Sequence[str]) -> None:
 def _table(
     shared: config.RunConfig,
     steps: int,
-    names: Sequence[str],
+    compiling: dict[str, float],
     rivals: Sequence[str],
     seconds: dict[tuple[str, str], measure.Spread],
     with_memory: bool,
@@ -250,7 +257,8 @@ def _table(
         "step",
         f"A training step of {shared.network.model}, {shared.data.image_size} px, 3 x {batch_size} images, in "
         f"{rival_device.arithmetic()}. {steps} steps to a measurement; median (fastest to slowest). AlexNet's dropout "
-        "is on in both. Checked, without dropout, in float64 and on 3 x "
+        "is on in both. To compile: ours, once, the first call, tracing included. Checked, without dropout, in float64 "
+        "and on 3 x "
         f"{min(batch_size, _CHECKED_BATCH)} images: losses to {LOSS_TOLERANCE:g}, each parameter's gradient "
         f"to {GRADIENT_TOLERANCE:g} of its norm. Memory, of AlexNet only: peak of two steps above the images, "
         "parameters and Adam's moments included, each alone in a process.",
@@ -262,17 +270,18 @@ def _table(
             report.Column("ours / plain", "ours / PyTorch"),
             report.Column("ours, bytes", "ours, MB", 1e-6),
             report.Column("plain, bytes", "PyTorch, MB", 1e-6),
+            report.Column("compile", "to compile, s"),
         ],
     )
-    for name in names:
-        row: dict = {"strategy": name}
+    for name, to_compile in compiling.items():
+        row: dict = {"strategy": name, "compile": to_compile}
         for who in ("ours", "plain") if name in rivals else ("ours",):
             row[who] = measure.each(seconds[who, name], steps)
             if with_memory:  # not of a small network, for which the compiler takes more than the step
                 row[f"{who}, bytes"] = memory.of_child(
                     f"{__name__}:alone", who=who, model=shared.network.model, strategy=name, batch_size=batch_size
                 )
-        if "deep_all" in names:
+        if "deep_all" in compiling:
             row["ours / deep_all"] = measure.ratio(seconds["ours", name], seconds["ours", "deep_all"])
         if name in rivals:
             row["ours / plain"] = measure.ratio(seconds["ours", name], seconds["plain", name])

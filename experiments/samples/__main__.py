@@ -103,7 +103,7 @@ def make_sheet(arguments: Arguments) -> pathlib.Path:
     data = prepared.load(
         dataset,
         dict.fromkeys(registry.domains(dataset, data_dir), ("train",)),
-        image_size=min(registry.builder_class(dataset).SIZE, _LARGEST),
+        image_size=min(registry.builder_of(dataset).SIZE, _LARGEST),
         split_seed=arguments.seed,
         data_dir=data_dir,
         prepared_dir=prepared_dir,

@@ -8,7 +8,7 @@ from dg_jax.data import registry
 def test_every_dataset_is_found_under_its_name_and_has_a_builder(name):
     spec = registry.get(name)
     assert registry.dataset_name(name.replace("_", "-").upper()) == name
-    assert registry.builder_class(name).__doc__
+    assert registry.builder_of(name).__doc__
     assert set(spec.default_domains) <= set(spec.domains) and spec.default_target in ("", *spec.default_domains)
 
 

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
 import pytest
 
 from dg_jax.training import backend
@@ -65,7 +66,9 @@ def test_memory_is_kept_where_the_c_library_is_known_to_give_it_back(device, lib
     monkeypatch.setattr(jax, "default_backend", lambda: device)
     monkeypatch.setattr(backend.platform, "libc_ver", lambda: (library, "2.36"))
     monkeypatch.setattr(backend.ctypes, "CDLL", Library)
-    backend.keep_memory()
+    backend.keep_memory({"kernel": np.zeros(1_000_000)})
+    assert not made  # a large network
+    backend.keep_memory({"kernel": np.zeros(100)})
     assert len(made) == calls
 
 
@@ -75,7 +78,7 @@ def test_a_large_array_is_given_memory_that_was_used_before():
 import resource
 import numpy as np
 from dg_jax.training import backend
-backend.keep_memory()
+backend.keep_memory(np.zeros(10))
 np.ones(2**26, np.uint8)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(5):

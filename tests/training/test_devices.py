@@ -23,6 +23,7 @@ def on_host_devices(count, *command):
     return subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("which", "number"), [("combiners", 24), ("objectives", 10), ("others", 8)])
 def test_the_numbers_of_one_device_and_no_gradient_sent_twice(which, number):
     done = on_host_devices(8, "-m", "tests.training.on_devices", which)

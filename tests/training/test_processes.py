@@ -19,6 +19,7 @@ def test_one_process_asks_nobody():
         assert processes.largest(3) == 3
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_run_of_one(tmp_path):
     """They agree on what is done, stop together when one is told to, and all end where the first cannot go on."""
     with socket.socket() as free:

@@ -78,3 +78,17 @@ def test_batches_are_the_runs_own(tmp_path):
     drawn = batches.draw(next(batches.values(2)), 2)
     np.testing.assert_array_equal(drawn["label"], expected["label"])
     assert batches.images_per_step == 2 * run.optimisation.batch_size
+
+
+def test_the_learning_rate_drops_at_its_step_and_not_before(tmp_path):
+    """Adam's updates are those of a run without, times the factor from this step on."""
+    updates = {}
+    for drop in (None, "2:0.25"):
+        _, batches, params, _, trainer = made(tmp_path, learning_rate=1e-4, learning_rate_drop=drop)
+        state, take = trainer.init(params), jax.jit(trainer.step)
+        for number in range(4):
+            before = state.params["kernel"]
+            state, _ = take(state, next(batches.values(number)))
+            updates.setdefault(drop, []).append(np.asarray(state.params["kernel"] - before))
+    for number, (plain, dropped) in enumerate(zip(*updates.values(), strict=True)):
+        np.testing.assert_allclose(dropped, plain * (1 if number < 2 else 0.25), rtol=2e-2, atol=1e-7)

@@ -128,7 +128,7 @@ def test_run(tmp_path, monkeypatch):
     def child(arguments, **environment):
         starts.append((arguments, environment))
         if arguments[0] == "-c":
-            return 1.0, "1.5 0.25\n"
+            return 1.0, "1.5 0.25\n"  # of imports, or with the first step in the end
         if "--help" in arguments:
             return 0.5, ""
         [results] = [flag.removeprefix("--results-dir=") for flag in arguments if flag.startswith("--results-dir=")]

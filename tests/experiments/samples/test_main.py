@@ -14,7 +14,7 @@ def test_a_column_of_emoji_is_one_emoji_in_every_drawing(emoji_dir):
     some = DOMAINS[-3:]
     parts = dict.fromkeys(some, ("train",))
     data = prepared.load("emoji", parts, image_size=72, split_seed=3, prepared_dir=emoji_dir)
-    source = registry.builder_class("emoji")(data_dir=emoji_dir, file_format="array_record").as_data_source()
+    source = registry.builder_of("emoji")(data_dir=emoji_dir, file_format="array_record").as_data_source()
     labels, images = samples.choose(data, 5, 3)
     assert len(labels) == 5
     shown = []

@@ -1,0 +1,1 @@
+"""Spirals: where agreement must win, and when it does."""
