@@ -49,9 +49,13 @@ def main() -> None:
     bars(combiners, [row["combiner"] for row in of_tree], ours, [median(row, "plain") for row in of_tree])
     limits = [time / median(row, "ours / limit", 1) for time, row in zip(ours, of_tree, strict=True)]
     for place, limit in enumerate(limits):
-        label = "limit: memory traffic" if place == 0 else None
+        label = "its bytes, copied into new memory" if place == 0 else None
         combiners.plot([place - 0.4, place], [limit, limit], color=LIMIT, lw=2, label=label)
-    combiners.set(ylabel="ms", title="a combiner on 3 gradients of AlexNet")
+    combiners.set(
+        ylabel="ms",
+        title="a combiner on 3 gradients of AlexNet",
+        ylim=(0, 1.3 * max(median(row, "plain") for row in of_tree)),
+    )
 
     both = [("small network", rows("step-small_cnn-cpu", "step")), ("AlexNet", rows("step-alexnet-cpu-two", "step"))]
     measured = [
@@ -60,7 +64,7 @@ def main() -> None:
     ratios = [median(row, "ours / plain", 1) for _, row in measured]
     names = [f"{network}\n{row['strategy']}" for network, row in measured]
     bars(steps, names, ratios, [1.0] * len(names))
-    steps.set(ylabel="time over PyTorch's", title="a training step")
+    steps.set(ylabel="time over PyTorch's", title="a training step", ylim=(0, 1.3))
 
     growth = rows("combiners-cpu", "growth")
     for combiner, style in zip(GROWING, ("o-", "s--"), strict=True):

@@ -20,7 +20,7 @@ _SHOWN = 300
 
 def regions(networks: "Mapping[str, predict.TrainedNetwork]", test: "dataset.Part") -> figures.Figure:
     """Draws over the two coordinates of the spiral which class a network takes a point for, shortcuts at random."""
-    figure = figures.Figure(figsize=(0.5 + 4.2 * len(networks), 4.6), layout="constrained")
+    figure = figures.Figure(figsize=(0.5 + 4.2 * len(networks), 5.2), layout="constrained")
     all_axes = figure.subplots(1, len(networks), sharex=True, sharey=True, squeeze=False)[0]
     places = np.linspace(-_EXTENT, _EXTENT, _PIXELS, dtype=np.float32)
     grid = np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2)

@@ -24,7 +24,7 @@ PROGRAMS = sorted(
     for path in (str(file.relative_to(ROOT)) for file in (ROOT / folder).rglob("*.py"))
     if '\nif __name__ == "__main__":\n' in (ROOT / path).read_text() and path not in CHILDREN
 )
-WITHOUT_HELP = {"experiments/combiners_figure.py"}
+WITHOUT_HELP = {"experiments/combiners_figure.py", "experiments/performance_figure.py"}
 # Refuses to import some packages, as if they were not installed, then runs a program.
 BLOCKED = """
 import json, runpy, sys

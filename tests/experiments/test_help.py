@@ -1,5 +1,6 @@
 """What each experiment that sweeps says of itself."""
 
+import dataclasses
 import runpy
 import sys
 
@@ -15,6 +16,7 @@ from dg_jax import config
         ("domain_control", [], ["--batches"]),
         ("grid_search", ["--learning-rates", "--weight-decays"], ["--learning-rate", "--weight-decay"]),
         ("shortcut_control", ["--strengths"], []),
+        ("spirals", ["--scan", "--values", "--regions"], []),
         ("finetune", ["--learning-rates"], ["--learning-rate"]),
         ("gradient_similarity", ["--every", "--per-domain"], ["--strategies", "--vectorize-seeds"]),
     ],
@@ -27,7 +29,8 @@ def test_help_names_all_flags_of_its_own_and_of_a_run(module, own, not_there, mo
     assert not ended.value.code
     shown, err = capsys.readouterr()
     assert err == "" and f"usage: python -m experiments.{module} " in shown
-    suppressed = {"--strategy", "--target", "--seed", "--resume", *not_there}
+    machine = {config.flag(field.name) for field in dataclasses.fields(config.Machine)}
+    suppressed = {"--strategy", "--target", "--seed", "--resume", *machine, *not_there}
     for name in config.flat(config.RunConfig()):
         flag = config.flag(name)
         assert (f" {flag} " in shown or f" {flag}." in shown) == (flag not in suppressed), flag
