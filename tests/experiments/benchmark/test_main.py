@@ -86,6 +86,7 @@ def test_all_combiners_that_take_two_passes_have_their_limit():
         assert (limit.rows_moved(combiner, 8) == 17) == on_the_gramian, combiner
 
 
+@pytest.mark.slow
 def test_gpu_does_one_part_after_the_other_until_time_is_over(tmp_path, monkeypatch, capsys):
     quick = {
         "limit": ("limit", "--components=300", "--repetitions=1", "--combiners", "sum"),

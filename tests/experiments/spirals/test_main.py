@@ -15,6 +15,7 @@ def rows(path):
     return list(csv.DictReader(io.StringIO(path.read_text())))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_steps")
 def test_a_scan_trains_with_each_value_and_writes_what_the_runs_found(monkeypatch, command, tmp_path):
     monkeypatch.setattr("dg_jax.analysis.figures.save", lambda figure, path: path.touch())
