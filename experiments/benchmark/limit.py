@@ -22,21 +22,9 @@ from experiments.benchmark import measure, report, stacks
 
 ROWS = 3
 SETTINGS = {"krum": dataclasses.asdict(methods.Krum(byzantine=0)), "weighted": {"weights": (0.2, 0.3, 0.5)}}
-# Their weights, or the size of their noise or mask, need all components before the first is done.
-_ON_THE_GRAMIAN = (
-    "pcgrad",
-    "grad_vac",
-    "mgda",
-    "upgrad",
-    "dualproj",
-    "cagrad",
-    "imtl_g",
-    "conflict_free",
-    "aligned_mtl",
-    "nash_mtl",
-    "fair_grad",
-    "krum",
-)
+# Of those that take two passes, these need not, as their weights do not depend on the gradients.
+_IN_ONE_PASS = ("deep_all", "sum", "group_dro", "weighted")
+# The size of their noise or mask needs all components before the first is done.
 _SCALED_IN_THE_END = ("agr_rand", "gga_l", "sand_mask")
 
 
@@ -56,7 +44,7 @@ class Arguments:
 
 def rows_moved(combiner: str, n: int) -> int:
     """Returns how many rows a combiner of n gradients must at least read and write."""
-    if combiner in _ON_THE_GRAMIAN:
+    if "two_pass" in strategies.FORMS[combiner] and combiner not in _IN_ONE_PASS:
         return 2 * n + 1
     return n + 3 if combiner in _SCALED_IN_THE_END else n + 1
 
