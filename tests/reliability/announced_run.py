@@ -106,12 +106,12 @@ def _run(
     announce(checkpoints.Checkpoints, "write", "checkpoint")
     make_evaluate = evaluate.make_evaluate
 
-    def make_announced(apply_fn):
+    def make_announced(*args):
         def evaluation(params, batches):
             begin("validation")
             return of_network(params, batches)
 
-        of_network = make_evaluate(apply_fn)
+        of_network = make_evaluate(*args)
         return evaluation
 
     evaluate.make_evaluate = make_announced

@@ -113,7 +113,7 @@ def test_step(tmp_path):
     pooled, mixup = tables["step"]
     assert {"ours", "plain", "ours / plain", "ours / deep_all"} <= set(pooled)
     assert pooled["ours / deep_all"]["median"] == 1
-    assert set(mixup) == {"strategy", "ours", "ours / deep_all"}
+    assert set(mixup) == {"strategy", "compile", "ours", "ours / deep_all"}
 
 
 def test_run(tmp_path, monkeypatch):

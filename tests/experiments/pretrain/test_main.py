@@ -1,5 +1,7 @@
 """Weights pretrained for a split: what they are trained on, and who may use them."""
 
+from types import MappingProxyType
+
 import jax
 import numpy as np
 import pytest
@@ -40,6 +42,7 @@ def run_of(seed, pattern, **changes):
 
 class Data:
     classes = tuple("abcdefgh")
+    example = MappingProxyType({"shape": (32, 32, 3)})
 
 
 def test_a_file_for_each_seed_that_weights_loads(written, command, emoji_dir, monkeypatch):
