@@ -92,8 +92,7 @@ def drive(
             finite.check_losses(metrics.losses, number, sources, seeds)
             for hook in hooks:
                 hook.on_step(number, metrics)
-        signal_number = _signal_for_all(stop, is_pause=take_steps.done == pause)
-        if take_steps.done == pause or signal_number:
+        if take_steps.done == pause:
             finite.check_state(state, take_steps.done, of_seeds=bool(seeds))
         try:
             for hook in hooks:
@@ -101,7 +100,9 @@ def drive(
                     state = hook.on_pause(state, each[-1]) or state
         except Enough:
             iterations = take_steps.done
+        signal_number = _signal_for_all(stop, is_pause=take_steps.done == pause)  # also of one that came in a hook
         if signal_number:
+            finite.check_state(state, take_steps.done, of_seeds=bool(seeds))
             for hook in hooks:
                 hook.on_stop(state)
             raise interrupt.Interrupted(signal_number, f"stopped after step {take_steps.done} of {iterations}")
