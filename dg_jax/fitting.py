@@ -127,6 +127,7 @@ _WITHOUT_EFFECT = (
     "missing_classes",
     "model",
     "weights",
+    "weights_scope",
     "batch_norm",
     "dtype",
 )

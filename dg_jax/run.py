@@ -6,6 +6,7 @@ python -m dg_jax.run --strategy=agr_sum
 import contextlib
 import dataclasses
 import math
+import pathlib
 import shlex
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from rich import console, markup, table
 from dg_jax import errors, strategies
 from dg_jax.command_line import flags, program
 from dg_jax.config import (
+    IMAGENET,
     Data,
     Machine,
     RunConfig,
@@ -234,7 +236,15 @@ def identify_weights(config: RunConfig) -> dict[str, str]:
     """Returns that part of :func:`identify` which is on the weights, ``{}`` if there are none."""
     from dg_jax.models import weights
 
-    return {"weights": weights.identify(config.weights_file)} if config.weights_file else {}
+    file = _weights_file(config)
+    return {"weights": weights.identify(file)} if file else {}
+
+
+def _weights_file(config: RunConfig) -> pathlib.Path | None:
+    """The file of a run's weights, ``None`` if there are none; those of a package are made one first."""
+    from dg_jax.models import packaged
+
+    return packaged.file_of(config.network.model) if config.network.weights == IMAGENET else config.weights_file
 
 
 def _parts(pictures: Data, target: str) -> dict[str, tuple[str, ...]]:
@@ -274,7 +284,13 @@ def create_network(
     key = keys.key_for(config.seed, keys.Purpose.WEIGHTS)
     inputs = math.prod(data.example["shape"])
     network = models.create(
-        config.network.model, len(data.classes), key, config.weights_file, config.network.dtype, inputs
+        config.network.model,
+        len(data.classes),
+        key,
+        _weights_file(config),
+        config.network.dtype,
+        inputs,
+        config.network.weights_scope,
     )
     check_unseen(config)
     return network
@@ -284,7 +300,7 @@ def check_unseen(config: RunConfig) -> None:
     """Raises a ``UserError`` if the weights were pretrained on the training part of another split, or on the target."""
     from dg_jax.models import weights
 
-    if config.weights_file is None:
+    if config.weights_file is None or config.network.weights == IMAGENET:
         return
     metadata = weights.metadata(config.weights_file)
     if metadata.get("dataset") != config.data.dataset:

@@ -14,10 +14,11 @@ MAY_IMPORT = {
     "surgery": (),
     "analysis": (),
     "errors": ("analysis",),  # how foreign names are shown
+    "imagenet": (),
     "reading": ("errors",),
     "objectives": ("surgery",),
-    "models": ("errors", "reading"),
-    "data": ("errors", "reading"),
+    "models": ("errors", "imagenet", "reading"),
+    "data": ("errors", "imagenet", "reading"),
     "strategies": ("errors", "reading", "objectives", "surgery"),
     "config": ("errors", "reading", "strategies", "data"),
     "training": ("errors", "reading", "config", "strategies", "surgery", "data"),

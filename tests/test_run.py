@@ -83,7 +83,10 @@ def test_other_settings_under_the_same_name_are_refused(command):
         (["--domains", "apple", "moon"], "'moon'; there are: apple, facebook"),
         (["--domains", "windows"], "leaves no source beside the target"),
         (["--domains", "apple", "windows", "windows"], "--domains names a domain twice"),
-        (["--model=vgg"], "unknown model 'vgg'; there are: alexnet, mlp, resnet18, resnet50, small_cnn"),
+        (
+            ["--model=vgg"],
+            "unknown model 'vgg'; there are: alexnet, efficientnet_lite0, mlp, resnet18, resnet50, small_cnn, squeez",
+        ),
         (["--model=alexnet"], "--image-size=8: alexnet needs at least 63"),
         (["--batch-size=865"], "--batch-size=865 is larger than the training part of apple, 864 images"),
         (["--iterations=0"], "--iterations=0: give a whole number of at least 1"),

@@ -1,6 +1,16 @@
 """What a run is made of: its parts, the presets that their defaults come from, and what is checked before a run."""
 
-from dg_jax.config.checks import MODELS, check, check_annealing, check_settings, resolve, warn_of_slow_start
+from dg_jax.config.checks import (
+    IMAGENET,
+    IN_PACKAGES,
+    MODELS,
+    OF_BATCH_NORM,
+    check,
+    check_annealing,
+    check_settings,
+    resolve,
+    warn_of_slow_start,
+)
 from dg_jax.config.from_python import configure, with_settings
 from dg_jax.config.parts import FLAT, Data, Machine, Method, Network, Optimisation, Output, Rates
 from dg_jax.config.presets import PAPER, PRESETS, RELEASED, defaults
@@ -8,7 +18,10 @@ from dg_jax.config.run_config import Config, Parts, RunConfig, changed, flag, fl
 
 __all__ = [
     "FLAT",
+    "IMAGENET",
+    "IN_PACKAGES",
     "MODELS",
+    "OF_BATCH_NORM",
     "PAPER",
     "PRESETS",
     "RELEASED",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pathlib
 from typing import Any
 
 from dg_jax import errors, strategies
@@ -13,7 +14,13 @@ from dg_jax.reading import names
 from dg_jax.reading.paths import expanded
 
 # As in models/registry.py, whose imports take seconds.
-MODELS = ("alexnet", "mlp", "resnet18", "resnet50", "small_cnn")
+MODELS = ("alexnet", "efficientnet_lite0", "mlp", "resnet18", "resnet50", "small_cnn", "squeezenet")
+IMAGENET = pathlib.Path("imagenet")  # of --weights: those that a package holds
+IN_PACKAGES = ("alexnet", "efficientnet_lite0", "squeezenet")
+# Networks with frozen BatchNorm, and what its statistics come from.
+OF_BATCH_NORM = dict.fromkeys(
+    ("resnet18", "resnet50"), "third_party/torchvision_resnet/convert.py makes them of the published ones"
+) | {"efficientnet_lite0": "--weights=imagenet"}
 PATHS = ("data_dir", "splits_dir", "prepared_dir", "results_dir", "weights")
 
 
@@ -72,9 +79,9 @@ def check(config: RunConfig) -> None:
         )
     if registry.get(config.data.dataset).is_computed:
         _check_vectors(config)
-    elif registry.get(config.data.dataset).layout is None:
+    elif (spec := registry.get(config.data.dataset)).layout is None:
         for name in ("data_dir", "splits_dir"):
-            if getattr(config.data, name):
+            if getattr(config.data, name) and not (name == "data_dir" and spec.takes_data_dir):
                 raise errors.UserError(
                     f"{flag(name)} is for downloaded datasets; --dataset={config.data.dataset} is made from Python "
                     "packages (--prepared-dir says where it is kept)"
@@ -126,9 +133,29 @@ def check_settings(config: RunConfig) -> None:
     _check_methods(config, {methods.objective, methods.combiner, config.method.average} - {"none"})
     _check_effect(config)
     _check_rows(config)
+    _check_weights(config)
     if config.resume and config.output.overwrite:
         raise errors.UserError("--resume and --overwrite exclude each other; give one of them")
     _check_processes(config.machine)
+
+
+def _check_weights(config: RunConfig) -> None:
+    network = config.network
+    if network.weights is None:
+        if network.model in OF_BATCH_NORM:
+            raise errors.UserError(
+                f"--model={network.model}: its BatchNorm statistics are frozen at those of --weights, and there are "
+                f"none; give --weights ({OF_BATCH_NORM[network.model]})"
+            )
+        if network.weights_scope != "all":
+            raise errors.UserError(
+                f"--weights-scope={network.weights_scope} would change nothing without --weights; leave it out"
+            )
+    elif network.weights == IMAGENET and network.model not in IN_PACKAGES:
+        raise errors.UserError(
+            f"--weights=imagenet: packages hold weights of {', '.join(IN_PACKAGES)} only, not of {network.model}; give "
+            "a file, or --weights=None to train from scratch"
+        )
 
 
 def _check_processes(machine: Machine) -> None:
@@ -248,15 +275,6 @@ def _check_effect(config: RunConfig) -> None:
         raise errors.UserError(
             f"--selection={config.optimisation.selection} would change nothing, as --average=swad selects by the "
             "validation loss; leave one out"
-        )
-    if (
-        config.network.model.startswith("resnet")
-        and config.network.batch_norm == "frozen"
-        and config.network.weights is None
-    ):
-        raise errors.UserError(
-            f"--model={config.network.model}: its BatchNorm statistics are frozen at those of --weights, and there are "
-            "none; give --weights (third_party/torchvision_resnet/convert.py makes them of the published ones)"
         )
 
 

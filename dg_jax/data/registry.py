@@ -25,6 +25,8 @@ class DatasetSpec:
         layout: how its download is arranged; ``None`` if it needs none.
         published: how many pictures each domain has by its authors.
         is_computed: whether it is vectors that are computed when it is opened.
+        chosen_together: whether what a domain holds depends on the others that are chosen.
+        takes_data_dir: whether some of its domains are made from files in ``--data-dir``, though it has no layout.
     """
 
     builder: str
@@ -35,6 +37,8 @@ class DatasetSpec:
     layout: image_tree.Layout | None = None
     published: dict[str, int] = dataclasses.field(default_factory=dict)
     is_computed: bool = False
+    chosen_together: bool = False
+    takes_data_dir: bool = False
 
 
 def _downloaded(
@@ -50,6 +54,18 @@ DATASETS = {
         domains=("apple", "facebook", "google", "joypixels", "samsung", "twitter", "windows"),
         default_domains=("apple", "google", "twitter", "windows"),
         default_target="windows",
+    ),
+    "styles": DatasetSpec(
+        builder="dg_jax.data.styles:Styles",
+        domains=(
+            *("apple", "facebook", "google", "joypixels", "samsung", "twitter", "windows"),
+            *("openmoji", "line", "fluent_3d", "fluent_flat", "fluent_high_contrast"),
+        ),
+        default_domains=("apple", "twitter", "openmoji", "line"),
+        default_target="line",
+        short={"A": "apple", "T": "twitter", "O": "openmoji", "L": "line"},
+        chosen_together=True,
+        takes_data_dir=True,
     ),
     "spirals": DatasetSpec(
         builder="dg_jax.data.spirals:load",

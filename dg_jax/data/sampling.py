@@ -7,11 +7,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from dg_jax import imagenet
 from dg_jax.data import dataset
-
-# Mean and standard deviation of ImageNet's RGB channels, for images in [0, 1].
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def network_input(
@@ -23,14 +20,7 @@ def network_input(
         examples: uint8 ``[..., 3]``, or floats.
         change: what happens to images in between, a function of floats in [0, 1].
     """
-    return normalize(change(examples.astype(float) / 255)) if examples.dtype == jnp.uint8 else examples
-
-
-def normalize(images: chex.Array) -> chex.Array:
-    """Takes ImageNet's mean and deviation out of images ``[..., 3]`` in [0, 1]."""
-    channels = (1,) * (images.ndim - 1) + (3,)
-    mean, deviation = (jnp.array(values).reshape(channels) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (images - mean) / deviation
+    return imagenet.normalised(change(examples.astype(float) / 255)) if examples.dtype == jnp.uint8 else examples
 
 
 def sample_indices(key: chex.PRNGKey, step: chex.Array, num_images: int, batch_size: int) -> chex.Array:

@@ -1,6 +1,7 @@
 """Layers that the networks share."""
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -29,6 +30,28 @@ class Conv(nnx.Module):
         padding = ((self.padding, self.padding), (self.padding, self.padding))
         y = fast.convolve(x, self.kernel[...], self.stride, padding)
         return y + fast.for_each_image(self.bias[...], y)
+
+
+class FrozenBatchNorm(nnx.Module):
+    """Normalises ``[B, H, W, C]`` by statistics that no batch changes: ``(x - mean) / √(var + ε) · scale + bias``.
+
+    ``scale`` and ``bias`` are parameters. ``mean`` and ``var`` are not (``nnx.BatchStat``):
+    no gradient, combiner, L2 term or optimizer touches them. They are 0 and 1 until
+    pretrained ones are loaded.
+    """
+
+    def __init__(self, features: int, epsilon: float = 1e-5):
+        self.scale = nnx.Param(jnp.ones(features, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(features, jnp.float32))
+        self.mean = nnx.BatchStat(jnp.zeros(features, jnp.float32))
+        self.epsilon = epsilon
+        self.var = nnx.BatchStat(jnp.ones(features, jnp.float32))
+
+    def __call__(self, x: chex.Array) -> chex.Array:
+        scale, bias = (fast.for_each_image(own[...], x) for own in (self.scale, self.bias))
+        mean, var = (own[...][None, None, None] for own in (self.mean, self.var))
+        y = (x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
+        return y.astype(x.dtype)  # the statistics are float32 also where the network computes in bfloat16
 
 
 def dense(inputs: int, outputs: int, *, rngs: nnx.Rngs) -> nnx.Linear:

@@ -9,19 +9,23 @@ from dg_jax import errors
 from dg_jax.models import functional
 from dg_jax.models import weights as weights_files
 from dg_jax.models.alexnet import AlexNet
+from dg_jax.models.efficientnet import EfficientNetLite0
 from dg_jax.models.mlp import MLP
 from dg_jax.models.resnet import ResNet18, ResNet50
 from dg_jax.models.small_cnn import SmallCNN
+from dg_jax.models.squeezenet import SqueezeNet
 from dg_jax.reading import names
 
-MODELS: dict[str, type[AlexNet | MLP | ResNet18 | ResNet50 | SmallCNN]] = {
+MODELS: dict[str, type[AlexNet | EfficientNetLite0 | MLP | ResNet18 | ResNet50 | SmallCNN | SqueezeNet]] = {
     "alexnet": AlexNet,
+    "efficientnet_lite0": EfficientNetLite0,
     "mlp": MLP,
     "resnet18": ResNet18,
     "resnet50": ResNet50,
     "small_cnn": SmallCNN,
+    "squeezenet": SqueezeNet,
 }
-SMALLEST_IMAGE = {"alexnet": 63, "mlp": 1, "resnet18": 1, "resnet50": 1, "small_cnn": 1}
+SMALLEST_IMAGE = dict.fromkeys(MODELS, 1) | {"alexnet": 63, "squeezenet": 31}
 
 
 def create(
@@ -31,6 +35,7 @@ def create(
     weights: pathlib.Path | None = None,
     dtype: str = "float32",
     inputs: int = 18,
+    weights_scope: str = "all",
 ) -> tuple[chex.ArrayTree, functional.Pure]:
     """Builds the network called ``name`` with fresh weights drawn from ``key``.
 
@@ -39,6 +44,7 @@ def create(
             :func:`dg_jax.models.weights.load`.
         dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``; its parameters
             are float32 in any case.
+        weights_scope: which layers are taken from there, ``"all"`` or ``"features"``.
         inputs: how many numbers an example has; only ``"mlp"`` has to know.
 
     Returns:
@@ -52,7 +58,7 @@ def create(
     rngs = nnx.Rngs(key)
     module = MLP(num_classes, inputs=inputs, rngs=rngs) if name == "mlp" else MODELS[name](num_classes, rngs=rngs)
     if weights is not None:
-        weights_files.load(weights, name, module, module.last_layer)
+        weights_files.load(weights, name, module, module.last_layer, weights_scope)
     params, apply_fn = functional.split(module)
     return params, apply_fn if dtype == "float32" else functional.computing_in(apply_fn, dtype)
 

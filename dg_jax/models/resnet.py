@@ -24,27 +24,6 @@ class ConvWithoutBias(nnx.Module):
         return fast.convolve(x, self.kernel[...], self.stride, padding)
 
 
-class FrozenBatchNorm(nnx.Module):
-    """Normalises ``[B, H, W, C]`` by statistics that no batch changes: ``(x - mean) / √(var + 1e-5) · scale + bias``.
-
-    ``scale`` and ``bias`` are parameters. ``mean`` and ``var`` are not (``nnx.BatchStat``):
-    no gradient, combiner, L2 term or optimizer touches them. They are 0 and 1 until
-    pretrained ones are loaded.
-    """
-
-    def __init__(self, features: int):
-        self.scale = nnx.Param(jnp.ones(features, jnp.float32))
-        self.bias = nnx.Param(jnp.zeros(features, jnp.float32))
-        self.mean = nnx.BatchStat(jnp.zeros(features, jnp.float32))
-        self.var = nnx.BatchStat(jnp.ones(features, jnp.float32))
-
-    def __call__(self, x: chex.Array) -> chex.Array:
-        scale, bias = (fast.for_each_image(own[...], x) for own in (self.scale, self.bias))
-        mean, var = (own[...][None, None, None] for own in (self.mean, self.var))
-        y = (x - mean) * (jax.lax.rsqrt(var + 1e-5) * scale) + bias
-        return y.astype(x.dtype)  # the statistics are float32 also where the network computes in bfloat16
-
-
 class BasicBlock(nnx.Module):
     """Two 3 × 3 convolutions beside a shortcut."""
 
@@ -52,9 +31,9 @@ class BasicBlock(nnx.Module):
 
     def __init__(self, inputs: int, width: int, stride: int, *, rngs: nnx.Rngs):
         self.conv1 = ConvWithoutBias(inputs, width, 3, stride=stride, rngs=rngs)
-        self.bn1 = FrozenBatchNorm(width)
+        self.bn1 = layers.FrozenBatchNorm(width)
         self.conv2 = ConvWithoutBias(width, width, 3, rngs=rngs)
-        self.bn2 = FrozenBatchNorm(width)
+        self.bn2 = layers.FrozenBatchNorm(width)
 
     def __call__(self, x: chex.Array) -> chex.Array:
         x = jax.nn.relu(self.bn1(self.conv1(x)))
@@ -68,11 +47,11 @@ class Bottleneck(nnx.Module):
 
     def __init__(self, inputs: int, width: int, stride: int, *, rngs: nnx.Rngs):
         self.conv1 = ConvWithoutBias(inputs, width, 1, rngs=rngs)
-        self.bn1 = FrozenBatchNorm(width)
+        self.bn1 = layers.FrozenBatchNorm(width)
         self.conv2 = ConvWithoutBias(width, width, 3, stride=stride, rngs=rngs)
-        self.bn2 = FrozenBatchNorm(width)
+        self.bn2 = layers.FrozenBatchNorm(width)
         self.conv3 = ConvWithoutBias(width, width * self.expansion, 1, rngs=rngs)
-        self.bn3 = FrozenBatchNorm(width * self.expansion)
+        self.bn3 = layers.FrozenBatchNorm(width * self.expansion)
 
     def __call__(self, x: chex.Array) -> chex.Array:
         x = jax.nn.relu(self.bn1(self.conv1(x)))
@@ -90,7 +69,7 @@ class Stage(nnx.Module):
         self.projects = stride != 1 or inputs != outputs
         if self.projects:
             self.shortcut_conv = ConvWithoutBias(inputs, outputs, 1, stride=stride, rngs=rngs)
-            self.shortcut_bn = FrozenBatchNorm(outputs)
+            self.shortcut_bn = layers.FrozenBatchNorm(outputs)
         for i in range(1, depth):
             setattr(self, f"block{i}", block(outputs, width, 1, rngs=rngs))
 
@@ -107,7 +86,7 @@ class _ResNet(nnx.Module):
 
     def __init__(self, block, depths: tuple[int, int, int, int], num_classes: int, *, rngs: nnx.Rngs):
         self.conv1 = ConvWithoutBias(3, 64, 7, stride=2, rngs=rngs)
-        self.bn1 = FrozenBatchNorm(64)
+        self.bn1 = layers.FrozenBatchNorm(64)
         self.layer1 = Stage(block, 64, 64, depths[0], 1, rngs=rngs)
         self.layer2 = Stage(block, 64 * block.expansion, 128, depths[1], 2, rngs=rngs)
         self.layer3 = Stage(block, 128 * block.expansion, 256, depths[2], 2, rngs=rngs)

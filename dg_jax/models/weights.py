@@ -5,6 +5,7 @@ A tensor's name in the file is its path in the parameters joined by dots, such a
 """
 
 import hashlib
+import os
 import pathlib
 from collections.abc import Mapping
 
@@ -107,7 +108,7 @@ def write(path: pathlib.Path, tensors: dict[str, np.ndarray], metadata: dict[str
     """
     # safetensors writes the memory of an array as it lies, whatever its strides.
     data = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # another process may write the same
     try:
         try:
             temporary.write_bytes(data)
@@ -139,7 +140,7 @@ def check(
             raise errors.UserError(f"{path}: tensor {name!r} has values that are NaN or infinite{advice}")
 
 
-def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str) -> None:
+def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str, scope: str = "all") -> None:
     """Sets a network's parameters and statistics, all but its last layer's, to those of a file.
 
     The last layer keeps its fresh weights: the file may have it for any number of classes,
@@ -150,6 +151,8 @@ def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str) ->
         model: the network's name in ``MODELS``.
         module: the network, changed in place.
         last_layer: the name of its last layer.
+        scope: ``"all"``, or ``"features"`` to keep the fresh weights of all dense layers. So it is too for a file
+            that has no more, and says so by a ``scope`` in its metadata; of this a warning speaks.
 
     Raises:
         UserError: the file cannot be read or is another network's; a tensor is missing,
@@ -166,9 +169,17 @@ def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str) ->
         raise errors.UserError(f"{path}: these are weights of {other!r}, not of {model}{advice}")
     if converter and any(name.endswith(".weight") for name in tensors):
         raise errors.UserError(f"{path}: the tensors have PyTorch's names; convert the file with {converter}")
-    last = [f"{last_layer}.{leaf}" for leaf in ("kernel", "bias")]
-    variables = {name: variable for name, variable in named_arrays(module).items() if name not in last}
-    tensors = {name: tensor for name, tensor in tensors.items() if name not in last}
+    has_features_only = metadata.get("scope") == "features"
+    arrays = named_arrays(module)
+    takes_features = scope == "features" or has_features_only
+    fresh = {name for name in arrays if name.startswith("dense" if takes_features else f"{last_layer}.")}
+    variables = {name: variable for name, variable in arrays.items() if name not in fresh}
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in fresh}
+    if not variables:
+        raise errors.UserError(f"--weights-scope=features: {model} has dense layers only; leave it out")
+    others = {name.partition(".")[0] for name in fresh} - {last_layer}
+    if has_features_only and scope == "all" and others:
+        errors.warn(f"{path} holds the convolutions of {model} only; new are {', '.join(sorted(others))}")
     check(path, tensors, {name: variable.shape for name, variable in variables.items()}, advice)
     for name, variable in variables.items():
         variable[...] = jnp.asarray(tensors[name])

@@ -40,7 +40,8 @@ def test_key_decides_the_weights():
 
 def test_unknown_network_and_too_small_images_are_user_errors():
     with pytest.raises(
-        errors.UserError, match="unknown model 'resnet'; there are: alexnet, mlp, resnet18, resnet50, small_cnn"
+        errors.UserError,
+        match="unknown model 'resnet'; there are: alexnet, efficientnet_lite0, mlp, resnet18, resnet50, small_cnn, squ",
     ):
         models.check("resnet", 224)
     with pytest.raises(errors.UserError, match="--image-size=32: alexnet needs at least 63"):

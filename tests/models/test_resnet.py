@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dg_jax import models
-from dg_jax.models import resnet
+from dg_jax.models import layers
 from tests import quick
 from tests.models import networks
 
@@ -69,7 +69,7 @@ def test_weights_start_as_in_torchvision():
 
 def test_frozen_batch_norm_is_its_formula():
     rng = np.random.default_rng(0)
-    layer = resnet.FrozenBatchNorm(5)
+    layer = layers.FrozenBatchNorm(5)
     mean, scale, bias = rng.normal(size=(3, 5)).astype(np.float32)
     var = rng.uniform(0, 2, 5).astype(np.float32)
     layer.mean[...], layer.var[...], layer.scale[...], layer.bias[...] = map(jnp.asarray, (mean, var, scale, bias))

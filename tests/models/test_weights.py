@@ -109,6 +109,29 @@ def test_a_wrong_tensor_is_named(save, change, parts):
     refuses(save({name: tensor for name, tensor in tensors.items() if tensor is not None}), *parts)
 
 
+def test_the_scope_features_leaves_all_dense_layers_fresh(save, capsys):
+    tensors = {name: np.ones(variable.shape, np.float32) for name, variable in weights.named_arrays(alexnet()).items()}
+    convolutions = {name: tensor for name, tensor in tensors.items() if name.startswith("conv")}
+    for some in (tensors, convolutions):
+        module = alexnet()
+        weights.load(save(some), "alexnet", module, module.last_layer, "features")
+        arrays = weights.named_arrays(module)
+        assert all(np.all(arrays[name][...] == 1) for name in convolutions)
+        assert all(np.all(arrays[name][...] == 0) for name in arrays.keys() - convolutions)
+    assert capsys.readouterr().err == ""
+    module = alexnet()
+    with pytest.raises(errors.UserError, match=r"there is no tensor 'dense1\.bias'"):
+        weights.load(save(convolutions), "alexnet", module, module.last_layer, "all")
+    with pytest.raises(errors.UserError, match="--weights-scope=features: mlp has dense layers only; leave it out"):
+        models.create("mlp", 2, jax.random.key(0), save({"dense1.bias": np.ones(3)}, None), weights_scope="features")
+
+
+def alexnet():
+    module = nnx.eval_shape(lambda: models.AlexNet(3, rngs=nnx.Rngs(0)))
+    nnx.update(module, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), nnx.state(module)))
+    return module
+
+
 def test_a_type_that_numpy_lacks_is_named(tmp_path):
     path = tmp_path / "float8.safetensors"
     header = b'{"conv1.bias":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}}'

@@ -9,11 +9,12 @@ from collections.abc import Callable
 
 import chex
 
-from dg_jax.models.fast import convolution, images, plain, pooling
+from dg_jax.models.fast import convolution, depthwise, images, plain, pooling
 
 PLAIN = os.environ.get("DG_JAX_PLAIN", "") not in ("", "0")
 
 convolve: plain.ConvolutionForm = plain.convolve if PLAIN else convolution.convolve
+convolve_depthwise: plain.ConvolutionForm = plain.convolve_depthwise if PLAIN else depthwise.convolve_depthwise
 for_each_image: Callable[[chex.Array, chex.Array], chex.Array] = (
     plain.for_each_image if PLAIN else images.for_each_image
 )

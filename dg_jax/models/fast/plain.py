@@ -16,6 +16,18 @@ def convolve(x: chex.Array, kernel: chex.Array, stride: int, padding: Padding) -
     return lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
+def convolve_depthwise(x: chex.Array, kernel: chex.Array, stride: int, padding: Padding) -> chex.Array:
+    """Convolves each channel of images ``[B, H, W, C]`` by its own filter of ``[h, w, 1, C]``."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
+    )
+
+
 def max_pool(x: chex.Array, size: int, stride: int) -> chex.Array:
     """Takes the maximum over ``size`` × ``size`` windows of ``[B, H, W, C]``, without padding."""
     return nnx.max_pool(x, (size, size), strides=(stride, stride))

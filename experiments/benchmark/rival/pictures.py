@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch.utils import data
 
-from dg_jax.data import sampling
+from dg_jax import imagenet
 
 
 class Pictures(data.Dataset):
@@ -17,8 +17,8 @@ class Pictures(data.Dataset):
     def __init__(self, files: Sequence[pathlib.Path], size: int):
         self._files = files
         self._size = size
-        self._mean = torch.tensor(sampling.IMAGENET_MEAN).view(3, 1, 1)
-        self._std = torch.tensor(sampling.IMAGENET_STD).view(3, 1, 1)
+        self._mean = torch.tensor(imagenet.MEAN).view(3, 1, 1)
+        self._std = torch.tensor(imagenet.STD).view(3, 1, 1)
 
     def __len__(self) -> int:
         return len(self._files)

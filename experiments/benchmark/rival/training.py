@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dg_jax.data import sampling
+from dg_jax import imagenet
 from experiments.benchmark.rival import combiners
 
 Source = tuple[torch.Tensor, torch.Tensor]
@@ -44,8 +44,8 @@ class Training:
         self._step_size = step_size
         self._parameters = list(network.parameters())
         like = self._parameters[0]
-        self._mean = like.new_tensor(sampling.IMAGENET_MEAN).view(3, 1, 1)
-        self._std = like.new_tensor(sampling.IMAGENET_STD).view(3, 1, 1)
+        self._mean = like.new_tensor(imagenet.MEAN).view(3, 1, 1)
+        self._std = like.new_tensor(imagenet.STD).view(3, 1, 1)
         self._weights = like.new_full((len(sources),), 1 / len(sources))
 
     def step(self) -> torch.Tensor:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dg_jax import errors
+from dg_jax import errors, imagenet
 from dg_jax.analysis import similarity
 from dg_jax.data import dataset, feed, sampling
 from dg_jax.training import keys
@@ -71,7 +71,7 @@ def test_agreement_is_counted_by_leaf_over_the_gradients_of_domains(tmp_path):
     drawn = batches.draw(batches.like, 0)
     signs = {"bias": [], "kernel": []}
     for images, labels in zip(drawn["image"], drawn["label"], strict=True):
-        back = np.asarray(images) * np.array(sampling.IMAGENET_STD) + np.array(sampling.IMAGENET_MEAN)
+        back = np.asarray(images) * np.array(imagenet.STD) + np.array(imagenet.MEAN)
         pixels = np.rint(255 * back).astype(np.uint8)
         rows = [gradient(PARAMS, image, label) for image, label in zip(pixels, np.asarray(labels), strict=True)]
         for leaf, of_leaf in signs.items():
