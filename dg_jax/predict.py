@@ -8,7 +8,6 @@ import csv
 import dataclasses
 import functools
 import json
-import math
 import os
 import pathlib
 import sys
@@ -55,9 +54,9 @@ class TrainedNetwork:
 
     @property
     def image_size(self) -> int | None:
-        """Height and width of the pictures that it was trained on, in pixels; ``None`` if these were other examples."""
+        """Height and width of the RGB pictures that it was trained on, in pixels; ``None`` if it was on others."""
         shape = self.config["example"]["shape"]
-        return shape[0] if self.config["example"]["dtype"] == "uint8" else None
+        return shape[0] if self.config["example"]["dtype"] == "uint8" and shape[-1] == 3 else None
 
     def apply(self, examples: chex.Array) -> chex.Array:
         """Returns logits ``[n, classes]``.
@@ -141,9 +140,13 @@ def load(
             raise errors.UserError(
                 f"{folder.path}: its network is not one of dg_jax; give its apply_fn and params of its structure"
             )
-        inputs = math.prod(config["example"]["shape"])
         params, apply_fn = models.create(
-            config["model"], len(config["classes"]), jax.random.key(0), None, config["dtype"], inputs
+            config["model"],
+            len(config["classes"]),
+            jax.random.key(0),
+            None,
+            config["dtype"],
+            config["example"]["shape"],
         )
     elif params is None:
         raise errors.UserError("params: give parameters of the structure that apply_fn takes")
@@ -294,7 +297,9 @@ def make(arguments: Sequence[str]) -> None:
     if not settings.pictures:
         return
     if network.image_size is None:
-        raise errors.UserError(f"{settings.run}: its network was not trained on pictures; use dg_jax.load from Python")
+        raise errors.UserError(
+            f"{settings.run}: its network was not trained on RGB pictures; use dg_jax.load from Python"
+        )
     files = pictures_in(settings.pictures)
     failed: dict[str, str] = {}
     terminal = console.Console(stderr=True)

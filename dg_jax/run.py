@@ -5,7 +5,6 @@ python -m dg_jax.run --strategy=agr_sum
 
 import contextlib
 import dataclasses
-import math
 import pathlib
 import shlex
 import sys
@@ -182,8 +181,9 @@ def load(config: RunConfig) -> "dataset.MultiDomainDataset":
     pictures = config.data.of_seed(config.seed)
     assert pictures.split_seed is not None
     parts = _parts(pictures, config.target)
-    if registry.get(pictures.dataset).is_computed:
-        data = registry.builder_of(pictures.dataset)(parts, pictures.split_seed)
+    if (spec := registry.get(pictures.dataset)).is_computed:
+        made_from = {"data_dir": pictures.data_dir} if spec.takes_data_dir else {}
+        data = registry.builder_of(pictures.dataset)(parts, pictures.split_seed, **made_from)
         check_batch_size(config, data)
         return data
     data = prepared.load(
@@ -220,8 +220,8 @@ def identify_pictures(pictures: Data, target: str) -> dict[str, str]:
     """Returns that part of :func:`identify` which is on the pictures and their split lists."""
     from dg_jax.data import prepared, registry
 
-    if registry.get(pictures.dataset).is_computed:
-        return {}
+    if (spec := registry.get(pictures.dataset)).is_computed:
+        return registry.module_of(pictures.dataset).identify(pictures.data_dir) if spec.takes_data_dir else {}
     return prepared.identify(
         pictures.dataset,
         _parts(pictures, target),
@@ -282,14 +282,13 @@ def create_network(
 
     models.check(config.network.model, config.data.image_size)
     key = keys.key_for(config.seed, keys.Purpose.WEIGHTS)
-    inputs = math.prod(data.example["shape"])
     network = models.create(
         config.network.model,
         len(data.classes),
         key,
         _weights_file(config),
         config.network.dtype,
-        inputs,
+        data.example["shape"],
         config.network.weights_scope,
     )
     check_unseen(config)

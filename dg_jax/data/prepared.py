@@ -187,7 +187,7 @@ def _find(
 ) -> _Pictures | None:
     spec = registry.get(name)
     if spec.is_computed:
-        raise errors.UserError(f"--dataset={name} is vectors that are computed, of which nothing is prepared")
+        raise errors.UserError(f"--dataset={name} is computed, and nothing of it is prepared")
     layout = spec.layout
     if layout is None:
         return None

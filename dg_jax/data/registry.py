@@ -17,14 +17,17 @@ class DatasetSpec:
 
     Attributes:
         builder: ``module:class`` of its TFDS builder, whose splits are the domains; of a dataset that is computed
-            ``module:function``, which takes the parts of each domain and a seed and returns the dataset.
+            ``module:function``, which takes the parts of each domain and a seed (and where the files lie that it is
+            made from) and returns the dataset.
         domains: all domains there are; empty if they are read off the user's folders.
         default_domains: the domains used unless others are asked for.
         default_target: the domain held out unless another is asked for.
         short: other names of domains for the command line.
         layout: how its download is arranged; ``None`` if it needs none.
         published: how many pictures each domain has by its authors.
-        is_computed: whether it is vectors that are computed when it is opened.
+        is_computed: whether it is computed when it is opened, and nothing of it is kept: vectors, or pictures of
+            ``image_size``.
+        image_size: height and width in pixels, where they cannot be chosen.
         chosen_together: whether what a domain holds depends on the others that are chosen.
         takes_data_dir: whether some of its domains are made from files in ``--data-dir``, though it has no layout.
     """
@@ -37,6 +40,7 @@ class DatasetSpec:
     layout: image_tree.Layout | None = None
     published: dict[str, int] = dataclasses.field(default_factory=dict)
     is_computed: bool = False
+    image_size: int | None = None
     chosen_together: bool = False
     takes_data_dir: bool = False
 
@@ -73,6 +77,24 @@ DATASETS = {
         default_domains=(*(f"e{number:02}" for number in range(1, 17)), "random"),
         default_target="random",
         is_computed=True,
+    ),
+    "colored_mnist": DatasetSpec(
+        builder="dg_jax.data.digits:load_colored",
+        domains=("+90%", "+80%", "-90%"),
+        default_domains=("+90%", "+80%", "-90%"),
+        default_target="-90%",
+        is_computed=True,
+        image_size=28,
+        takes_data_dir=True,
+    ),
+    "rotated_mnist": DatasetSpec(
+        builder="dg_jax.data.digits:load_rotated",
+        domains=("0°", "15°", "30°", "45°", "60°", "75°"),
+        default_domains=("0°", "15°", "30°", "45°", "60°", "75°"),
+        default_target="0°",
+        is_computed=True,
+        image_size=28,
+        takes_data_dir=True,
     ),
     "pacs": _downloaded(
         "Pacs",
@@ -222,7 +244,11 @@ def full_name(name: str, domain: str, data_dir: pathlib.Path | None = None) -> s
     return names.find(domain, known) or spec.short.get(domain.upper(), domain)
 
 
+def module_of(name: str):
+    """Imports and returns the module that makes a dataset."""
+    return importlib.import_module(get(name).builder.partition(":")[0])
+
+
 def builder_of(name: str):
     """Imports and returns the builder of a dataset, see :class:`DatasetSpec`."""
-    module, attribute = get(name).builder.split(":")
-    return getattr(importlib.import_module(module), attribute)
+    return getattr(module_of(name), get(name).builder.partition(":")[2])

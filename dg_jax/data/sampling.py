@@ -17,10 +17,13 @@ def network_input(
     """Returns what the network is given: uint8 images changed and normalised, vectors and other floats as they are.
 
     Args:
-        examples: uint8 ``[..., 3]``, or floats.
+        examples: uint8 ``[..., 3]``; uint8 with another number of channels, which are scaled to [0, 1] only; or floats.
         change: what happens to images in between, a function of floats in [0, 1].
     """
-    return imagenet.normalised(change(examples.astype(float) / 255)) if examples.dtype == jnp.uint8 else examples
+    if examples.dtype != jnp.uint8:
+        return examples
+    images = change(examples.astype(float) / 255)
+    return imagenet.normalised(images) if images.shape[-1] == 3 else images
 
 
 def sample_indices(key: chex.PRNGKey, step: chex.Array, num_images: int, batch_size: int) -> chex.Array:

@@ -233,7 +233,7 @@ def _keep_lines(parent: ET.Element) -> None:
 
 
 def _has_ink(drawing: Image.Image) -> bool:
-    return np.mean(np.asarray(drawing.convert("L")) < _NEARLY_WHITE) >= _LEAST_INK
+    return bool(np.mean(np.asarray(drawing.convert("L")) < _NEARLY_WHITE) >= _LEAST_INK)
 
 
 def _filled_gaps(concepts: list[str]) -> set[str]:

@@ -4,6 +4,7 @@ from dg_jax.models.alexnet import AlexNet
 from dg_jax.models.efficientnet import EfficientNetLite0
 from dg_jax.models.functional import ApplyFn, Pure, named, split, with_key_and_train
 from dg_jax.models.mlp import MLP
+from dg_jax.models.mnist_cnn import MnistCNN
 from dg_jax.models.registry import MODELS, SMALLEST_IMAGE, check, create
 from dg_jax.models.resnet import ResNet18, ResNet50
 from dg_jax.models.small_cnn import SmallCNN
@@ -16,6 +17,7 @@ __all__ = [
     "AlexNet",
     "ApplyFn",
     "EfficientNetLite0",
+    "MnistCNN",
     "Pure",
     "ResNet18",
     "ResNet50",

@@ -32,7 +32,7 @@ class Source(NamedTuple):
 
 
 def _squeezenet(data: bytes) -> dict[str, np.ndarray]:
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
     for layer, (kernel, bias) in pickles.read_arrays(data).items():
         name = layer.replace("/", ".").replace("1x1", "1").replace("3x3", "3").replace("squeeze1", "squeeze")
         tensors |= {f"{name}.kernel": kernel, f"{name}.bias": bias}

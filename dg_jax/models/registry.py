@@ -1,6 +1,9 @@
 """The networks by name."""
 
+import math
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import chex
 from flax import nnx
@@ -11,15 +14,17 @@ from dg_jax.models import weights as weights_files
 from dg_jax.models.alexnet import AlexNet
 from dg_jax.models.efficientnet import EfficientNetLite0
 from dg_jax.models.mlp import MLP
+from dg_jax.models.mnist_cnn import MnistCNN
 from dg_jax.models.resnet import ResNet18, ResNet50
 from dg_jax.models.small_cnn import SmallCNN
 from dg_jax.models.squeezenet import SqueezeNet
 from dg_jax.reading import names
 
-MODELS: dict[str, type[AlexNet | EfficientNetLite0 | MLP | ResNet18 | ResNet50 | SmallCNN | SqueezeNet]] = {
+MODELS: dict[str, Any] = {
     "alexnet": AlexNet,
     "efficientnet_lite0": EfficientNetLite0,
     "mlp": MLP,
+    "mnist_cnn": MnistCNN,
     "resnet18": ResNet18,
     "resnet50": ResNet50,
     "small_cnn": SmallCNN,
@@ -34,7 +39,7 @@ def create(
     key: chex.PRNGKey,
     weights: pathlib.Path | None = None,
     dtype: str = "float32",
-    inputs: int = 18,
+    shape: Sequence[int] = (18,),
     weights_scope: str = "all",
 ) -> tuple[chex.ArrayTree, functional.Pure]:
     """Builds the network called ``name`` with fresh weights drawn from ``key``.
@@ -45,7 +50,7 @@ def create(
         dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``; its parameters
             are float32 in any case.
         weights_scope: which layers are taken from there, ``"all"`` or ``"features"``.
-        inputs: how many numbers an example has; only ``"mlp"`` has to know.
+        shape: of an example; only ``"mlp"`` and ``"mnist_cnn"`` have to know.
 
     Returns:
         ``(params, apply_fn)``, see :func:`dg_jax.models.split`. The statistics of a
@@ -56,7 +61,8 @@ def create(
         UserError: ``weights`` is not a file of this network's weights.
     """
     rngs = nnx.Rngs(key)
-    module = MLP(num_classes, inputs=inputs, rngs=rngs) if name == "mlp" else MODELS[name](num_classes, rngs=rngs)
+    sizes = {"mlp": {"inputs": math.prod(shape)}, "mnist_cnn": {"channels": shape[-1]}}
+    module = MODELS[name](num_classes, **sizes.get(name, {}), rngs=rngs)
     if weights is not None:
         weights_files.load(weights, name, module, module.last_layer, weights_scope)
     params, apply_fn = functional.split(module)

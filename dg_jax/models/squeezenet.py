@@ -67,7 +67,7 @@ class SqueezeNet(nnx.Module):
 
     def features(self, images: chex.Array, *, key: chex.PRNGKey | None = None, train: bool = False) -> chex.Array:
         """Maps float images ``[B, H, W, 3]`` to what the last layer takes, ``[B, 512]``."""
-        x = imagenet.pixels(images)[..., ::-1] - jnp.array(_MEAN_BGR, images.dtype)
+        x = imagenet.pixels(images)[..., ::-1] - jnp.array(_MEAN_BGR, images.dtype)[None, None, None]
         x = fast.max_pool(jax.nn.relu(self.conv1(x)), 3, 2)
         x = fast.max_pool(self.fire3(self.fire2(x)), 3, 2)
         x = fast.max_pool(self.fire5(self.fire4(x)), 3, 2)

@@ -1,6 +1,7 @@
 """A sheet of example images, a row for each domain and a column for each class (paper, Figure 1).
 
     python -m experiments.samples --dataset=emoji
+    python -m experiments.samples --dataset=styles
     python -m experiments.samples --dataset=pacs --data-dir=~/data/PACS
 
 Needs the extra ``analysis``. The first thing to look at in new data.
@@ -21,7 +22,7 @@ import numpy as np
 from dg_jax import config, errors
 from dg_jax.command_line import flags, program
 from dg_jax.data import registry
-from dg_jax.reading import paths
+from dg_jax.reading import names, paths
 
 _LARGEST = 128
 
@@ -31,13 +32,15 @@ class Arguments:
     """Draw example images of every domain of a dataset."""
 
     dataset: str = "emoji"
-    """Which dataset: emoji, or one you have downloaded."""
+    """Which dataset: emoji, styles, or one you have downloaded."""
+    domains: tuple[str, ...] = ()
+    """Which domains, in this order; by default all of a dataset, of styles those that packages hold of themselves."""
     classes: int = 8
     """How many classes, drawn by the seed; all where there are not so many."""
     seed: int = 0
     """Another seed shows other classes and images."""
     data_dir: pathlib.Path | None = None
-    """The folder of a downloaded dataset, with a folder for each domain in it."""
+    """The folder of a downloaded dataset, with a folder for each domain in it; of styles that with npm's tarballs."""
     splits_dir: pathlib.Path | None = None
     """Published split files, as for dg_jax.run."""
     skip_damaged: bool = False
@@ -95,6 +98,13 @@ def make_sheet(arguments: Arguments) -> pathlib.Path:
         raise errors.UserError(f"--seed={arguments.seed}: give a whole number from 0 to 4294967295")
     if output.suffix != ".png":
         raise errors.UserError(f"--output={output}: give a name that ends in .png")
+    spec = registry.get(dataset)
+    full_names = [registry.full_name(dataset, domain, data_dir) for domain in arguments.domains]
+    known = registry.domains(dataset, data_dir)
+    for domain in full_names:
+        if domain not in known:
+            raise names.unknown(f"domain in --domains for --dataset={dataset}:", domain, known)
+    domains = full_names or (spec.default_domains if spec.chosen_together else known)
     # These imports take seconds, which --help and a mistyped flag need not wait for.
     from dg_jax.data import prepared
     from experiments import pictures
@@ -102,7 +112,7 @@ def make_sheet(arguments: Arguments) -> pathlib.Path:
 
     data = prepared.load(
         dataset,
-        dict.fromkeys(registry.domains(dataset, data_dir), ("train",)),
+        dict.fromkeys(domains, ("train",)),
         image_size=min(registry.builder_of(dataset).SIZE, _LARGEST),
         split_seed=arguments.seed,
         data_dir=data_dir,

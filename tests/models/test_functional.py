@@ -41,7 +41,7 @@ def test_key_decides_the_weights():
 def test_unknown_network_and_too_small_images_are_user_errors():
     with pytest.raises(
         errors.UserError,
-        match="unknown model 'resnet'; there are: alexnet, efficientnet_lite0, mlp, resnet18, resnet50, small_cnn, squ",
+        match="unknown model 'resnet'; there are: alexnet, efficientnet_lite0, mlp, mnist_cnn, resnet18, resnet50, sm",
     ):
         models.check("resnet", 224)
     with pytest.raises(errors.UserError, match="--image-size=32: alexnet needs at least 63"):

@@ -1,4 +1,4 @@
-"""SqueezeNet 1.1 and EfficientNet-Lite0 stated in PyTorch, as functions of arrays under our names."""
+"""Networks stated in PyTorch, as functions of arrays under our names."""
 
 import math
 
@@ -63,6 +63,14 @@ def efficientnet_lite0(arrays, images):
         y = normalised(y, f"{name}.project")
         x = x + y if x.shape == y.shape else y
     return dense(functional.relu6(normalised(x, "top")).mean((2, 3)), arrays)
+
+
+def mnist_cnn(arrays, images):
+    x = images.permute(0, 3, 1, 2)
+    for i in range(1, 5):
+        x = convolve(x, arrays, f"conv{i}", stride=2 if i == 2 else 1, padding=1).relu()
+        x = functional.group_norm(x, 8, arrays[f"norm{i}.scale"], arrays[f"norm{i}.bias"])
+    return dense(x.mean((2, 3)), arrays)
 
 
 def logits_and_gradients(network, arrays, images):

@@ -20,7 +20,8 @@ def convolve_depthwise(x: chex.Array, kernel: chex.Array, stride: int, padding: 
     return functools.reduce(
         operator.add,
         (
-            x[:, a : a + stride * (rows - 1) + 1 : stride, b : b + stride * (columns - 1) + 1 : stride] * kernel[a, b]
+            x[:, a : a + stride * (rows - 1) + 1 : stride, b : b + stride * (columns - 1) + 1 : stride]
+            * kernel[a, b][None, None]
             for a in range(kernel.shape[0])
             for b in range(kernel.shape[1])
         ),

@@ -1,4 +1,4 @@
-"""SqueezeNet and EfficientNet-Lite0 against PyTorch, with weights of the size of published ones."""
+"""SqueezeNet, EfficientNet-Lite0 and MnistCNN against PyTorch, with weights of the size of published ones."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ def module_of(name, number):
     return module
 
 
-@pytest.mark.parametrize(("name", "size"), [("squeezenet", 64), ("efficientnet_lite0", 41)])
+@pytest.mark.parametrize(("name", "size"), [("squeezenet", 64), ("efficientnet_lite0", 41), ("mnist_cnn", 15)])
 def test_logits_and_gradient_of_every_parameter(name, size):
     with jax.enable_x64(True):
         module = module_of(name, size)
