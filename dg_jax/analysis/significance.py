@@ -1,7 +1,7 @@
 """Is one method better than another? The paired Wilcoxon signed-rank test (paper, section 4.4)."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import stats
@@ -80,3 +80,26 @@ def compare(ours: Mapping[int, float], baseline: Mapping[int, float]) -> Compari
         rank_biserial=float(np.sign(differing) @ ranks / ranks.sum()) if len(differing) else 0.0,
         p=float(stats.wilcoxon(differing).pvalue) if len(differing) else 1.0,
     )
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Corrects the p-values of several tests, so that by chance one is below 0.05 in 1 of 20 such families.
+
+    The smallest of m is multiplied by m, the next by m - 1, and so on; none may come out below one before it.
+
+    Returns:
+        The corrected values, in the same order, at most 1.
+
+    Example:
+        >>> [round(p, 3) for p in holm([0.04, 0.01, 0.03])]
+        [0.06, 0.03, 0.06]
+
+    References:
+        Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
+    """
+    corrected = [0.0] * len(values)
+    largest = 0.0
+    for place, index in enumerate(sorted(range(len(values)), key=lambda index: values[index])):
+        largest = max(largest, min(1.0, (len(values) - place) * values[index]))
+        corrected[index] = largest
+    return corrected

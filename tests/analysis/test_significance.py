@@ -107,3 +107,17 @@ def test_swapping_the_methods_swaps_the_signs():
 def test_no_seed_in_common():
     with pytest.raises(ValueError, match="no seed in common"):
         significance.compare({0: 0.5}, {1: 0.5})
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_holms_correction_is_the_step_down_of_its_definition(size):
+    rng = np.random.default_rng(size)
+    for _ in range(20):
+        values = rng.choice([0.001, 0.01, 0.02, 0.04, 0.3, 0.9], size).tolist()
+        corrected = significance.holm(values)
+        for value, found in zip(values, corrected, strict=True):
+            smaller = [one for one in values if one <= value]
+            # The largest, over the tests that are at least as small, of p times the number of tests not smaller.
+            expected = max(min(1, one * sum(other >= one for other in values)) for one in smaller)
+            assert found == pytest.approx(expected)
+    assert significance.holm([]) == []

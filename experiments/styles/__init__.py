@@ -1,0 +1,1 @@
+"""Does surgery help on a drawing style that was never seen?"""

@@ -1,0 +1,66 @@
+"""The studies on emoji in different styles that docs/does-it-work.md registered, and what each of their runs is."""
+
+import dataclasses
+from typing import NamedTuple
+
+from dg_jax import config
+from experiments import sweep
+
+COLOURED = ("apple", "fluent_flat", "openmoji")
+ALL_BUT_LINE = (
+    *("apple", "facebook", "google", "joypixels", "samsung", "twitter", "windows"),
+    *("openmoji", "fluent_3d", "fluent_flat"),
+)
+
+
+class Study(NamedTuple):
+    """Some strategies on some targets, each held out by itself from the same sources.
+
+    Attributes:
+        sources: the domains trained on.
+        targets: the domains held out.
+        strategies: which.
+        seeds: how many, from 0.
+        batch_size: images of each source in a step.
+    """
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    strategies: tuple[str, ...]
+    seeds: int
+    batch_size: int
+
+
+STUDIES = {
+    "three": Study(
+        COLOURED,
+        ("line", "fluent_high_contrast"),
+        ("deep_all", "agr_sum", "agr_rand", "pcgrad"),
+        seeds=6,
+        batch_size=32,
+    ),
+    "without_openmoji": Study(
+        ("apple", "fluent_flat", "twitter"), ("line",), ("deep_all", "agr_sum"), seeds=6, batch_size=32
+    ),
+    "two": Study(COLOURED[:2], ("fluent_high_contrast",), ("deep_all", "agr_sum", "and_mask"), seeds=3, batch_size=48),
+    "ten": Study(ALL_BUT_LINE, ("fluent_high_contrast",), ("deep_all", "agr_sum", "and_mask"), seeds=3, batch_size=9),
+}
+
+
+def runs(study: str, plan: sweep.Plan) -> list[config.RunConfig]:
+    """Returns the runs of a study, below ``RESULTS_DIR/styles/STUDY``; raises a ``UserError`` if one cannot be run."""
+    one, found = STUDIES[study], []
+    for target in one.targets:
+        of_target = config.changed(
+            plan,
+            domains=(*one.sources, target),
+            targets=(target,),
+            seeds=min(one.seeds, plan.seeds),
+            batch_size=one.batch_size,
+            results_dir=plan.output.results_dir / "styles" / study,
+            and_mask=dataclasses.replace(plan.method.and_mask, threshold=0.8)
+            if "and_mask" in one.strategies
+            else plan.method.and_mask,
+        )
+        found += sweep.configs_at(of_target, one.strategies, config.defaults("styles").rates)
+    return found

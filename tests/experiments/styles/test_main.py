@@ -1,0 +1,29 @@
+import pytest
+
+from experiments.styles import __main__ as styles
+from experiments.styles import stored
+from tests.experiments.styles import test_tables
+
+
+def test_tables_and_figures_are_made_again_of_the_file(tmp_path, capsys):
+    path = tmp_path / "some.csv"
+    path.write_text(stored.to_csv({"three": test_tables.HISTORIES}))
+    assert styles.main([f"--recompute={path}", f"--results-dir={tmp_path}"]) == 0
+    assert "## three" in capsys.readouterr().out
+    names = {file.name for file in (tmp_path / "styles").iterdir()}
+    assert names == {"styles.md", "validations.csv", "three.png", "three.pdf"}
+    assert (tmp_path / "styles" / "validations.csv").read_text() == path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--dataset=emoji"], "--dataset=emoji: this experiment is on styles; leave it out"),
+        (["--studies", "four"], "--studies four: there are: three, without_openmoji, two, ten"),
+        (["--recompute=missing.csv"], "missing.csv cannot be read"),
+    ],
+)
+def test_bad_input_is_one_line(flags, said, capsys):
+    assert styles.main(flags) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {said}")

@@ -1,0 +1,29 @@
+import pytest
+
+from dg_jax import config
+from dg_jax.data import registry
+from experiments import sweep
+from experiments.styles import studies
+
+
+@pytest.mark.parametrize("name", studies.STUDIES)
+def test_the_runs_of_a_study_are_those_registered(name, tmp_path):
+    one = studies.STUDIES[name]
+    runs = studies.runs(name, plan_of(tmp_path))
+    assert len(runs) == len(one.targets) * len(one.strategies) * one.seeds
+    for run in runs:
+        assert run.sources == one.sources
+        assert set(run.data.domains) <= set(registry.get("styles").domains)
+        assert run.optimisation.batch_size == one.batch_size
+        assert (run.network.model, run.optimisation.iterations, run.rates.learning_rate) == ("squeezenet", 240, 1e-4)
+        assert run.output.results_dir == tmp_path / "styles" / name
+        if run.strategy == "and_mask":
+            assert run.method.and_mask.threshold == 0.8
+
+
+def plan_of(folder):
+    usual = config.defaults("styles")
+    return sweep.Plan(
+        data=usual.data, network=usual.network, method=usual.method, optimisation=usual.optimisation, seeds=20,
+        output=config.Output(results_dir=folder),
+    )  # fmt: skip
