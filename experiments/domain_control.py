@@ -3,7 +3,7 @@
     python -m experiments.domain_control --dataset=emoji --seeds=6
 
 The same strategies with a batch of each source in every step, and with as many batches of one
-source, drawn anew at each step. Writes figure4.md, figure4.csv, figure4.png and figure4.pdf to
+source, drawn again at each step. Writes figure4.md, figure4.csv, figure4.png and figure4.pdf to
 RESULTS_DIR/domain_control/DATASET.
 """
 

@@ -145,7 +145,7 @@ def results(
     Args:
         all_configs: the runs.
         vectorize_seeds: whether those that differ in their seeds only are done side by side.
-        load: opens the dataset of a run, in the place of :func:`dg_jax.run.load`.
+        load: opens the dataset of a run, instead of :func:`dg_jax.run.load`.
 
     Returns:
         The results, with the runs that failed.

@@ -59,7 +59,7 @@ def add(pictures):
 
 
 def change_a_byte(pictures):
-    """As it was in size and time, but for the inode."""
+    """As it was in size and time, except for the inode."""
     path = pictures / "b/dog/pic_003.jpg"
     status, content = path.stat(), bytearray(path.read_bytes())
     content[-10] ^= 1

@@ -30,7 +30,7 @@ class Data:
     """The folder of a downloaded dataset, with a folder for each domain in it; of styles the folder with npm's
     tarballs, for the fluent styles, and of digits that with MNIST's files."""
     splits_dir: pathlib.Path | None = None
-    """Published split files (DOMAIN_train.txt and so on, or PACS's kfold lists) in place of a split by seed."""
+    """Published split files (DOMAIN_train.txt and so on, or PACS's kfold lists) instead of a split by seed."""
     missing_classes: Literal["refuse", "allow"] = "refuse"
     """Whether a domain may have no pictures of a class that others have."""
     skip_damaged: bool = False
@@ -69,7 +69,7 @@ class Method:
     combiner: str | None = None
     """Another combiner than the strategy's own, any of dg_jax.surgery."""
     batches: Literal["multi_domain", "single_domain"] = "multi_domain"
-    """Whether a step takes a batch of each source, or as many batches of one source, drawn anew at each step."""
+    """Whether a step takes a batch of each source, or as many batches of one source, drawn again at each step."""
     gradients: Literal["stacked", "accumulated", "two_pass"] = "stacked"
     """In which form the domains' gradients reach the combiner: all N at once, or in less memory as their sum, minimum
     and maximum (agr_sum, agr_rand, and_mask, deep_all, sum) or as their Gramian (pcgrad and all others that need no

@@ -50,7 +50,7 @@ class Index(NamedTuple):
     Attributes:
         classes: names of the classes, in the order of the labels.
         labels: for each domain the class of every example, in the order of the records.
-        concepts: for each domain what must not lie in two parts of a split, likewise.
+        concepts: for each domain what must not lie in two parts of a split, in the same order.
         damaged: pairs of a file that could not be read and the reason.
     """
 

@@ -16,7 +16,7 @@ def open_or_decode(file: pathlib.Path, stored: dataset.StoredPart) -> dataset.Pa
 
     Args:
         file: a ``.npy`` file of uint8 ``[n, H, W, 3]``, which no other pictures may have. One of
-            another shape, or cut off, is written anew.
+            another shape, or cut off, is written again.
         stored: the same pictures as they are decoded.
 
     Returns:

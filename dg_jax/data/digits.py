@@ -19,7 +19,7 @@ def load_colored(parts: Mapping[str, tuple[str, ...]], seed: int, data_dir: path
     """ColoredMNIST: is a digit below 5? In red or green, which says it better than the shape, and in ``-90%`` wrongly.
 
     The label is whether the digit is below 5, and is wrong for a quarter of the pictures. The colour is that of the
-    label but for one in ten (``+90%``), two in ten (``+80%``) or nine in ten (``-90%``).
+    label except in one of ten (``+90%``), two of ten (``+80%``) or nine of ten (``-90%``).
 
     Args:
         parts: for each domain which of its parts: ``"train"`` and ``"test"`` are the same 80%, ``"validation"`` is

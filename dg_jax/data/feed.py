@@ -51,7 +51,7 @@ def domain_batches(
         key: PRNG key of the run's sampling. It is part of each value, so that the program of a
             step is the same for every seed.
         batch_size: images B of each source.
-        single_domain: whether all N rows of a step come from one source, drawn anew at
+        single_domain: whether all N rows of a step come from one source, drawn again at
             each step, see :func:`dg_jax.data.sampling.sample_single_domain_batch`.
         augmented: whether images are changed at random, see :func:`dg_jax.data.augment.standard`.
     """

@@ -53,7 +53,7 @@ def load(
         split_seed: see :func:`dg_jax.data.splits.split_concepts`.
         data_dir: the downloaded pictures, for datasets that are made from such.
         prepared_dir: where TFDS keeps prepared data; its own default if ``None``.
-        splits_dir: split files to use in place of a split by seed; see
+        splits_dir: split files to use instead of a split by seed; see
             :func:`dg_jax.data.split_files.read`.
         skip_damaged: go on without files that cannot be read.
         classes_may_be_missing: go on where a domain has no pictures of a class.

@@ -42,7 +42,7 @@ def bilinear(pictures: Sequence[np.ndarray], size: int) -> np.ndarray:
             some = pictures[start : start + _AT_ONCE]
             # Always as many, so that the passes are compiled once.
             stacked = np.stack([*some, *[some[0]] * (_AT_ONCE - len(some))])
-            # Two programs, since XLA would compute the first pass anew for each row that the second reads.
+            # Two programs, since XLA would compute the first pass again for each row that the second reads.
             result = _pass(_pass(stacked, size, axis=2), size, axis=1)
             resized[start : start + len(some)] = np.asarray(result)[: len(some)]
     return resized
@@ -53,7 +53,7 @@ def _pass(images: chex.Array, size: int, axis: int) -> chex.Array:
     """Resizes images uint8 ``[n, H, W, 3]`` along one axis."""
     outer, inner = images.shape[:axis], images.shape[axis + 1 :]
     rows = images.reshape(math.prod(outer), images.shape[axis], math.prod(inner))
-    # Integers of 32 bits do: the weights of a pixel add up to 2^22, but for rounding, and a value has 8 bits.
+    # Integers of 32 bits do: the weights of a pixel add up to 2^22, except for rounding, and a value has 8 bits.
     total = jnp.int32(1 << (_PRECISION - 1))
     positions, weights = taps(images.shape[axis], size)
     offsets = positions - np.arange(size)

@@ -90,7 +90,7 @@ def drawn_source(key: chex.PRNGKey, step: chex.Numeric, num_sources: int) -> che
 def sample_single_domain_batch(
     sources: list[dataset.Part], key: chex.PRNGKey, step: chex.Array, batch_size: int
 ) -> dict[str, chex.Array]:
-    """Draws a domain batch whose N rows all come from one source, drawn anew at each step (paper, Figure 4).
+    """Draws a domain batch whose N rows all come from one source, drawn again at each step (paper, Figure 4).
 
     Arguments and result are those of :func:`sample_domain_batch`; a source of less than
     N · B images is drawn from with replacement.

@@ -17,7 +17,7 @@ def iga(apply_fn: loss.ApplyFn, penalty_weight: float = 1000.0, form: surgery.Fo
 
     The mean gradient is held constant in each row; since the distances to it sum to 0, the mean of the rows is all the
     same the gradient of the mean loss plus w times the sum of the squared distances. So with the combiner ``deep_all``
-    this is DomainBed's update. It takes second derivatives: three backward passes in place of one.
+    this is DomainBed's update. It takes second derivatives: three backward passes instead of one.
 
     Args:
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.

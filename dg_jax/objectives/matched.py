@@ -27,8 +27,8 @@ def coral(features_fn: loss.ApplyFn, head_fn: HeadFn, penalty_weight: float = 1.
     .. math:: \ell = \frac1N \sum_i L_i + \frac{2 w}{N (N-1)} \sum_{i<k} \big( \overline{(\mu_i - \mu_k)^2} +
         \overline{(C_i - C_k)^2} \big)
 
-    The bars are means over entries. Everything has one gradient, so that there is nothing for a combiner to do but for
-    ``deep_all``.
+    The bars are means over entries. Everything has one gradient, and goes with the combiner
+    ``deep_all`` alone.
 
     Args:
         features_fn: ``features_fn(params, images, *, key, train) -> [B, D]``.

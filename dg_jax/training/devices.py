@@ -101,7 +101,7 @@ class Layout:
         return self._constrain(tree, lambda leaf: self._at())
 
     def jacobian(self, jacobian: Any) -> Any:
-        """Inside a step, any form of Jacobian with its leaves flat and, but for N, split by component."""
+        """Inside a step, any form of Jacobian with its leaves flat and, except for N, split by component."""
 
         def flat_leaf(leaf: Any) -> Any:
             if isinstance(leaf, surgery.SumMinMax):

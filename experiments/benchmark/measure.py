@@ -57,7 +57,7 @@ def settle() -> None:
     """Waits until this process computes nothing, ten seconds at most.
 
     Threads of OpenMP spin for a while after their work is done, and readers ahead fill
-    their buffers; either would slow whoever is measured next.
+    their buffers; either would slow what is measured next.
     """
     for _ in range(500):
         before = time.process_time()

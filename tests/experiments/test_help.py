@@ -23,7 +23,7 @@ from dg_jax import config
 )
 def test_help_names_all_flags_of_its_own_and_of_a_run(module, own, not_there, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [module, "--help"])
-    monkeypatch.delitem(sys.modules, f"experiments.{module}", raising=False)  # as ``python -m``, which imports it anew
+    monkeypatch.delitem(sys.modules, f"experiments.{module}", raising=False)  # as ``python -m``, which imports it again
     with pytest.raises(SystemExit) as ended:
         runpy.run_module(f"experiments.{module}", run_name="__main__", alter_sys=True)
     assert not ended.value.code

@@ -66,7 +66,7 @@ def _pth(torch, content, **options) -> bytes:
 
 
 def _repacked(torch, change) -> bytes:
-    """A whole file of one tensor, its archive written anew by ``change(archive, name, data)``."""
+    """A whole file of one tensor, its archive written again by ``change(archive, name, data)``."""
     file = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(_pth(torch, {"a": torch.zeros(3)}))) as whole,

@@ -37,7 +37,7 @@ def flags_of(pictures, folder):
 
 
 def what_is_left(flags):
-    """The state, the result and the metrics of a finished run, but for times."""
+    """The state, the result and the metrics of a finished run, except for times."""
     config = run.parse(flags)
     folder = run_folder.folder_of(config)
     timed = ("wall_seconds", "images_per_second")

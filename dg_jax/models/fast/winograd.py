@@ -47,7 +47,7 @@ _THREE = Algorithm(
     np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
     np.array([[1, 1, 1, 0], [0, 1, -1, -1]]),
 )
-# By the taps of the filter. Five taps in one would take 6 products in place of 7, but with factors
+# By the taps of the filter. Five taps in one would take 6 products instead of 7, but with factors
 # up to 5, which lose a digit: these here only add, subtract and halve.
 ALGORITHMS = {3: _THREE, 5: _THREE.then(_TWO)}
 
@@ -111,7 +111,7 @@ def _data(x, algorithm, padding, tiles):
         for (before, _), count, extent in zip(padding, tiles, x.shape[1:3], strict=True)
     ]
     x = lax.pad(x, jnp.zeros([], x.dtype), [(0, 0, 0), *pad, (0, 0, 0)])
-    x = lax.optimization_barrier(x)  # XLA would otherwise pad anew for each product
+    x = lax.optimization_barrier(x)  # XLA would otherwise pad again for each product
     entries = [
         [x[:, i : i + 2 * tiles[0] : 2, j : j + 2 * tiles[1] : 2].reshape(-1, x.shape[3]) for j in range(taps + 1)]
         for i in range(taps + 1)

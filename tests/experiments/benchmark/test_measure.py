@@ -10,7 +10,7 @@ from experiments.benchmark import measure, report
 
 
 class Clock:
-    """Stands still but for what the contenders take."""
+    """Stands still except for what the contenders take."""
 
     def __init__(self):
         self.now = 100.0
