@@ -199,7 +199,8 @@ def predict(network: TrainedNetwork, files: Sequence[pathlib.Path], failed: dict
     image_size = network.config["example"]["shape"][0]
     # Pictures of a dataset are stored at one size, from which they are resized to the network's.
     dataset = network.config["dataset"]
-    size: int = registry.builder_of(dataset).SIZE if dataset in registry.DATASETS else image_size
+    is_stored = dataset in registry.DATASETS and not registry.get(dataset).is_computed
+    size: int = registry.builder_of(dataset).SIZE if is_stored else image_size
 
     def read(path: pathlib.Path) -> np.ndarray | picture.DamagedError:
         try:

@@ -125,11 +125,12 @@ def run(
             return finished
         with processes.together():
             layout = devices.of_run(config)
+            of_weights = identify_weights(config)  # before the data is opened, which may take long
             loaded = data or load(config)
             params, apply_fn = network or create_network(config, loaded)
         backend.keep_memory(params)
         warn_of_slow_start(config)
-        loaded = dataclasses.replace(loaded, inputs={**loaded.inputs, **identify_weights(config)})
+        loaded = dataclasses.replace(loaded, inputs={**loaded.inputs, **of_weights})
         with contextlib.ExitStack() as until_end:
             with processes.together():
                 until_end.enter_context(
@@ -237,6 +238,10 @@ def identify_weights(config: RunConfig) -> dict[str, str]:
     from dg_jax.models import weights
 
     file = _weights_file(config)
+    if config.network.weights == IMAGENET:
+        from dg_jax.models import packaged
+
+        return {"weights": packaged.SOURCES[config.network.model].sha256}  # of the file that the package has
     return {"weights": weights.identify(file)} if file else {}
 
 
@@ -326,7 +331,8 @@ def show(config: RunConfig, result: dict) -> None:
     from dg_jax.data import registry
     from dg_jax.training import run_folder
 
-    examples = "points" if registry.get(config.data.dataset).is_computed else "pictures"
+    spec = registry.get(config.data.dataset)
+    examples = "points" if spec.is_computed and spec.image_size is None else "pictures"
     other_combiner = result["combiner"] != strategies.get(result["strategy"]).combiner
     method = result["strategy"] + (f" with {result['combiner']}" if other_combiner else "")
     sources, target = _plain(", ".join(result["sources"])), _plain(result["target"])

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from dg_jax import surgery
+
 DOCS = pathlib.Path(__file__).parent.parent / "docs"
 WITHOUT_EXAMPLES = (
     *("README", "index", "training", "paper", "results", "does-it-work", "performance", "which-combiner", "faq"),
@@ -27,6 +29,14 @@ def test_the_examples_of_a_page_run_one_after_the_other(page, emoji_dir, tmp_pat
     script = [sys.executable, "-c", "\n".join(examples)]
     done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, env=os.environ | places)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_reference_has_every_name_of_the_library():
+    text = (DOCS / "reference" / "surgery.md").read_text()
+    named = re.findall(r"^\.\. auto(?:function|class):: (\w+)$", text, re.MULTILINE)
+    missing = set(surgery.__all__) - set(named)
+    assert all(name.endswith("State") or name == "Form" for name in missing), missing
+    assert len(named) == len(set(named))
 
 
 def test_links_between_pages_lead_somewhere():

@@ -34,7 +34,7 @@ _DIGITS = {
     "batch_size": 64,
     "learning_rate": 1e-3,
     "weight_decay": 0.0,
-    "val_every": 300,
+    "val_every": 100,
     "model": "mnist_cnn",
     "image_size": 28,
 }

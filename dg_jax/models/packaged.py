@@ -102,7 +102,7 @@ SOURCES = {
 def file_of(model: str) -> pathlib.Path:
     """Returns the weights file that ``--weights=imagenet`` stands for, made of the package where it is not yet.
 
-    It is kept in ``$XDG_CACHE_HOME/dg_jax``, by default ``~/.cache/dg_jax``.
+    It is kept in ``$XDG_CACHE_HOME/dg_jax``, by default ``~/.cache/dg_jax``, and made again if it is damaged.
 
     Args:
         model: one of :data:`SOURCES`.
@@ -132,7 +132,9 @@ def file_of(model: str) -> pathlib.Path:
             "environment variable XDG_CACHE_HOME"
         ) from error
     converted = folder / f"imagenet-{model}-{digest[:16]}.safetensors"
-    if not converted.exists():
+    noted = converted.with_suffix(".sha256")
+    if not (converted.is_file() and noted.is_file() and noted.read_text() == weights.identify(converted)):
         metadata = {"model": model, "source": source.requirement, "sha256": digest, "scope": source.scope}
         weights.write(converted, source.convert(original.read_bytes()), metadata)
+        noted.write_text(weights.identify(converted))
     return converted

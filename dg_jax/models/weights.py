@@ -175,7 +175,7 @@ def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str, sc
     fresh = {name for name in arrays if name.startswith("dense" if takes_features else f"{last_layer}.")}
     variables = {name: variable for name, variable in arrays.items() if name not in fresh}
     tensors = {name: tensor for name, tensor in tensors.items() if name not in fresh}
-    if not variables:
+    if scope == "features" and not variables:
         raise errors.UserError(f"--weights-scope=features: {model} has dense layers only; leave it out")
     others = {name.partition(".")[0] for name in fresh} - {last_layer}
     if has_features_only and scope == "all" and others:

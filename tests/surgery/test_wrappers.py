@@ -29,6 +29,7 @@ FORMS = {
     "median": ("stacked",),
     "group_dro": ("stacked", "two_pass"),
 }
+assert FACTORIES.keys() == FORMS.keys()
 PAIRS = [(name, form) for name, forms in FORMS.items() for form in forms]
 PARAMS = {"w": np.array([[1.0, -1.0], [2.0, 0.5]], np.float32), "b": np.array([0.5, -0.5], np.float32)}
 X = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
