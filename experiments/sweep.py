@@ -117,7 +117,7 @@ def configs_at(
                 all_configs.append(config.changed(one, **unused))
                 all_in_use |= in_use
     network = plan.network
-    if vectorize_seeds and network.model.startswith("resnet") and all_configs[0].weights_file != network.weights:
+    if vectorize_seeds and network.model in config.OF_BATCH_NORM and all_configs[0].weights_file != network.weights:
         raise errors.UserError(
             f"--vectorize-seeds takes the BatchNorm statistics of --model={network.model} from one file for all seeds; "
             "leave it out, or {seed} in --weights"

@@ -136,5 +136,8 @@ def file_of(model: str) -> pathlib.Path:
     if not (converted.is_file() and noted.is_file() and noted.read_text() == weights.identify(converted)):
         metadata = {"model": model, "source": source.requirement, "sha256": digest, "scope": source.scope}
         weights.write(converted, source.convert(original.read_bytes()), metadata)
-        noted.write_text(weights.identify(converted))
+        try:
+            noted.write_text(weights.identify(converted))
+        except OSError as error:
+            raise errors.UserError(f"{noted} cannot be written: {error.strerror}") from error
     return converted
