@@ -25,7 +25,7 @@ class UserError(Exception):
 
 
 class RunError(UserError):
-    """What ended one run and says nothing of others: where there are many, the rest goes on."""
+    """Ended one run. Where there are many runs, the others go on."""
 
 
 class SomeFailedError(UserError):

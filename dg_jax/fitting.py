@@ -143,7 +143,7 @@ def _check_names(name: str, domains: Mapping[str, Any]) -> None:
 
 
 def _number_of_outputs(function: models.ApplyFn, params: chex.ArrayTree, example: Mapping[str, Any]) -> int:
-    """Returns how many logits a function returns for each example, which it is traced for."""
+    """Returns how many logits a function returns for each example. The function is traced for this."""
 
     def logits():
         examples = sampling.network_input(jnp.zeros((2, *example["shape"]), example["dtype"]))

@@ -175,7 +175,7 @@ class Predict:
 
 
 class Prediction(NamedTuple):
-    """What a network says of a picture.
+    """The prediction of a network for one picture.
 
     Attributes:
         path: the picture.
@@ -187,7 +187,7 @@ class Prediction(NamedTuple):
 
 
 def predict(network: TrainedNetwork, files: Sequence[pathlib.Path], failed: dict[str, str]) -> Iterator[Prediction]:
-    """Reads pictures as the run's were read, and yields what the network says of each.
+    """Reads pictures as the run's were read, and yields a prediction for each.
 
     Args:
         network: a network of pictures.

@@ -1,4 +1,4 @@
-"""What all figures share: matplotlib without a display, and files that are there whole or not at all."""
+"""What all figures share: matplotlib without a display, and files that are complete or absent."""
 
 import pathlib
 
@@ -15,7 +15,7 @@ __all__ = ["Figure", "label", "save"]
 
 
 def label(name: str) -> str:
-    """Returns a name such that matplotlib writes it as it is, and takes nothing between dollars for a formula."""
+    """Returns a name for matplotlib, which would otherwise read text between dollars as a formula."""
     shown = text.printable(name)
     return shown.replace("$", r"\$") if matplotlib.rcParams["text.parse_math"] else shown
 

@@ -15,5 +15,5 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], num_names: int =
 
 
 def escape(name: str) -> str:
-    """Returns a name such that it ends no cell and stands there as it is: no markup, no HTML, no link."""
+    """Returns a name for a cell of a table, without markup, HTML or links."""
     return text.printable(name).translate(_MARKUP)

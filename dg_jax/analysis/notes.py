@@ -1,4 +1,4 @@
-"""What the numbers of a table rest on, in plain sentences."""
+"""Says in plain sentences how many runs and tests a table is based on."""
 
 import collections
 from collections.abc import Mapping
@@ -68,7 +68,7 @@ def _unpaired(table: tables.Table) -> list[str]:
 
 
 def _count(counts: Mapping[str, int], unit: str) -> str:
-    """Returns what most have, and in brackets those that have another number."""
+    """Returns the most common number, and in brackets the exceptions."""
     usual = collections.Counter(counts.values()).most_common(1)[0][0]
     others = [f"{name}: {count}" for name, count in counts.items() if count != usual]
     return f"{usual} {unit}{'s' * (usual != 1)}" + (f" ({text.listed(others)})" if others else "")

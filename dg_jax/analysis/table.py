@@ -1,4 +1,4 @@
-"""Table 1: accuracies of targets and methods, with what a test says of each against the baseline."""
+"""Table 1: accuracies of targets and methods, and a test of each method against the baseline."""
 
 import dataclasses
 import statistics
@@ -32,7 +32,7 @@ class Cell:
 
     @property
     def deviation(self) -> float | None:
-        """Standard deviation over seeds (n - 1 below the line), as a fraction; of a single seed there is none."""
+        """Standard deviation over seeds (divided by n - 1), as a fraction; ``None`` for a single seed."""
         return statistics.stdev(self.accuracies.values()) if len(self.accuracies) > 1 else None
 
     @property

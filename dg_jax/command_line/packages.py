@@ -59,7 +59,7 @@ def _missing(extras: Sequence[str]) -> str:
 
 @contextlib.contextmanager
 def needed(what: str, extra: str) -> Iterator[None]:
-    """Makes a ``UserError`` of the import of a missing package of an extra, and of no other error.
+    """Turns the import error of a missing package into a ``UserError``, and no other error.
 
     Args:
         what: who needs the package, such as ``"figures need"``.

@@ -52,6 +52,6 @@ def _stop(number, frame):
 
 
 def _show_unraisable(unraisable) -> None:
-    """Leaves out that nobody waits any longer for what a checkpoint was reading or writing when it failed."""
+    """Hides messages about unfinished reads and writes of a checkpoint after one of them has failed."""
     if str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)

@@ -1,4 +1,4 @@
-"""Text that others may have written: read up to a limit, and parsed without surprise."""
+"""Reads text that another program may have written, up to a limit, and parses it strictly."""
 
 import json
 import pathlib

@@ -7,7 +7,7 @@ from dg_jax import errors
 
 
 def plain(name: str) -> str:
-    """Returns what all writings of a name have in common.
+    """Returns a name in lower case, with its letters and digits only.
 
     Example:
         >>> plain("Agr-Sum"), plain("agr_sum"), plain("AgrSum")
@@ -17,7 +17,7 @@ def plain(name: str) -> str:
 
 
 def find(name: str, known: Iterable[str]) -> str | None:
-    """Returns the known name that is meant, or ``None`` if it is none of them, or one of several."""
+    """Returns the known name that is meant; ``None`` if there is none, or more than one."""
     known = list(known)
     if name in known:
         return name

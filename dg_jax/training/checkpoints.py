@@ -59,7 +59,7 @@ class Checkpoints:
             self.save(state, best)
 
     def save(self, state: step.TrainState, best: Selected) -> None:
-        """Saves the state under the number of its step; the one before the last goes once this one is whole.
+        """Saves the state under the number of its step. Once it is complete, the one before the last is removed.
 
         Raises:
             UserError: it cannot be written; those before are kept.
@@ -83,7 +83,7 @@ class Checkpoints:
         self._next_save = end + 9 * (end - start)
 
     def finish(self, best: Selected, constants: chex.ArrayTree) -> None:
-        """Saves the selected parameters by themselves, for the use of the network; of the states only the last stays.
+        """Saves the selected parameters alone, to use the network later. Of the states only the last is kept.
 
         Args:
             best: what is selected.
@@ -175,7 +175,7 @@ class Checkpoints:
             ) from error
 
     def _reason_against_writing(self) -> str | None:
-        """The operating system's word; of the many files that Orbax writes at once, it may report another's fate."""
+        """Says why a file could not be written. Orbax writes many at once, and may report the error of another one."""
         try:
             (self._folder / "last" / "probe.orbax-checkpoint-tmp").write_bytes(bytes(2**20))
         except OSError as error:
@@ -247,7 +247,7 @@ def read_selected(
 
 
 def _of_first(state: step.TrainState, best: Selected) -> tuple[step.TrainState, Selected]:
-    """What the first process has restored, on all."""
+    """Sends what the first process has restored to all processes."""
     number, accuracy = processes.of_first([best.step, best.accuracy])
     params = state.params if best.params is None else best.params
     trees = {"state": state, "best": params}
@@ -260,7 +260,7 @@ def _is_key(leaf: chex.Array) -> bool:
 
 
 def _on_host(tree: chex.ArrayTree) -> chex.ArrayTree:
-    """The leaves as NumPy arrays, of keys their data; writing arrays of JAX, Orbax loses memory each time."""
+    """Returns the leaves as NumPy arrays, and keys as their data. Orbax leaks memory when it writes JAX arrays."""
     return jax.tree.map(lambda leaf: np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf), tree)
 
 
@@ -278,5 +278,5 @@ def _checksum(trees: dict[str, chex.ArrayTree], progress: dict) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """The operating system's word for what went wrong where there is one, else the first line of the message."""
+    """Returns the operating system's reason if there is one, and otherwise the first line of the message."""
     return getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""What must be the same where a run on disk is taken over: its settings, and the contents of its inputs."""
+"""What must be equal before a run on disk is continued: its settings, and the contents of its inputs."""
 
 import json
 import math
@@ -51,7 +51,7 @@ def to_json(config: RunConfig) -> dict:
 
 
 def check_recorded(stored: Mapping[str, Any], place: pathlib.Path) -> None:
-    """Raises a ``UserError`` unless what was written to ``place`` says of which inputs it is."""
+    """Raises a ``UserError`` unless the file at ``place`` records which inputs it was made from."""
     if not isinstance(stored.get("inputs"), dict):
         raise errors.UserError(
             f"{place} was written by an earlier version and does not say of which pictures, split lists and weights "
@@ -101,5 +101,5 @@ def check(config: RunConfig, inputs: Mapping[str, str], config_file: pathlib.Pat
 
 
 def _shown(value: Any) -> str:
-    """Returns a value out of a file for a message: what is ours as it is, of anything else not too much."""
+    """Returns a value from a file for a message. Values of unknown kinds are shortened."""
     return str(value) if isinstance(value, str | float) else _SHORT.repr(value)

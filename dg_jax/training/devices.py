@@ -1,4 +1,4 @@
-"""Where the arrays of a training lie: on one device, or over several along the mesh axis ``data``.
+"""Where the arrays of a training are stored: on one device, or on several along the mesh axis ``data``.
 
 Each domain's images are split over the devices, and so are the components of gradients and of the optimizer's state;
 parameters are on all. A step then adds up N gradients over the devices, of which each device keeps its own
@@ -29,7 +29,7 @@ _FEWEST = 1024  # components; smaller arrays lie on all devices, as a message ta
 
 
 class Layout:
-    """Where what lies.
+    """Which array is stored on which devices.
 
     Attributes:
         mesh: the devices; ``None`` for one, where nothing here does anything.
@@ -49,7 +49,7 @@ class Layout:
         return jax.set_mesh(self.mesh) if self.mesh else contextlib.nullcontext()
 
     def feed(self, batches: feed.Feed) -> feed.Feed:
-        """Returns the feed with values that lie on these devices: held images on all, batches that are read split."""
+        """Returns the feed with its values on these devices: images in memory on all, batches from disk split."""
         if self.mesh is None:
             return batches
         if batches.is_constant:
@@ -71,7 +71,7 @@ class Layout:
         return tree if self.mesh is None else _put(tree, jax.tree.map(lambda leaf: self._at(), tree))
 
     def split(self, state: chex.ArrayTree, like: chex.ArrayTree) -> chex.ArrayTree:
-        """Puts the first state of a training, or a saved one, where a step takes it, in the shapes of ``like``."""
+        """Places the first state of a training, or a saved one, as a step expects it, with the shapes of ``like``."""
         if self.mesh is None:
             return state
         state = jax.tree.map(lambda leaf, flat: leaf.reshape(flat.shape), state, like)
@@ -85,7 +85,7 @@ class Layout:
         return jax.tree.map(lambda leaf, shaped: leaf.reshape(shaped.shape), gathered, like)
 
     def state(self, state: chex.ArrayTree) -> chex.ArrayTree:
-        """Inside a step, its state where the next one expects it: flat arrays split, all others everywhere."""
+        """Inside a step: places the new state as the next step expects it, flat arrays split, all others on all."""
         return self._constrain(state, self._of_state)
 
     def images(self, domain_batch: dict[str, chex.Array]) -> dict[str, chex.Array]:
@@ -178,7 +178,7 @@ def make_of_cpu(config: RunConfig) -> None:
 
 
 def _put(tree: chex.ArrayTree, shardings: Any) -> chex.ArrayTree:
-    """Puts arrays where they belong, those of keys as their data, which JAX can put on devices of other processes."""
+    """Places arrays. Keys are placed as their data, which JAX can put on devices of other processes."""
 
     def put(leaf: Any, sharding: NamedSharding) -> jax.Array:
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):

@@ -63,7 +63,7 @@ def drive(
     stop: interrupt.StopRequest,
     seeds: Sequence[int] = (),
 ) -> tuple[step.TrainState, step.StepMetrics | None]:
-    """Takes the steps that are missing.
+    """Trains up to step ``iterations``, and calls the hooks.
 
     Args:
         take_steps: takes them.

@@ -36,7 +36,7 @@ Batches = Iterable[tuple[dataset.Part, chex.Array]]
 
 
 class Evaluations(NamedTuple):
-    """What is evaluated of a run, each a function of the parameters; of S runs side by side a list for S.
+    """The evaluations of a run, each a function of the parameters. For S runs side by side each returns a list.
 
     Attributes:
         validation: on the validation parts of all sources together.

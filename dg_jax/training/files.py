@@ -16,7 +16,7 @@ class DamagedError(errors.UserError):
 
 
 def read_object(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]]) -> dict:
-    """Reads a JSON object that has certain keys, whose values must please a predicate each.
+    """Reads a JSON object that must have certain keys, and checks the value of each.
 
     Raises:
         DamagedError: it cannot be read, or is another.
@@ -74,7 +74,7 @@ def write_by_rename(path: pathlib.Path, text: str) -> None:
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path) -> Iterator[None]:
-    """Makes a ``UserError`` of what keeps a file from being written, such as a full disk."""
+    """Turns an ``OSError``, such as a full disk, into a ``UserError``."""
     try:
         yield
     except OSError as error:

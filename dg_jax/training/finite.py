@@ -1,4 +1,4 @@
-"""What is not finite ends a run, with the step and the domain."""
+"""Ends a run when a number is not finite, and names the step and the domain."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: one JSON object a line, one line a validation. All that reads it reads it here."""
+"""``metrics.jsonl``: one JSON object a line, one line a validation. It is read here only."""
 
 import pathlib
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def read(path: pathlib.Path) -> Lines:
 
 
 def keep(path: pathlib.Path, is_kept: Callable[[int], bool]) -> None:
-    """Forgets the lines of the steps that ``is_kept`` refuses, one that was cut off, and what is damaged.
+    """Removes the lines of steps that ``is_kept`` refuses, a line that was cut off, and damaged lines.
 
     Raises:
         DamagedError: the file cannot be read.

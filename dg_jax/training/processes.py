@@ -46,7 +46,7 @@ def is_first() -> bool:
 
 @contextlib.contextmanager
 def results_dir(config: RunConfig) -> Iterator[RunConfig]:
-    """Gives all processes but the first a folder for what only the first is to keep, which is gone afterwards."""
+    """Gives every process except the first a temporary results folder, since only the first keeps results."""
     if is_first():
         yield config
         return
@@ -55,7 +55,7 @@ def results_dir(config: RunConfig) -> Iterator[RunConfig]:
 
 
 def of_first(value: Any) -> Any:
-    """Returns what the first process gave, of what JSON can hold."""
+    """Returns the first process's value, which must fit into JSON."""
     if jax.process_count() == 1:
         return value
     text = np.frombuffer(json.dumps(value).encode() if is_first() else b"", np.uint8)
@@ -76,7 +76,7 @@ def largest(number: int) -> int:
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """Makes an error in the block of one process an error of all, which would else wait for it."""
+    """Makes an error in one process an error of all. Otherwise the others would wait for it."""
     try:
         yield
     except Exception:

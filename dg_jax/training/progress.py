@@ -1,4 +1,4 @@
-"""What a run says on stderr while it goes on: a bar on a terminal, a line at some validations elsewhere."""
+"""What a run prints on stderr while it trains: a bar on a terminal, a line at some validations elsewhere."""
 
 import math
 import sys
@@ -17,7 +17,7 @@ _BETWEEN_LINES = 10.0  # seconds
 
 
 class Display(drive.Hook):
-    """A line of what is trained on what; then a bar with the figures that there is room for, or lines of them."""
+    """Prints what is trained on which data. Then it shows a bar with as many figures as fit, or prints lines."""
 
     def __init__(self, config: RunConfig, is_shown: bool):
         self._config, self._is_shown = config, is_shown
@@ -46,7 +46,7 @@ class Display(drive.Hook):
         self._bar.stop()
 
     def begins(self, data: dataset.MultiDomainDataset, folder: run_folder.RunFolder, done: int, devices: int) -> None:
-        """Says what is trained on what, from which step on, and where it is written."""
+        """Prints what is trained on which data, from which step on, and where it is written."""
         config = self._config
         network, optimisation, example = config.network, config.optimisation, data.example
         size = f"{example['shape'][0]} px" if example["dtype"] == "uint8" else f"examples {example['shape']}"
@@ -60,7 +60,7 @@ class Display(drive.Hook):
         )
 
     def ends(self, result: Mapping[str, Any]) -> None:
-        """Says, where no bar does, that the run is done."""
+        """Prints that the run is done, if no bar shows it."""
         if self._bar.disable:
             accuracy = 100 * result["test_accuracy"]
             self._say(f"done in {result['wall_seconds']:.0f} s: {accuracy:.1f}% right on {result['target']}")
@@ -76,7 +76,7 @@ class Display(drive.Hook):
             self._bar.update(self._task, figures=", ".join(_fitting(self._figures(), room)))
 
     def on_validation(self, values: Mapping[str, Any]) -> None:
-        """Shows the accuracy from now on; where there is no bar, in a line if the last one is ten seconds ago."""
+        """Shows the new accuracy. Without a bar it prints a line, if the last one is at least ten seconds old."""
         self._accuracy = f"validation {100 * values['val_accuracy']:.1f}%"
         if self._bar.disable and time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + _BETWEEN_LINES
@@ -114,7 +114,7 @@ class Display(drive.Hook):
 
 
 def _fitting(figures: Iterable[str], room: int) -> list[str]:
-    """Those figures, the first first, that there is room for when commas part them."""
+    """Returns the first figures, as many as fit into the line."""
     shown: list[str] = []
     for figure in figures:
         if len(", ".join([*shown, figure])) <= room:

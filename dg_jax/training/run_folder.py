@@ -1,4 +1,4 @@
-"""A run's folder on disk: where what is, and one writer at a time."""
+"""A run's folder on disk: its files, and a lock, so that one process at a time writes it."""
 
 import contextlib
 import dataclasses
@@ -81,7 +81,7 @@ def folder_of(config: RunConfig) -> RunFolder:
 
 
 def settled(config: RunConfig, folder: RunFolder) -> RunConfig:
-    """Returns a run's configuration with its objective's annealing as a number, on ``resume`` that which it began with.
+    """Returns a run's configuration with the annealing steps as a number: with ``resume`` the one it began with.
 
     Raises:
         DamagedError: the configuration of the run to resume cannot be read.

@@ -1,4 +1,4 @@
-"""``result.json``: what a finished run says of itself, and whether a run is finished."""
+"""``result.json``: the result of a finished run, and whether a run is finished."""
 
 import functools
 import math
@@ -96,14 +96,14 @@ def make(
 
 
 def _by_class(classes: Sequence[str], confusion: np.ndarray) -> dict[str, float | None]:
-    """The part of each class's images that was right; ``None`` where there are none."""
+    """Returns the accuracy of each class; ``None`` for a class without images."""
     # A network may have more outputs than there are classes.
     rows = zip(classes, np.diagonal(confusion).tolist(), np.sum(confusion, axis=1).tolist(), strict=False)
     return {name: right / total if total else None for name, right, total in rows}
 
 
 def _processor() -> str:
-    """Returns the name of the CPU, on which the order of XLA's sums depends where it is what computes."""
+    """Returns the name of the CPU. On a CPU the order of XLA's sums depends on it."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -177,7 +177,7 @@ _OF_A_RESULT = _FIGURES_OF_A_RESULT | {
 
 
 def _of_a_result(config: RunConfig) -> dict[str, Callable[[Any], bool]]:
-    """Returns what is read again of the result of a run, and how it must be."""
+    """Returns the fields of a result that are read again, with a check of each."""
     named = {
         "dataset": config.data.dataset,
         "target": config.target,

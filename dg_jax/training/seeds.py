@@ -18,7 +18,7 @@ from dg_jax.training import advance, drive, evaluate, finite, interrupt, run_fol
 
 
 class Programs(NamedTuple):
-    """What runs share that differ in their pictures, seeds, rates and initial parameters only.
+    """Compiled programs for runs that differ only in pictures, seeds, rates and initial parameters.
 
     Attributes:
         trainer: the functions of a step.
@@ -195,7 +195,7 @@ def feeds(configs: Sequence[RunConfig], sources: Sequence[Sequence[dataset.AnyPa
 
 
 def _program(config: RunConfig, apply_fn: Callable, arguments: chex.ArrayTree) -> tuple:
-    """What two groups of runs must have in common to share their programs.
+    """Returns the settings that two groups of runs must have in common to share their programs.
 
     Seeds, rates and pictures are arguments of a program; only the shapes of these are part of it.
     """

@@ -1,4 +1,4 @@
-"""Validation at intervals, and which parameters are tested in the end (section 4.1 of the paper)."""
+"""Validates at intervals, and selects the parameters that are tested in the end (section 4.1 of the paper)."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -16,7 +16,7 @@ from dg_jax.training import devices, keys, reset, swad
 
 
 class TrainState(NamedTuple):
-    """What a step is taken from, and what it makes.
+    """What a step takes, and what it returns.
 
     Attributes:
         params: the network's parameters.
@@ -70,7 +70,7 @@ class Trainer:
 
 
 def rates(config: RunConfig) -> dict[str, chex.Array]:
-    """Returns the two numbers of a run that only scale its updates: runs of one compiled program may differ in them."""
+    """Returns learning rate and weight decay: runs that share a compiled program may differ in them."""
     return {name: jnp.float32(rate) for name, rate in dataclasses.asdict(config.rates).items()}
 
 
