@@ -114,7 +114,7 @@ def _check_computed(config: RunConfig) -> None:
 
 
 def check_settings(config: RunConfig) -> None:
-    """Checks all but that the dataset has the domains; errors are those of :func:`check`."""
+    """Checks everything except that the dataset has the domains; errors are those of :func:`check`."""
     methods = config.methods
     if len(set(config.data.domains)) != len(config.data.domains):
         raise errors.UserError(f"--domains names a domain twice: {' '.join(config.data.domains)}")

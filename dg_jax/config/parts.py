@@ -39,7 +39,7 @@ class Data:
     """Where prepared datasets are kept. By default TFDS's own directory, ~/tensorflow_datasets."""
 
     def of_seed(self, seed: int) -> "Data":
-        """Returns the part with a number as the seed of the split; of runs whose parts are then equal the split is."""
+        """Returns the part with the seed of the split as a number. Runs with equal parts have the same split."""
         return self if self.split_seed is not None else dataclasses.replace(self, split_seed=seed)
 
 
@@ -137,7 +137,7 @@ class Rates:
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """On what one run is trained. The numbers are those of one device, up to rounding."""
+    """The devices that a run is trained on. Its results are those of one device, up to rounding."""
 
     devices: int | str | None = None
     """How many devices each domain's batch is split over, or all. By default as many GPUs or TPUs as divide the batch,

@@ -57,7 +57,7 @@ class RunConfig(Parts):
 
     @property
     def pictures(self) -> Hashable:
-        """All that the loaded dataset depends on: where it is equal, runs may share one."""
+        """Everything that the loaded dataset depends on. Runs with equal values may share one."""
         return self.target, self.data.of_seed(self.seed)
 
     @property
@@ -112,7 +112,7 @@ def flag(name: str) -> str:
 
 
 def flags_of(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
-    """Returns a flag for each value that is not the usual one; for what has no usual one there is no flag.
+    """Returns a flag for each value that differs from its default; without a default there is none.
 
     Example:
         >>> flags_of({"batch_size": 8, "seed": 0, "overwrite": True}, {"batch_size": 64, "seed": 0, "overwrite": False})

@@ -18,7 +18,7 @@ def split(
     seed: int,
     classes: Sequence[str] | None = None,
 ) -> dataset.MultiDomainDataset:
-    """Splits examples of several domains as a dataset of pictures is, each example by itself.
+    """Splits the examples of several domains into parts, as a dataset of pictures is split; each example stands for itself.
 
     Args:
         domains: for each domain its examples and their classes: uint8 images ``[n, H, W, 3]``, or floats

@@ -168,7 +168,7 @@ class Encoder:
         self._bar.stop()
 
     def write(self, file: pathlib.Path, pictures: list[image_tree.Picture]) -> _Shard:
-        """Writes a shard, unless an earlier try has: the records appear by rename, after the notes on them."""
+        """Writes a shard, unless an earlier run has. The records are renamed into place after the notes on them."""
         notes = file.with_name(file.name + ".json")
         if file.exists():
             self._bar.advance(self._task, len(pictures))

@@ -68,7 +68,7 @@ class StoredPart:
 
 
 def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """An empty uint8 array that JAX, where the device is a CPU, uses as it is instead of copying it."""
+    """Returns an empty uint8 array, aligned so that JAX on a CPU uses it without a copy."""
     size, alignment = int(np.prod(shape)), 64
     memory = np.empty(size + alignment, np.uint8)
     start = -memory.ctypes.data % alignment
@@ -76,7 +76,7 @@ def _aligned(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def chosen(part: Part, rows: np.ndarray) -> Part:
-    """Copies some rows of a part, integers in ``[0, n)``, to where JAX uses them as they are."""
+    """Copies some rows of a part, integers in ``[0, n)``, into memory that JAX uses without another copy."""
     images = _aligned((len(rows), *part.image.shape[1:]))
     np.take(part.image, rows, axis=0, out=images, mode="clip")  # the default mode copies once more
     return Part(images, part.label[rows])

@@ -48,7 +48,7 @@ def mapped(file: pathlib.Path, stored: dataset.StoredPart) -> np.ndarray | None:
 
 
 def _write(file: pathlib.Path, images: np.ndarray) -> None:
-    """Writes the file so that it is there whole or not at all."""
+    """Writes the file by rename, so that it is complete or absent."""
     unfinished = file.with_name(file.name + ".tmp")
     try:
         with unfinished.open("wb") as opened:

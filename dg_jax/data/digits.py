@@ -16,7 +16,7 @@ HELD_OUT = 0.2  # of each domain, for validation
 
 
 def load_colored(parts: Mapping[str, tuple[str, ...]], seed: int, data_dir: pathlib.Path) -> dataset.MultiDomainDataset:
-    """ColoredMNIST: is a digit below 5? In red or green, which says it better than the shape, and in ``-90%`` wrongly.
+    """ColoredMNIST: is a digit below 5? The colour says so better than the shape, but the opposite in ``-90%``.
 
     The label is whether the digit is below 5, and is wrong for a quarter of the pictures. The colour is that of the
     label except in one of ten (``+90%``), two of ten (``+80%``) or nine of ten (``-90%``).
@@ -84,5 +84,5 @@ def _load(name, classes, domains, change, parts, seed, data_dir) -> dataset.Mult
 
 
 def identify(data_dir: pathlib.Path) -> dict[str, str]:
-    """Identifies by its contents what both datasets read."""
+    """Returns the SHA-256 of the files that both datasets read."""
     return {"digits": idx.read(data_dir).sha256}

@@ -1,4 +1,4 @@
-"""The identity of pictures by their contents, whatever their place and times."""
+"""Identifies pictures by their contents, not by their place or time."""
 
 import concurrent.futures
 import contextlib

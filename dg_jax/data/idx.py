@@ -77,7 +77,7 @@ def _contents(folder: pathlib.Path, names: list[str]) -> list[tuple[str, bytes]]
 
 
 def _read(path: pathlib.Path) -> bytes:
-    """Reads a file, but of one that is too long not much more than there should be."""
+    """Reads a file; of a file that is too long, one byte more than it should have."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return file.read(_LONGEST + 1)

@@ -69,7 +69,7 @@ class Tree:
 
 
 def domain_names(folder: pathlib.Path) -> tuple[str, ...]:
-    """Returns the domains of a tree of which nothing else is known: its folders, sorted.
+    """Returns the domains of a tree: its folders, sorted.
 
     Raises:
         UserError: there is no such folder, or there is no picture in it two folders down.
@@ -81,7 +81,7 @@ def domain_names(folder: pathlib.Path) -> tuple[str, ...]:
 
 
 def layout_hint(folder: pathlib.Path) -> str:
-    """Says how a tree must look, what lies in this one, and which folder to give, as the end of a message."""
+    """Returns the end of a message: how a tree must look, what is in this one, and which folder to give."""
     wanted = "; it must be laid out as DOMAIN/CLASS/PICTURE"
     found = list(itertools.islice(_pictures_below(folder, folder, _DEEPEST), 3))
     if not found:
@@ -229,7 +229,7 @@ def _class_folders(domain: pathlib.Path, layout: Layout) -> Iterator[pathlib.Pat
 
 
 def _files(folder: pathlib.Path, top: pathlib.Path, ignored: list[str]) -> Iterator[os.DirEntry]:
-    """Yields the pictures of one class; adds to ``ignored`` what is none."""
+    """Yields the pictures of one class; adds other files to ``ignored``."""
     _check_link(folder, top)
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=_by_name):
@@ -255,7 +255,7 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _check_link(path: pathlib.Path, top: pathlib.Path) -> None:
-    """Whoever unpacks a stranger's archive must not have other files of his read as pictures."""
+    """Refuses links out of the folder: a foreign archive must not have other files read as pictures."""
     try:
         leaves = not path.resolve(strict=True).is_relative_to(top)
     except OSError as error:
@@ -269,7 +269,7 @@ def _is_passed_over(name: str) -> bool:
 
 
 def is_picture(path: pathlib.PurePath) -> bool:
-    """Whether a path has the ending of a picture, and no part of it is passed over, as hidden files are."""
+    """Whether a path has the ending of a picture and is not hidden."""
     return path.suffix.lower() in ENDINGS and not any(map(_is_passed_over, path.parts))
 
 

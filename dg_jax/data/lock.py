@@ -23,7 +23,7 @@ def take(file: IO) -> None:
 
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[None]:
-    """Lets one process at a time write into a folder; the lock goes with the process.
+    """Lets one process at a time write into a folder. The lock ends with the process.
 
     Raises:
         OSError: the folder cannot be made, or not be written.

@@ -1,4 +1,4 @@
-"""Opens a dataset that TFDS has prepared, preparing it first where it is not yet."""
+"""Opens a dataset that TFDS has prepared; prepares it first if needed."""
 
 import contextlib
 import hashlib
@@ -116,7 +116,7 @@ def identify(
     classes_may_be_missing: bool = False,
     domains: Collection[str] = (),
 ) -> dict[str, str]:
-    """Identifies by its contents what :func:`load` reads from paths, without opening it; see there for the arguments.
+    """Identifies the inputs of :func:`load` by their contents, without opening them; see there for the arguments.
 
     Returns:
         ``"pictures of DOMAIN"`` and ``"split list FILE"`` -> SHA-256. Empty for a dataset that is
@@ -171,7 +171,7 @@ def _records(source: builder.PictureBuilder, domain: str) -> Sequence:
 
 
 class _Pictures(NamedTuple):
-    """What lies in --data-dir, for each domain the SHA-256 of its contents, and how it was looked for."""
+    """The pictures in --data-dir, the SHA-256 of each domain's contents, and whether classes may be missing."""
 
     tree: image_tree.Tree
     contents: dict[str, str]
@@ -277,7 +277,7 @@ def _prepare(
 
 
 def _report(name: str, index: builder.Index, domains: tuple[str, ...], skip_damaged: bool) -> None:
-    """Speaks of damaged files, and of domains that have not as many pictures as published."""
+    """Reports damaged files, and domains with another number of pictures than published."""
     damaged = [f"{file} ({reason})" for file, reason in index.damaged]
     if damaged and not skip_damaged:
         raise errors.UserError(

@@ -228,7 +228,7 @@ def domains(name: str, data_dir: pathlib.Path | None) -> tuple[str, ...]:
 
 
 def full_name(name: str, domain: str, data_dir: pathlib.Path | None = None) -> str:
-    """Returns the name of a domain that may be written otherwise, given by a short one, or by that of its folder.
+    """Returns the full name of a domain, given in another writing, by its short name, or by the name of its folder.
 
     Args:
         name: of the dataset.

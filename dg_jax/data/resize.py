@@ -1,4 +1,4 @@
-"""Resizes many pictures of one size at once, as Pillow does one by one, to the bit."""
+"""Resizes many pictures of one size at once, with the same bits as Pillow."""
 
 import functools
 import math
@@ -19,7 +19,7 @@ _FEW_OFFSETS = 8
 
 
 def bilinear(pictures: Sequence[np.ndarray], size: int) -> np.ndarray:
-    """Resizes square pictures bilinearly; where they shrink, over all the pixels that a new one covers.
+    """Resizes square pictures bilinearly. A smaller picture averages all pixels that a new one covers.
 
     >>> half_black = np.array([[[0, 0, 0], [200, 100, 50]]] * 2, np.uint8)
     >>> bilinear([half_black], 1).tolist()
@@ -90,7 +90,7 @@ def taps(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _device() -> jax.Device | None:
-    """The CPU, also where a GPU trains meanwhile; the default device where JAX was told to use no CPU."""
+    """Returns the CPU, also if a GPU trains; the default device if JAX was told to use no CPU."""
     try:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError:

@@ -152,18 +152,18 @@ def _drawn(drawing: Drawing, size: int, domain: str, concept: str) -> Image.Imag
 
 
 def _path(domain: str, concept: str) -> pathlib.Path:
-    """What stands for a drawing, of which many have no file of their own."""
+    """Returns a name for a drawing; many have no file of their own."""
     return pathlib.Path(domain) / concept
 
 
 def _concept(code_points: str) -> str:
-    """Names an emoji alike in all packages: ``1F3F4-200D-2620``, without the signs that ask for a coloured drawing."""
+    """Returns the same name for an emoji of any package, ``1F3F4-200D-2620``: its code points without U+FE0F."""
     points = code_points.upper().replace("U+", "").split("-")
     return "-".join(point for point in points if point != "FE0F")
 
 
 def _drawings(domain: str, data_dir: pathlib.Path | None) -> dict[str, Drawing]:
-    """How to draw each emoji that a style has, by its name."""
+    """Returns for each emoji of a style a function that draws it."""
     if domain in emoji.VENDORS:
         return {concept: functools.partial(_of_file, path) for concept, path in _vendor_files(domain).items()}
     if domain in TARBALLS:

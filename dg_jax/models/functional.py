@@ -14,7 +14,7 @@ ApplyFn = Callable[..., chex.Array]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pure:
-    """A pure function of parameters and images, and the arrays that it holds beside them.
+    """A pure function of parameters and images, with arrays that are not parameters.
 
     Attributes:
         features_of: ``features_of(params, constants, images, *, key, train) -> features``, all layers but the last.
@@ -45,7 +45,7 @@ class Pure:
         key: chex.PRNGKey | None = None,
         train: bool = False,
     ) -> chex.Array:
-        """Returns what the last layer takes, ``[B, D]``, of images as in a call."""
+        """Returns the input of the last layer, ``[B, D]``, for images as in a call."""
         return self.features_of(params, self.constants, images, key=key, train=train)
 
     def head(self, params: chex.ArrayTree, features: chex.Array) -> chex.Array:
@@ -90,7 +90,7 @@ def named(*trees: chex.ArrayTree) -> dict[str, chex.Array]:
 
 
 def with_key_and_train(function: ApplyFn) -> ApplyFn:
-    """Returns a function that is called with ``key`` and ``train``, and hands on those that it has as parameters.
+    """Returns a function that takes ``key`` and ``train``, and passes on those that ``function`` has as parameters.
 
     So ``apply`` of a Linen module and a plain ``function(params, examples)`` serve as ``apply_fn``.
     """

@@ -100,7 +100,7 @@ SOURCES = {
 
 
 def file_of(model: str) -> pathlib.Path:
-    """Returns the weights file that ``--weights=imagenet`` stands for, made of the package where it is not yet.
+    """Returns the weights file for ``--weights=imagenet``; makes it from the package at the first call.
 
     It is kept in ``$XDG_CACHE_HOME/dg_jax``, by default ``~/.cache/dg_jax``, and made again if it is damaged.
 

@@ -1,4 +1,4 @@
-"""Arrays out of pickles, and nothing else: no code in a file is run."""
+"""Reads arrays from pickles and refuses everything else, so that no code in a file is run."""
 
 import collections
 import io

@@ -96,7 +96,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def _little_memory() -> Iterator[None]:
-    """Lets this process take no more than 1 GiB beyond what it has, as far as Linux can say how much that is.
+    """Limits this process to 1 GiB more memory than it has now, where Linux can say how much that is.
 
     A pickle of a few bytes can ask for any amount.
     """

@@ -40,7 +40,7 @@ def named_arrays(module: nnx.Module) -> dict[str, nnx.Variable]:
 
 
 def check_size(path: pathlib.Path) -> None:
-    """Raises a ``UserError`` for what cannot be read, and what is too large to be the weights of a network here."""
+    """Raises a ``UserError`` if a file cannot be read, or is too large for the weights of any network here."""
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -141,7 +141,7 @@ def check(
 
 
 def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str, scope: str = "all") -> None:
-    """Sets a network's parameters and statistics, all but its last layer's, to those of a file.
+    """Loads a network's parameters and statistics from a file, except those of its last layer.
 
     The last layer keeps its fresh weights: the file may have it for any number of classes,
     or not at all.

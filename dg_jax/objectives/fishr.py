@@ -1,4 +1,4 @@
-"""Fishr: the gradients of all domains shall vary in the same way."""
+"""Fishr: the gradients of all domains should have the same variance."""
 
 from typing import Any
 

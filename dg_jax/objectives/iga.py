@@ -1,4 +1,4 @@
-"""IGA: the gradients of all domains shall be the same."""
+"""IGA: the gradients of all domains should be equal."""
 
 from typing import Any
 

@@ -66,7 +66,7 @@ def cross_entropy(logits: chex.Array, labels: chex.Array) -> chex.Array:
 
 
 def in_one(array: chex.Array) -> chex.Array:
-    """Returns what is there of N domains as of one, ``[N, B, ...]`` to ``[B · N, ...]``.
+    """Makes one domain of N: ``[N, B, ...]`` becomes ``[B · N, ...]``, with the domains in turns.
 
     The domains take turns: so what is split over devices along B stays split, and no image is sent.
     """

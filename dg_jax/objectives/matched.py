@@ -1,4 +1,4 @@
-"""CORAL and MMD: the features of all domains shall be distributed in the same way."""
+"""CORAL and MMD: the features of all domains should have the same distribution."""
 
 import itertools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""V-REx: the losses of all domains shall be the same."""
+"""V-REx: the losses of all domains should be equal."""
 
 from typing import Any
 
