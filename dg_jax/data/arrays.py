@@ -18,7 +18,7 @@ def split(
     seed: int,
     classes: Sequence[str] | None = None,
 ) -> dataset.MultiDomainDataset:
-    """Splits the examples of several domains into parts, as a dataset of pictures is split; each example stands for itself.
+    """Splits the examples of several domains into parts, as pictures are split, each example by itself.
 
     Args:
         domains: for each domain its examples and their classes: uint8 images ``[n, H, W, 3]``, or floats
