@@ -44,9 +44,11 @@ def value_and_grads(
                                                   leaf's at a time for
                                                   ``agr_sum``, ``deep_all``
     ``accumulated``  ``agr_sum``, ``agr_rand``,   3 gradients                    the same, one domain after another
-                     ``deep_all``, ``sum``
-    ``two_pass``     ``pcgrad``, ``group_dro``,   one leaf's N gradients         one more backward pass of all
-                     ``deep_all``, ``sum``                                       domains
+                     ``and_mask``, ``deep_all``,
+                     ``sum``
+    ``two_pass``     rules on the Gramian,        one leaf's N gradients         one more backward pass of all
+                     ``group_dro``, ``sum``,                                     domains
+                     ``deep_all``
     ``on_demand``    as ``two_pass``              as ``two_pass``                with :func:`every` one backward pass
                                                                                  of all domains in most steps
     ================ ============================ ============================== ==================================
