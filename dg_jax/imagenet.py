@@ -19,8 +19,8 @@ def pixels(images: chex.Array) -> chex.Array:
 
     Example:
         >>> import numpy as np
-        >>> np.round(pixels(normalised(np.full((1, 1, 3), 0.2))), 3).tolist()
-        [[[51.0, 51.0, 51.0]]]
+        >>> print(pixels(normalised(np.full((1, 1, 3), 0.2))).round(2))
+        [[[51. 51. 51.]]]
     """
     mean, deviation = _channels(images)
     return (images * deviation + mean) * 255

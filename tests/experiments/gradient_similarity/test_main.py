@@ -20,7 +20,7 @@ TINY = ["--iterations=4", "--every=2", "--per-domain=2", "--batch-size=4", "--im
 DOMAINS = ["--domains", "apple", "google", "windows"]
 
 
-def linear_model(name, num_classes, key, weights, dtype, inputs):
+def linear_model(name, num_classes, *others):
     """Quick to compile."""
 
     def apply_fn(params, images, *, key=None, train=False):
