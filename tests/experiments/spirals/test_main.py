@@ -72,7 +72,7 @@ def test_regions_are_drawn_of_two_trained_networks(command, tmp_path):
         (["--scan=batch_size", "--values", "512"], "--batch-size=512 is larger than the training part of e01, 256"),
         (["--scan=learning_rate", "--values", "-1"], "--learning-rate=-1.0: give a positive number"),
         (["--regions", "--vectorize-seeds"], "--regions is one picture of two runs; leave --scan"),
-        (["--model=small_cnn"], "--model=small_cnn takes RGB pictures, and --dataset=spirals is vectors; give --model=m"),
+        (["--model=small_cnn"], "--model=small_cnn takes RGB pictures, and --dataset=spirals is vectors; give "),
         (["--image-size=64"], "--image-size is for pictures, and --dataset=spirals is vectors; leave it out"),
         (["--learning-rate-drop=400:0.1"], "--learning-rate-drop=400:0.1 would change nothing, as the run ends after"),
     ],
