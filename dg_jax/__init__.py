@@ -2,8 +2,8 @@
 
 The library part is :mod:`dg_jax.surgery`; ``python -m dg_jax.run`` trains the
 networks of "Domain Generalization via Gradient Surgery" (ICCV 2021). Nothing is
-imported here, so that ``import dg_jax.surgery`` costs no more than JAX and optax.
-What stands in ``__all__`` is imported when it is first used.
+imported here, so that ``import dg_jax.surgery`` loads little more than JAX and optax.
+The names in ``__all__`` are imported when they are first used.
 """
 
 import importlib
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 __all__ = ["__version__", "fit", "load", "surgery"]
 
-if TYPE_CHECKING:  # type checkers then refuse names that are not there
+if TYPE_CHECKING:  # so that type checkers refuse unknown names
     from dg_jax import surgery
     from dg_jax.fitting import fit
     from dg_jax.predict import load

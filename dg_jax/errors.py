@@ -1,4 +1,4 @@
-"""The errors that the command line shows as one line, warnings, and what may stand in such a line."""
+"""Errors and warnings that the command line shows as one line."""
 
 import functools
 import sys
@@ -10,12 +10,12 @@ __all__ = ["RunError", "SomeFailedError", "UserError", "listed", "printable", "w
 
 
 class UserError(Exception):
-    """Something that the user can mend. Its message is one line: what, where, what to do.
+    """An error that the user can fix. Its message is one line: what, where, what to do.
 
-    Names of files and words out of them become part of it: it is made :func:`printable`.
+    The message may hold names of files and words from them, so it is made :func:`printable`.
 
     Attributes:
-        exit_code: what the command line ends with.
+        exit_code: the exit code of the command line.
     """
 
     exit_code = 2
@@ -25,21 +25,21 @@ class UserError(Exception):
 
 
 class RunError(UserError):
-    """Ended one run. Where there are many runs, the others go on."""
+    """An error that ends one run. If there are several runs, the others go on."""
 
 
 class SomeFailedError(UserError):
-    """Of many runs, or pictures, some failed; the rest is done."""
+    """Some of many runs or pictures failed; the rest is done."""
 
     exit_code = 1
 
     def __init__(self, failed: Mapping[str, str]):
-        """Takes the reason for each, by its place on disk."""
+        """Takes the reason for each failure, by its place on disk."""
         named = [f"{place}: {reason}" for place, reason in failed.items()]
         super().__init__(f"{len(named)} failed, the rest is done: {listed(named)}")
 
 
 @functools.cache
 def warn(message: str) -> None:
-    """Says on stderr, in one line, what the user should know; once in a process however often it is given."""
+    """Prints a warning of one line on stderr; the same warning only once in a process."""
     print(f"warning: {printable(message)}", file=sys.stderr)

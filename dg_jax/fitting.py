@@ -1,4 +1,4 @@
-"""A network of the caller's own, trained on the caller's own arrays."""
+"""Trains the caller's own network on the caller's own arrays."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -30,21 +30,21 @@ def fit(
 ) -> predict.TrainedNetwork:
     """Trains a network on arrays of several domains, as ``python -m dg_jax.run`` does on pictures.
 
-    It has the same splits (70% / 10% / 20%), driver, validation, record on disk and result, and goes on where it
-    was stopped with ``resume=True``. The run lies in ``RESULTS_DIR/NAME/TARGET/STRATEGY/seed-SEED``. A finished one
-    of the same settings, arrays and initial parameters is not done again; the function ``apply_fn`` itself cannot
-    be compared, so give another ``name`` or ``overwrite=True`` where it has changed.
+    It has the same splits (70% / 10% / 20%), driver, validation, record on disk and result. With ``resume=True`` it
+    goes on where it was stopped. The run is in ``RESULTS_DIR/NAME/TARGET/STRATEGY/seed-SEED``. A finished run with the
+    same settings, arrays and initial parameters is not done again. The function ``apply_fn`` itself cannot be compared,
+    so give another ``name`` or ``overwrite=True`` if it has changed.
 
     Args:
-        apply_fn: ``apply_fn(params, examples) -> logits [n, classes]``, of Linen, Equinox or plain JAX. Where it
-            names them it is also given ``key``, a PRNG key for dropout, and ``train``, a bool.
+        apply_fn: ``apply_fn(params, examples) -> logits [n, classes]``, of Linen, Equinox or plain JAX. If it takes
+            ``key``, a PRNG key for dropout, or ``train``, a bool, it gets these too.
         params: initial parameters, a pytree of float arrays.
-        domains: for each domain its examples and labels: uint8 images ``[n, H, W, 3]``, which reach ``apply_fn``
-            with ImageNet's mean and deviation taken out, or floats ``[n, ...]``, which reach it as float32;
-            and integers ``[n]``, counted from 0.
+        domains: for each domain its examples and labels. Examples are uint8 images ``[n, H, W, 3]``, which are
+            normalised with ImageNet's mean and deviation for ``apply_fn``, or floats ``[n, ...]``, which it gets as
+            float32. Labels are integers ``[n]``, counted from 0.
         target: the domain held out.
         strategy: which method.
-        name: what the dataset is called on disk.
+        name: the name of the dataset on disk.
         classes: names of the classes, in the order of the labels; by default their numbers.
         hooks: see :class:`dg_jax.training.drive.Hook`.
         quiet: show no progress.
@@ -55,7 +55,7 @@ def fit(
         The selected network, with the run's ``result``.
 
     Raises:
-        UserError: an array or a setting is wrong; a number is not finite; the run on disk is another.
+        UserError: an array or a setting is wrong; a number is not finite; the run on disk had other settings or inputs.
         Interrupted: SIGINT or SIGTERM came; a checkpoint was left.
 
     Example:
@@ -114,7 +114,7 @@ def fit(
     return predict.load(run_folder.folder_of(config).path, apply_fn, params)
 
 
-# Settings of datasets and networks that dg_jax opens itself.
+# Settings for datasets and networks that dg_jax itself opens.
 _WITHOUT_EFFECT = (
     "dataset",
     "domains",
@@ -134,7 +134,7 @@ _WITHOUT_EFFECT = (
 
 
 def _check_names(name: str, domains: Mapping[str, Any]) -> None:
-    """Refuses names that would be no folder, or another's."""
+    """Refuses names that cannot name a folder, and names of dg_jax's own datasets."""
     for what, given in [("name", name), *(("domain", domain) for domain in domains)]:
         if not isinstance(given, str) or not given or given.startswith(".") or "/" in given or "\0" in given:
             raise errors.UserError(f"{what} {given!r}: give text that can be the name of a folder")

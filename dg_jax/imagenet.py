@@ -1,4 +1,4 @@
-"""The colours of ImageNet: what every network here is given, and the pixels that some were trained on."""
+"""ImageNet's normalisation of images, and the way back for networks that were trained on another one."""
 
 import chex
 import jax.numpy as jnp
@@ -9,13 +9,13 @@ STD = (0.229, 0.224, 0.225)
 
 
 def normalised(images: chex.Array) -> chex.Array:
-    """Takes the mean and the deviation out of images ``[..., 3]`` in [0, 1]."""
+    """Normalises images ``[..., 3]`` in [0, 1] to mean 0 and standard deviation 1 over ImageNet."""
     mean, deviation = _channels(images)
     return (images - mean) / deviation
 
 
 def pixels(images: chex.Array) -> chex.Array:
-    """Returns normalised images ``[..., 3]`` in [0, 255], for networks that were trained on another normalisation.
+    """Turns normalised images ``[..., 3]`` back into [0, 255], for networks that were trained on another normalisation.
 
     Example:
         >>> import numpy as np

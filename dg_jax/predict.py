@@ -1,4 +1,4 @@
-"""A trained network and new pictures: what a run left, loaded, and a command line that names classes.
+"""Loads the network of a finished run, and predicts the classes of new pictures.
 
 python -m dg_jax.predict results/emoji/windows/agr_sum/seed-0 picture.png
 """
@@ -54,7 +54,7 @@ class TrainedNetwork:
 
     @property
     def image_size(self) -> int | None:
-        """Height and width of the RGB pictures that it was trained on, in pixels; ``None`` if it was on others."""
+        """Height and width of the RGB pictures of the training, in pixels; ``None`` if it had other examples."""
         shape = self.config["example"]["shape"]
         return shape[0] if self.config["example"]["dtype"] == "uint8" and shape[-1] == 3 else None
 
@@ -88,7 +88,7 @@ class TrainedNetwork:
         )
 
 
-# Of a run's configuration, and how it must be.
+# The fields read from a run's configuration, with a check of each.
 _NEEDED: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("model", "dataset", "dtype"), lambda value: isinstance(value, str)),
     "classes": lambda value: isinstance(value, list) and value != [] and all(isinstance(name, str) for name in value),
@@ -105,11 +105,11 @@ def load(
 
     Args:
         run_folder: the run's folder, such as ``results/emoji/windows/agr_sum/seed-0``.
-        apply_fn: of a network of your own, which :func:`dg_jax.fit` trained.
-        params: parameters of the same structure, such as those that :func:`dg_jax.fit` was given.
+        apply_fn: that of your own network, if :func:`dg_jax.fit` trained it.
+        params: for such a network, parameters of its structure, such as those given to :func:`dg_jax.fit`.
 
     Raises:
-        UserError: there is no finished run, its files are damaged, or the network is one of your own.
+        UserError: there is no finished run, its files are damaged, or its network is your own and was not given.
 
     Example:
         >>> network = load("results/emoji/windows/agr_sum/seed-0")  # doctest: +SKIP
@@ -126,7 +126,7 @@ def load(
         raise errors.UserError(
             f"{folder.path}: this run is not finished; --resume goes on with it"
             if unfinished
-            else f"{folder.path} is no folder of a run: there is no result.json; give "
+            else f"{folder.path} is not the folder of a run: there is no result.json; give "
             "RESULTS_DIR/DATASET/TARGET/STRATEGY/seed-SEED"
         )
     config = files.read_object(folder.config_file, _NEEDED)
@@ -160,12 +160,12 @@ def load(
 
 @dataclasses.dataclass(frozen=True)
 class Predict:
-    """Name the class of pictures by a trained network, or write its weights."""
+    """Predict the classes of pictures with a trained network, or write its weights."""
 
     run: Annotated[pathlib.Path, tyro.conf.Positional]
     """The folder of a finished run, RESULTS_DIR/DATASET/TARGET/STRATEGY/seed-SEED."""
     pictures: Annotated[tuple[pathlib.Path, ...], tyro.conf.Positional] = ()
-    """Picture files, and folders of such."""
+    """Picture files, and folders of pictures."""
     json: bool = False
     """Print JSON: for each picture its class and the probabilities of all classes."""
     csv: bool = False
@@ -187,17 +187,17 @@ class Prediction(NamedTuple):
 
 
 def predict(network: TrainedNetwork, files: Sequence[pathlib.Path], failed: dict[str, str]) -> Iterator[Prediction]:
-    """Reads pictures as the run's were read, and yields a prediction for each.
+    """Reads pictures as the run read its own, and yields a prediction for each.
 
     Args:
         network: a network of pictures.
         files: the pictures.
-        failed: is given the reason for each that cannot be read.
+        failed: gets the reason for each picture that cannot be read, by its path.
     """
     from dg_jax.data import picture, registry, resize
 
     image_size = network.config["example"]["shape"][0]
-    # Pictures of a dataset are stored at one size, from which they are resized to the network's.
+    # A dataset stores pictures at one size. From that size they are resized to the network's.
     dataset = network.config["dataset"]
     is_stored = dataset in registry.DATASETS and not registry.get(dataset).is_computed
     size: int = registry.builder_of(dataset).SIZE if is_stored else image_size
@@ -228,10 +228,10 @@ def predict(network: TrainedNetwork, files: Sequence[pathlib.Path], failed: dict
 
 
 def pictures_in(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
-    """Returns files as they are, and of folders all pictures in them, sorted.
+    """Returns the given files, and for each folder all pictures in it, sorted.
 
     Raises:
-        UserError: a folder holds none.
+        UserError: a folder holds no pictures.
     """
     from dg_jax.data import image_tree
 
@@ -250,7 +250,7 @@ def pictures_in(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
 def export(network: TrainedNetwork, path: pathlib.Path) -> None:
     """Writes the weights of a network of dg_jax so that ``--weights`` takes them.
 
-    The file says what the network has seen, so that a later run is not tested on it.
+    The file records the pictures that the network has seen, so that a later run does not test on them.
 
     Raises:
         UserError: the network is one of the caller's own, or the file cannot be written.
@@ -285,7 +285,7 @@ def show(predictions: Sequence[Prediction]) -> None:
 
 
 def make(arguments: Sequence[str]) -> None:
-    """Loads a network, names the classes of pictures, and writes its weights."""
+    """Loads a network, predicts the classes of pictures, and writes its weights."""
     settings: Predict = flags.cli(Predict, arguments, prog="python -m dg_jax.predict")
     if settings.json and settings.csv:
         raise errors.UserError("--json and --csv exclude each other; give one of them")

@@ -1,4 +1,4 @@
-"""The command line: one configuration in, one run, one result out.
+"""The command line: takes one configuration, does one run, gives one result.
 
 python -m dg_jax.run --strategy=agr_sum
 """
@@ -78,17 +78,17 @@ def run(
     hooks: "Sequence[drive.Hook]" = (),
     quiet: bool = False,
 ) -> dict:
-    """Does one run, or finds that it has been done, and returns what its ``result.json`` holds.
+    """Does one run, unless it is done already, and returns what its ``result.json`` holds.
 
     Args:
         config: what to do, such as :func:`configure` returns.
-        data: what :func:`load` returns for it, where it is at hand.
-        network: what :func:`create_network` returns for it, where it is at hand; its parameters are used up.
+        data: what :func:`load` returns for it, if that is loaded already.
+        network: what :func:`create_network` returns for it, if that is created already; its parameters are used up.
         hooks: see :class:`dg_jax.training.drive.Hook`.
         quiet: show no progress.
 
     Raises:
-        UserError: something that the user can mend; nothing half-written is left.
+        UserError: an error that the user can fix; no half-written file is left.
         Interrupted: SIGINT or SIGTERM came; a checkpoint was left.
 
     Example:
@@ -97,7 +97,7 @@ def run(
         >>> run(config)["test_images"]  # doctest: +SKIP
         246
     """
-    # These imports take seconds, which --help and a mistyped flag need not wait for.
+    # These imports are slow, and --help or a mistyped flag need not wait for them.
     from dg_jax.training import backend, devices, loop, processes, run_folder, run_result, tensorboard
 
     devices.make_of_cpu(config)
@@ -150,16 +150,16 @@ def run_seeds(
     networks: "Sequence[tuple[chex.ArrayTree, functional.ApplyFn]]",
     compiled: dict | None = None,
 ) -> list[dict]:
-    """Does runs that differ in their seeds only, side by side in one program, and returns their results.
+    """Does runs side by side in one program, and returns their results.
 
     Args:
-        configs: their configurations.
+        configs: their configurations, which differ in seeds, rates and domains only.
         data: what :func:`load` returns for each, with what :func:`identify_weights` returns among its inputs.
         networks: what :func:`create_network` returns for each.
         compiled: for several groups of runs, see :func:`dg_jax.training.seeds.train`.
 
     Raises:
-        UserError: as :func:`run`, or the runs do not fit into one program.
+        UserError: as for :func:`run`, or the runs do not fit into one program.
         Interrupted: SIGINT or SIGTERM came; nothing is left of the runs.
     """
     from dg_jax.training import backend, seeds
@@ -169,7 +169,7 @@ def run_seeds(
 
 
 def load(config: RunConfig) -> "dataset.MultiDomainDataset":
-    """Opens those parts of a run's dataset that it uses.
+    """Opens the parts of its dataset that a run uses.
 
     Args:
         config: a configuration that :func:`dg_jax.config.check` accepts.
@@ -203,13 +203,13 @@ def load(config: RunConfig) -> "dataset.MultiDomainDataset":
 
 
 def identify(config: RunConfig) -> dict[str, str]:
-    """Identifies by its contents what a run reads from paths, without opening the dataset.
+    """Identifies the inputs that a run reads from paths by their contents, without opening the dataset.
 
     Args:
         config: a configuration that :func:`dg_jax.config.check` accepts.
 
     Returns:
-        What was read -> SHA-256, see :func:`dg_jax.data.prepared.identify`; with ``"weights"`` if there are any.
+        Name of the input -> SHA-256, see :func:`dg_jax.data.prepared.identify`; with ``"weights"`` if there are any.
 
     Raises:
         UserError: it cannot be read.
@@ -218,7 +218,7 @@ def identify(config: RunConfig) -> dict[str, str]:
 
 
 def identify_pictures(pictures: Data, target: str) -> dict[str, str]:
-    """Returns that part of :func:`identify` which is on the pictures and their split lists."""
+    """Returns the part of :func:`identify` about the pictures and their split lists."""
     from dg_jax.data import prepared, registry
 
     if (spec := registry.get(pictures.dataset)).is_computed:
@@ -234,26 +234,26 @@ def identify_pictures(pictures: Data, target: str) -> dict[str, str]:
 
 
 def identify_weights(config: RunConfig) -> dict[str, str]:
-    """Returns that part of :func:`identify` which is on the weights, ``{}`` if there are none."""
+    """Returns the part of :func:`identify` about the weights, ``{}`` if there are none."""
     from dg_jax.models import weights
 
     file = _weights_file(config)
     if config.network.weights == IMAGENET:
         from dg_jax.models import packaged
 
-        return {"weights": packaged.SOURCES[config.network.model].sha256}  # of the file that the package has
+        return {"weights": packaged.SOURCES[config.network.model].sha256}  # of the file in the package
     return {"weights": weights.identify(file)} if file else {}
 
 
 def _weights_file(config: RunConfig) -> pathlib.Path | None:
-    """The file of a run's weights, ``None`` if there are none; those of a package are made one first."""
+    """Returns the file of a run's weights, ``None`` if there are none; for those of a package it is made first."""
     from dg_jax.models import packaged
 
     return packaged.file_of(config.network.model) if config.network.weights == IMAGENET else config.weights_file
 
 
 def _parts(pictures: Data, target: str) -> dict[str, tuple[str, ...]]:
-    """The parts of each domain that a run reads."""
+    """Returns the parts of each domain that a run reads."""
     return {domain: ("test",) if domain == target else ("train", "validation") for domain in pictures.domains}
 
 
@@ -308,7 +308,7 @@ def check_unseen(config: RunConfig) -> None:
         return
     metadata = weights.metadata(config.weights_file)
     if metadata.get("dataset") != config.data.dataset:
-        return  # of other pictures, or nothing is known
+        return  # pretrained on other pictures, or unknown ones
     seed = "seed" if config.data.split_seed is None else "split-seed"
     split = {seed: str(config.data.of_seed(config.seed).split_seed), "domains": " ".join(sorted(config.data.domains))}
     theirs = {seed: metadata["split_seed"], "domains": metadata["split_domains"]}
@@ -321,13 +321,13 @@ def check_unseen(config: RunConfig) -> None:
             )
     if config.target in metadata["pretrained_on"].split():
         raise errors.UserError(
-            f"{config.weights_file} is pretrained on {metadata['pretrained_on']}, so that --target={config.target} "
-            "is no domain that it never saw; give another target or other weights"
+            f"{config.weights_file} is pretrained on {metadata['pretrained_on']}, so --target={config.target} "
+            "is a domain that it has seen; give another target or other weights"
         )
 
 
 def show(config: RunConfig, result: dict) -> None:
-    """Prints the end of a run on stdout: accuracies beside those of guessing, where it lies, and what to do next."""
+    """Prints a run's result on stdout: its accuracies and those of guessing, its folder, and what to do next."""
     from dg_jax.data import registry
     from dg_jax.training import run_folder
 
@@ -359,7 +359,7 @@ def show(config: RunConfig, result: dict) -> None:
 
 
 def _flags_of_a_sweep(config: RunConfig) -> list[str]:
-    """The flags with which a table of all strategies on this dataset goes on from this run."""
+    """Returns the flags for a table of all strategies with this run's dataset and settings."""
     usual, given = flat(defaults(config.data.dataset, config.preset)), flat(config)
     of_one_run = {"strategy", "combiner", "target", "seed", "resume", "overwrite", "log", "preset", *ranges.OF_METHODS}
     of_one_run |= {field.name for field in dataclasses.fields(Machine)}
@@ -369,7 +369,7 @@ def _flags_of_a_sweep(config: RunConfig) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """Returns a name that rich shows as it is: a folder may be called ``[red]``."""
+    """Returns a name in a form that rich shows unchanged: a folder may be called ``[red]``."""
     return markup.escape(errors.printable(name))
 
 

@@ -1,8 +1,7 @@
 """The methods by name: a strategy is an objective and a combiner.
 
-A new combiner is one file in ``surgery/`` and one line here; a new objective is one
-file in ``objectives/`` and one line here. JAX is imported only once a method is built,
-so that the names can be listed quickly.
+A new combiner is one file in ``surgery/`` and one line here; a new objective is one file in ``objectives/`` and one
+line here. JAX is only imported when a method is built, so that the names can be listed quickly.
 """
 
 import dataclasses
@@ -16,7 +15,7 @@ from dg_jax.reading import names
 
 @dataclasses.dataclass(frozen=True)
 class Strategy:
-    """A named pair.
+    """An objective and a combiner.
 
     Attributes:
         objective: name of a function in :mod:`dg_jax.objectives`.
@@ -37,7 +36,7 @@ _PAPER = {
     "mixup": Strategy("mixup", "deep_all"),
     "group_dro": Strategy("erm", "group_dro"),
 }
-PAPER = tuple(_PAPER)  # the columns of its Table 1
+PAPER = tuple(_PAPER)  # the columns of the paper's Table 1
 
 _ON_THE_GRAMIAN = (
     "grad_vac",
@@ -61,13 +60,13 @@ STRATEGIES = (
     | {name: Strategy("erm", name) for name in ("sum", *_ON_THE_GRAMIAN, *_BY_COMPONENT)}
 )
 
-# Objectives whose losses jump at their setting anneal_steps, so that the optimizer must forget what it has gathered.
+# Objectives whose losses jump at their setting anneal_steps, where the state of the optimizer is reset.
 ANNEALED = ("irm", "vrex", "fishr")
 
-# Objectives that make one gradient of all sources.
+# Objectives that make one gradient of all source domains.
 OF_ONE_ROW = ("pooled", "coral", "mmd")
 
-# The forms of Jacobian that a combiner takes. An objective makes all three, but where its one row is always held.
+# The forms of Jacobian that a combiner takes, or that an objective of one row makes. Other objectives make all three.
 FORMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(OF_ONE_ROW, ("stacked",)),
     "deep_all": ("stacked", "accumulated", "two_pass"),
@@ -78,7 +77,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "sum": ("stacked", "accumulated", "two_pass"),
     **dict.fromkeys(_ON_THE_GRAMIAN, ("stacked", "two_pass")),
     **dict.fromkeys(_BY_COMPONENT, ("stacked",)),
-    "and_mask": ("stacked", "accumulated"),  # this with threshold 1
+    "and_mask": ("stacked", "accumulated"),  # accumulated with threshold 1 only
 }
 
 
@@ -86,14 +85,14 @@ def get(name: str, combiner: str | None = None) -> Strategy:
     """Returns the strategy called ``name``, with another combiner if one is given.
 
     Raises:
-        UserError: an unknown name; it lists the known ones.
+        UserError: the name is unknown; the message lists the known ones.
     """
     strategy = STRATEGIES[full_name(name)]
     return strategy if combiner is None else Strategy(strategy.objective, full_combiner_name(combiner))
 
 
 def full_name(name: str) -> str:
-    """Returns the name of a strategy that may be written otherwise, as AgrSum; an unknown one is a ``UserError``."""
+    """Returns the full name of a strategy in any spelling, such as AgrSum; an unknown one is a ``UserError``."""
     found = names.find(name, STRATEGIES)
     if found is None:
         raise names.unknown("strategy", name, STRATEGIES)
@@ -101,7 +100,7 @@ def full_name(name: str) -> str:
 
 
 def full_combiner_name(name: str) -> str:
-    """Returns the name of a combiner in the same way."""
+    """Returns the full name of a combiner in any spelling; an unknown one is a ``UserError``."""
     combiners = dict.fromkeys(strategy.combiner for strategy in STRATEGIES.values())
     found = names.find(name, combiners)
     if found is None:
@@ -116,14 +115,14 @@ def make_objective(name: str, apply_fn, settings: Mapping[str, Any], **offered: 
         name: its name.
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
         settings: its own settings.
-        offered: what every objective is offered; it is given what its signature names.
+        offered: arguments for any objective; this one gets those that its signature names.
 
     Returns:
-        A :class:`dg_jax.objectives.Stateful`, which most keep nothing in.
+        A :class:`dg_jax.objectives.Stateful`; most objectives keep nothing in it.
 
     Raises:
-        TypeError: it has no such setting.
-        UserError: it is on features, and the network gives none.
+        TypeError: the objective has no such setting.
+        UserError: the objective needs features, and the network gives none.
     """
     from dg_jax import objectives
 
@@ -132,14 +131,14 @@ def make_objective(name: str, apply_fn, settings: Mapping[str, Any], **offered: 
         return objectives.Stateful.of(_made(factory, settings, offered, apply_fn))
     if not hasattr(apply_fn, "features"):
         raise errors.UserError(
-            f"--strategy={name} looks at features, but of this network only the logits are known; give one of "
+            f"--strategy={name} needs features, but this network gives only logits; use a network of "
             f"dg_jax.models, or make objectives.{name}(features_fn, head_fn) yourself"
         )
     return objectives.Stateful.of(_made(factory, settings, offered, apply_fn.features, apply_fn.head))
 
 
 def make_combiner(name: str, settings: Mapping[str, Any], **offered: Any):
-    """Builds a combiner in the same way."""
+    """Builds a combiner, as :func:`make_objective` builds an objective."""
     from dg_jax import surgery
 
     return _made(getattr(surgery, name), settings, offered)

@@ -1,4 +1,4 @@
-"""Draws two conflicting gradients and what each combiner makes of them.
+"""Draws two conflicting gradients and the result of each combiner.
 
     python -m experiments.combiners_figure
 
@@ -19,7 +19,7 @@ from dg_jax import surgery
 from dg_jax.analysis import figures
 
 # isort: split
-from matplotlib import lines  # after figures, which says what to do where it is missing
+from matplotlib import lines  # after figures, which says what to do if matplotlib is missing
 
 GRADIENTS = np.array([[0.6, 1.6], [1.4, -0.9]])
 DOMAINS = {"gradient of domain 1": "tab:blue", "gradient of domain 2": "tab:green"}

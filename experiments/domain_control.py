@@ -1,9 +1,9 @@
-"""Figure 4: does surgery help because the gradients are of different domains?
+"""Figure 4: does surgery help because the gradients come from different domains?
 
     python -m experiments.domain_control --dataset=emoji --seeds=6
 
-The same strategies with a batch of each source in every step, and with as many batches of one
-source, drawn again at each step. Writes figure4.md, figure4.csv, figure4.png and figure4.pdf to
+Compares the same strategies with a batch of each source in every step, and with as many batches of
+one source, which is drawn at each step. Writes figure4.md, figure4.csv, figure4.png and figure4.pdf to
 RESULTS_DIR/domain_control/DATASET.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class BothBatches(config.Method):
-    """The part without its flag for what this experiment compares; all others are flags."""
+    """The settings of the method, without a flag for the batches: this experiment compares them."""
 
     batches: Annotated[Literal["multi_domain", "single_domain"], tyro.conf.Suppress] = "multi_domain"
 
@@ -50,7 +50,7 @@ def compare(
     names: Mapping[str, str],
     targets: Sequence[str],
 ) -> "dict[str, table.Table]":
-    """Makes a table for each strategy, in which its own runs with single-domain batches are the baseline.
+    """Makes a table for each strategy. The baseline is the same strategy with single-domain batches.
 
     Args:
         multi_domain: target -> method -> seed -> accuracy.

@@ -1,4 +1,4 @@
-"""Learning rate x weight decay, chosen by the sources' validation accuracy; the target is not looked at.
+"""Learning rate x weight decay, chosen by the sources' validation accuracy; the target is not used.
 
     python -m experiments.grid_search --dataset=emoji --strategies agr_sum --targets windows --seeds=3
 

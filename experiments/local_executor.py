@@ -1,7 +1,7 @@
-"""Runs in this process, one after the other or those of several seeds side by side."""
+"""Does runs in this process: one after the other, or several seeds side by side."""
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from dg_jax import config, errors, run
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dg_jax.data import dataset
 
 Load = Callable[[config.RunConfig], "dataset.MultiDomainDataset"]
+Alike = Callable[[config.RunConfig], Hashable]  # equal for runs that fit into one program
 # Runs done together, and their results, or why they failed.
 Outcome = tuple[list[config.RunConfig], list[dict] | str]
 
@@ -32,21 +33,26 @@ def one_by_one(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outco
         yield [one], outcome
 
 
-def groups(missing: list[config.RunConfig]) -> list[list[config.RunConfig]]:
-    """Returns the runs that differ in their seeds only, together."""
-    groups: dict[config.RunConfig, list[config.RunConfig]] = {}
+def apart_from_seed(one: config.RunConfig) -> Hashable:
+    """Returns what runs that differ only in their seeds have in common."""
+    return dataclasses.replace(one, seed=0)
+
+
+def groups(missing: Iterable[config.RunConfig], alike: Alike) -> list[list[config.RunConfig]]:
+    """Groups the runs that are alike."""
+    groups: dict[Hashable, list[config.RunConfig]] = {}
     for one in missing:
-        groups.setdefault(dataclasses.replace(one, seed=0), []).append(one)
+        groups.setdefault(alike(one), []).append(one)
     return list(groups.values())
 
 
-def side_by_side(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outcome]:
-    """Does the runs that differ in their seeds only in one program."""
+def side_by_side(missing: list[config.RunConfig], *, load: Load, alike: Alike = apart_from_seed) -> Iterator[Outcome]:
+    """Does runs that are alike together, in one program."""
     data: dict[Hashable, dataset.MultiDomainDataset] = {}
     networks: dict[int, tuple] = {}  # by seed
-    weights: dict[int, dict[str, str]] = {}  # also as they were when the network was made
+    weights: dict[int, dict[str, str]] = {}  # by seed, as the files were when the network was made
     compiled: dict = {}
-    for group in groups(missing):
+    for group in groups(missing, alike):
         data = {pictures: data[pictures] for pictures in (one.pictures for one in group) if pictures in data}
         for one in group:
             if one.pictures not in data:

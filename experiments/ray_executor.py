@@ -1,4 +1,4 @@
-"""Runs as tasks of Ray: in processes side by side on one machine, or on the cluster that ``RAY_ADDRESS`` names."""
+"""Does runs as tasks of Ray: in processes side by side on one machine, or on the cluster that ``RAY_ADDRESS`` names."""
 
 import contextlib
 import io
@@ -23,12 +23,12 @@ ATTEMPTS = 3
 
 
 def outcomes(do: Work, batches: list[Batch]) -> Iterator[tuple[Batch, list[dict] | str]]:
-    """Does each batch of runs in a task of its own, and yields what comes out, in the order in which it does.
+    """Does each batch of runs in a task of its own, and yields the outcomes in the order in which they come.
 
-    A task takes a CPU, and a GPU where the cluster has any. Where its process dies or an
-    exception ends it, it is done again, from the checkpoint that it left; the third time it
-    counts as failed. XLA has as many threads in a task as elsewhere: with fewer it adds up in
-    another order, and the numbers would not be those of ``--executor=local``.
+    A task takes one CPU, and one GPU if the cluster has any. If its process dies or an exception
+    ends it, it is done again, from the checkpoint that it left. After the third time it counts
+    as failed. XLA has as many threads in a task as elsewhere: with fewer it would add in another
+    order, and the numbers would differ from those of ``--executor=local``.
 
     Args:
         do: does the runs of a batch and yields one pair, the batch and its outcome.
@@ -38,8 +38,8 @@ def outcomes(do: Work, batches: list[Batch]) -> Iterator[tuple[Batch, list[dict]
         A batch, and its results or why it failed.
 
     Raises:
-        UserError: a run has met something that the user can mend, or Ray does not start.
-        Interrupted: SIGINT or SIGTERM came; the runs in hand have left checkpoints.
+        UserError: a run met an error that the user can fix, or Ray does not start.
+        Interrupted: SIGINT or SIGTERM came; the current runs have left checkpoints.
     """
     if not batches:
         return
@@ -55,7 +55,7 @@ def outcomes(do: Work, batches: list[Batch]) -> Iterator[tuple[Batch, list[dict]
     waiting: dict[ray.ObjectRef, Batch] = {}
     warned: set[str] = set()
     try:
-        # Ray prints on stdout, where the tables go, that a process has died.
+        # Ray reports the death of a process on stdout, where the tables go.
         with interrupt.StopRequest() as stop, contextlib.redirect_stdout(io.StringIO()):
             for batch in batches:
                 named = task.options(name=str(run_folder.folder_of(batch[0]).path))
@@ -88,18 +88,18 @@ def _connect() -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         if host and port.isdigit():
-            socket.create_connection((host, int(port)), timeout=10).close()  # where nobody is, Ray waits for minutes
+            socket.create_connection((host, int(port)), timeout=10).close()  # if nothing is there, Ray waits very long
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray raises that itself where a part of it does not start in time
+    except Exception as error:  # Ray raises a plain Exception if a part of it starts too slowly
         where = f"RAY_ADDRESS={address}: no Ray to connect to" if address else "Ray does not start"
         raise errors.UserError(f"--executor=ray: {where}: {_first_line(error)}") from error
 
 
 def _do_here(do: Work, batch: Batch, folder: pathlib.Path) -> tuple[list[dict] | str | errors.UserError, list[str]]:
-    """Does a batch in a process of Ray's, in the folder to which the paths in the configurations relate.
+    """Does a batch in a process of Ray, in the folder to which the paths in the configurations are relative.
 
     Returns:
-        The outcome, or the error that a second attempt would meet again; and warnings, which nobody sees in there.
+        The outcome, or an error that a second attempt would meet again; and the warnings, which nobody would see there.
     """
     os.chdir(folder)
     outcome: list[dict] | str | errors.UserError
@@ -112,7 +112,7 @@ def _do_here(do: Work, batch: Batch, folder: pathlib.Path) -> tuple[list[dict] |
 
 
 def _outcome(reference: ray.ObjectRef, warned: set[str]) -> list[dict] | str:
-    """Returns what came of a task, and says on stderr what it warns of and no task before has."""
+    """Returns the outcome of a task, and prints on stderr those of its warnings that are new."""
     try:
         outcome, warnings = ray.get(reference)
     except exceptions.RayError as error:
@@ -129,7 +129,7 @@ def _outcome(reference: ray.ObjectRef, warned: set[str]) -> list[dict] | str:
 
 def _stop(references: list[ray.ObjectRef]) -> None:
     for reference in references:
-        ray.cancel(reference)  # in a process that trains this is a SIGINT, upon which it leaves a checkpoint
+        ray.cancel(reference)  # sends SIGINT; a process that trains then leaves a checkpoint
     if references:
         ray.wait(references, num_returns=len(references))
 

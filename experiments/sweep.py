@@ -1,4 +1,4 @@
-"""Many runs: which there are to do, those that are missing, and what came out."""
+"""Many runs: lists them, does those that are missing, and gathers their results."""
 
 import contextlib
 import dataclasses
@@ -26,7 +26,7 @@ class Results(dict[config.RunConfig, dict]):
     """Run -> what its ``result.json`` holds.
 
     Attributes:
-        failed: run -> why it has none, for those that failed.
+        failed: run -> why it failed.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Results(dict[config.RunConfig, dict]):
         self.failed: dict[config.RunConfig, str] = {}
 
     def check_failed(self) -> None:
-        """Raises a ``SomeFailedError`` that names the runs that failed, for the end, when all else is written."""
+        """Raises a ``SomeFailedError`` that names the failed runs. Call it last, when all else is written."""
         from dg_jax.training import run_folder
 
         if self.failed:
@@ -46,7 +46,7 @@ class Plan(config.Parts):
     """Many runs: the parts that they share, and how many of them. What is on disk already is not done again."""
 
     targets: tuple[str, ...] = ()
-    """The domains held out, one after the other. By default each."""
+    """The domains held out, one after the other. By default all."""
     seeds: int = 20
     """How many seeds, from 0."""
     executor: Literal["local", "ray"] = "local"
@@ -60,7 +60,7 @@ class Comparison(Plan):
     strategies: tuple[str, ...] = strategies.PAPER
     """Which strategies; by default the paper's eight."""
     vectorize_seeds: bool = False
-    """Train all seeds of a strategy and target in one program. Pays on a GPU with a small network; no checkpoints."""
+    """Train all seeds of a strategy and target in one program. Faster on a GPU with a small network; no checkpoints."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,13 +78,13 @@ def configs(sweep: Sweep) -> list[config.RunConfig]:
 def configs_at(
     plan: Plan, names: Sequence[str], rates: config.Rates, *, vectorize_seeds: bool = False
 ) -> list[config.RunConfig]:
-    """Returns the runs of a plan, those of one target together, and in there those of one seed.
+    """Returns the runs of a plan, by target and then by seed.
 
     Args:
-        plan: what they have in common, targets and seeds.
+        plan: their common settings, targets and seeds.
         names: the strategies.
         rates: learning rate and weight decay.
-        vectorize_seeds: whether those that differ in their seeds only will be done side by side.
+        vectorize_seeds: whether runs that differ only in their seeds will be done side by side.
 
     Raises:
         UserError: one of them cannot be run.
@@ -111,7 +111,7 @@ def configs_at(
                 )
                 in_use = {one.methods.objective, one.methods.combiner}
                 unused = {name: getattr(usual, name) for name in ranges.OF_METHODS if name not in in_use}
-                for annealed in in_use.intersection(strategies.ANNEALED):  # all seeds alike, also those resumed
+                for annealed in in_use.intersection(strategies.ANNEALED):  # same for all seeds, also if resumed
                     group = getattr(one.method, annealed)
                     unused[annealed] = dataclasses.replace(group, **one.method_settings(annealed))
                 all_configs.append(config.changed(one, **unused))
@@ -120,14 +120,20 @@ def configs_at(
     if vectorize_seeds and network.model in config.OF_BATCH_NORM and all_configs[0].weights_file != network.weights:
         raise errors.UserError(
             f"--vectorize-seeds takes the BatchNorm statistics of --model={network.model} from one file for all seeds; "
-            "leave it out, or {seed} in --weights"
+            "leave it out, or leave {seed} out of --weights"
         )
-    for name in ranges.OF_METHODS:
-        if name not in all_in_use and getattr(plan.method, name) != getattr(usual, name):
-            raise errors.UserError(f"{config.flag(name)} is set, but none of --strategies uses it; leave it out")
+    check_in_use(plan, all_in_use)
     for one in all_configs:
         config.check(one)
     return all_configs
+
+
+def check_in_use(plan: config.Parts, in_use: set[str]) -> None:
+    """Raises a ``UserError`` if a setting is given of a method that is not among those in use."""
+    usual = config.defaults(plan.data.dataset, plan.preset).method
+    for name in ranges.OF_METHODS:
+        if name not in in_use and getattr(plan.method, name) != getattr(usual, name):
+            raise errors.UserError(f"{config.flag(name)} is set, but none of --strategies uses it; leave it out")
 
 
 def results(
@@ -136,16 +142,18 @@ def results(
     vectorize_seeds: bool = False,
     executor: str = "local",
     load: local_executor.Load | None = None,
+    alike: local_executor.Alike = local_executor.apart_from_seed,
 ) -> Results:
     """Does the runs that are missing and returns what ``result.json`` of each holds.
 
-    A run whose files are damaged is named on stderr and left out. One that fails does not
-    keep the rest from being done.
+    A run whose files are damaged is named on stderr and left out. A run that fails does not
+    stop the others.
 
     Args:
         all_configs: the runs.
-        vectorize_seeds: whether those that differ in their seeds only are done side by side.
+        vectorize_seeds: whether runs that are alike are done side by side.
         load: opens the dataset of a run, instead of :func:`dg_jax.run.load`.
+        alike: equal for runs that are alike; by default for those that differ in their seeds only.
 
     Returns:
         The results, with the runs that failed.
@@ -153,15 +161,15 @@ def results(
     Raises:
         UserError: a run on disk has other settings or inputs, the dataset or the weights cannot be
             opened, every run has failed, or Ray is wanted and missing.
-        Interrupted: SIGINT or SIGTERM came; the run in hand has left a checkpoint.
+        Interrupted: SIGINT or SIGTERM came; the current run has left a checkpoint.
     """
     from dg_jax.training import files, run_folder, run_result
 
-    do = functools.partial(
-        local_executor.side_by_side if vectorize_seeds else local_executor.one_by_one, load=load or run.load
-    )
+    do = functools.partial(local_executor.one_by_one, load=load or run.load)
+    if vectorize_seeds:
+        do = functools.partial(local_executor.side_by_side, load=load or run.load, alike=alike)
     if executor == "ray":
-        from experiments import ray_executor  # says so now if Ray is missing
+        from experiments import ray_executor  # fails now if Ray is missing
 
     found = Results()
     missing = []
@@ -182,7 +190,7 @@ def results(
             found[one] = finished
     with _Display(len(all_configs), len(missing)) as display:
         if executor == "ray":
-            batches = local_executor.groups(missing) if vectorize_seeds else [[one] for one in missing]
+            batches = local_executor.groups(missing, alike) if vectorize_seeds else [[one] for one in missing]
             outcomes = ray_executor.outcomes(do, batches)
         else:
             outcomes = do(missing)
@@ -223,11 +231,11 @@ def method_of(one: config.RunConfig) -> str:
 def accuracies(
     all_configs: list[config.RunConfig], results: Mapping[config.RunConfig, dict], which: str
 ) -> dict[str, dict[str, dict[int, float]]]:
-    """Returns one figure of the results of some runs, such as ``"test_accuracy"``.
+    """Returns one number of the results of each run, such as ``"test_accuracy"``.
 
     Returns:
-        Target -> method, see :func:`method_of` -> seed -> accuracy. Methods whose runs have all been
-        left out are there, without seeds.
+        Target -> method, see :func:`method_of` -> seed -> accuracy. Methods without any result are
+        there, without seeds.
     """
     found: dict[str, dict[str, dict[int, float]]] = {}
     for one in all_configs:
@@ -238,7 +246,7 @@ def accuracies(
 
 
 def write(folder: pathlib.Path, texts: Mapping[str, str], figures: "Mapping[str, Figure]") -> None:
-    """Writes tables as they are named and figures as PNG and PDF, and says on stderr where.
+    """Writes tables under their names and figures as PNG and PDF, and prints on stderr where.
 
     Raises:
         UserError: they cannot be written.

@@ -3,10 +3,10 @@
     python -m experiments.toy
     python -m experiments.toy --combiners cagrad nash_mtl --scale=0.1 --steps=35000
 
-Draws the paths over the contours of the mean loss, with the points from which no step makes both losses better, and
-prints where they end. The losses are those of Liu et al., "Conflict-Averse Gradient Descent for Multi-task Learning",
-NeurIPS 2021, figure 1; with ``--scale=0.1`` those of Navon et al., "Multi-Task Learning as a Bargaining Game", ICML
-2022, figure 2. Adam with a step size of 1e-3, as there, in float64.
+Draws the paths over the contours of the mean loss, with the Pareto points, from which no step improves both losses.
+Prints where the paths end. The losses are those of Liu et al., "Conflict-Averse Gradient Descent for Multi-task
+Learning", NeurIPS 2021, figure 1; with ``--scale=0.1`` those of Navon et al., "Multi-Task Learning as a Bargaining
+Game", ICML 2022, figure 2. The optimizer is Adam with a step size of 1e-3, as in the papers, in float64.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ class Arguments:
     )
     """Which combiners, a panel for each."""
     scale: float = 1.0
-    """What the first loss is multiplied with."""
+    """The first loss is multiplied by this."""
     steps: int = 100_000
     """How many steps of Adam, a multiple of 500."""
     output: pathlib.Path = pathlib.Path(__file__).parent / "figures" / "toy.png"
@@ -56,7 +56,7 @@ class Arguments:
 def losses(params: jax.Array, scale: float) -> jax.Array:
     """Returns the two losses ``[2]`` at a point ``[2]``.
 
-    Above, where y > 0, each is the logarithm of a distance to a curve, below a bowl of its own.
+    Where y > 0, each is the logarithm of a distance to a curve; where y < 0, each is a bowl of its own.
     """
     x, y = params
     above, below = jnp.maximum(jnp.tanh(y / 2), 0), jnp.maximum(jnp.tanh(-y / 2), 0)
@@ -67,7 +67,7 @@ def losses(params: jax.Array, scale: float) -> jax.Array:
 
 
 def paths(combiner: str, scale: float, steps: int) -> np.ndarray:
-    """Returns the points of the paths from all starts, the last step's among them, ``[starts, points, 2]``."""
+    """Returns points of the paths from all starts, with the first and last ones, ``[starts, points, 2]``."""
     optimizer = optax.chain(strategies.make_combiner(combiner, {}, num_rows=2), optax.adam(STEP_SIZE))
     values_and_jacobian = surgery.value_and_jacobian(losses)
 
@@ -124,7 +124,7 @@ def main(flags: Sequence[str] | None = None) -> int:
         names = [strategies.full_combiner_name(name) for name in arguments.combiners]
         for name in names:
             if name in ranges.REQUIRED:
-                raise errors.UserError(f"--combiners: {name} needs settings that there are no flags for here")
+                raise errors.UserError(f"--combiners: {name} needs settings that have no flags here")
         all_paths = {}
         with jax.enable_x64(True):
             for name in names:

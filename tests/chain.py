@@ -1,6 +1,6 @@
-"""A few steps with a combiner in an optax chain; says nothing if they went well.
+"""Takes a few steps with a combiner in an optax chain; prints nothing if they go well.
 
-Needs the library alone, so that CI runs it where nothing else is installed.
+It needs the library alone: CI runs it where nothing else is installed.
 """
 
 import jax

@@ -1,5 +1,6 @@
 import atexit
 import os
+import pathlib
 import shutil
 import signal
 import tempfile
@@ -13,15 +14,15 @@ from dg_jax import errors
 from dg_jax.training import backend
 from tests import quick
 
-# A shell has it ignored in what it starts in the background, and so would all processes that tests start and stop.
+# A shell makes its background processes ignore SIGINT. Processes that tests start and stop would inherit this.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The first example of a property compiles; its time says nothing.
+# No deadline: the time of the first example of a property includes compilation.
 hypothesis.settings.register_profile("jax", deadline=None, max_examples=60)
 hypothesis.settings.load_profile("jax")
 
-# Many tests compile the same tiny programs; the workers of pytest-xdist and the processes that tests start share them,
-# since they inherit JAX's own variable.
+# Many tests compile the same tiny programs. The workers of pytest-xdist and the processes that tests start inherit
+# this variable of JAX, and so share the compiled programs.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="dg_jax-compiled-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
@@ -36,13 +37,22 @@ def _count_traces_of_this_test_only():
 
 
 @pytest.fixture(autouse=True)
-def _warn_anew_in_this_test():
+def _warnings_are_repeated_in_each_test():
     errors.warn.cache_clear()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _not_too_many_programs():
+    """Forgets compiled programs before they reach the number of memory maps that Linux allows a process, 65,530."""
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()
 
 
 @pytest.fixture
 def quick_steps(monkeypatch):
-    """Training steps are compiled as by :func:`tests.quick.jit`: most of the time goes into the draw of the batch."""
+    """Compiles training steps as :func:`tests.quick.jit` does: to compile the draw of the batch would take longest."""
     monkeypatch.setattr(backend, "compiler_options", lambda: quick.OPTIONS)
 
 

@@ -1,4 +1,4 @@
-"""What programs print, for tests that ask for something else than progress."""
+"""What programs print, for tests that do not look at progress."""
 
 import re
 
@@ -6,5 +6,5 @@ _PROGRESS = re.compile(r"step \d+ of \d+: |done in \d+ s: |.* iterations (from \
 
 
 def without_progress(said):
-    """Takes the lines out that a run prints where no terminal shows its bar."""
+    """Removes the progress lines that a run prints when there is no terminal to show a bar."""
     return "".join(line for line in said.splitlines(keepends=True) if not _PROGRESS.match(line))

@@ -1,4 +1,4 @@
-"""What XLA is given of a function, by the operations of StableHLO, the form in which JAX exports programs."""
+"""The program that JAX gives to XLA for a function, as operations of StableHLO."""
 
 import collections
 import re
@@ -17,6 +17,6 @@ def operations(function, *arguments, platform: str = "cpu") -> collections.Count
 
 
 def products(function, *arguments) -> set[str]:
-    """Returns the dtypes that the products of matrices and the convolutions of a program take."""
+    """Returns the dtypes that the matrix products and convolutions of a program take."""
     lines = re.findall(r"stablehlo\.(?:dot_general|convolution).*", text(function, *arguments))
     return {dtype for line in lines for dtype in re.findall(r": \(tensor<(?:\d+x)*(\w+)>", line)}

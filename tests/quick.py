@@ -1,4 +1,4 @@
-"""Programs that run once on a few numbers: LLVM's optimisation of them takes longer than all else."""
+"""Compiles without LLVM's optimisation: for programs that run once on a few numbers it would take longest."""
 
 import jax
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 CORE = {"jax", "optax", "numpy", "chex"}
-# Refuses all installed packages but some, as if they were not there.
+# Refuses to import some installed packages, as if they were not there.
 ALONE = """
 import json, runpy, sys
 class Refuse:
@@ -45,7 +45,7 @@ def needed(names):
         found.add(name)
         try:
             requirements = importlib.metadata.requires(name) or []
-        except importlib.metadata.PackageNotFoundError:  # of another platform or Python
+        except importlib.metadata.PackageNotFoundError:  # for another platform or Python
             continue
         asked = {normal(re.match(r"[\w.-]+", line)[0]) for line in requirements if "extra ==" not in line}
         todo |= asked - found

@@ -1,4 +1,4 @@
-"""The examples of the documentation, run as they stand there."""
+"""The examples of the documentation, run as they are."""
 
 import os
 import pathlib
@@ -13,7 +13,7 @@ from dg_jax import surgery
 DOCS = pathlib.Path(__file__).parent.parent / "docs"
 WITHOUT_EXAMPLES = (
     *("README", "index", "training", "paper", "results", "does-it-work", "performance", "which-combiner", "faq"),
-    *("contributing", "changelog", "reliability", "benchmarks"),  # of which the text stands elsewhere
+    *("contributing", "changelog", "reliability", "benchmarks"),  # their text is in other files
 )
 
 

@@ -1,4 +1,4 @@
-"""Networks of one's own on arrays: Linen, Equinox and plain JAX."""
+"""The caller's own networks on arrays: Linen, Equinox and plain JAX."""
 
 import threading
 
@@ -17,7 +17,7 @@ SHAPE = (5,)
 
 
 def domains(n=60, names="abc"):
-    """The class is one of the first coordinates."""
+    """Domains of vectors in which the class raises one of the first three coordinates."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, n)
     return {name: (rng.normal(size=(n, 5)) + 4 * np.eye(3, 5)[labels], labels) for name in names}
@@ -59,7 +59,7 @@ def test_a_network_of_any_library_learns_and_is_there_again(kind, fit, tmp_path)
     apply_fn, params = NETWORKS[kind]()
     before = jax.tree.map(np.array, params)
     network = fit(apply_fn, params, domains(), name=kind)
-    assert jax.tree.all(jax.tree.map(np.array_equal, before, params))  # not used up
+    assert jax.tree.all(jax.tree.map(np.array_equal, before, params))  # not donated
     assert network.result["test_accuracy"] > 0.6 and network.classes == ("0", "1", "2") and network.image_size is None
     folder = tmp_path / kind / "c" / "agr_sum" / "seed-0"
     assert {path.name for path in folder.iterdir()} >= {"result.json", "config.json", "metrics.jsonl", "checkpoints"}
@@ -131,7 +131,7 @@ def test_images_are_normalised_changed_and_have_a_size(fit):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"target": "d"}, "target='d' is none of the domains; there are: a, b, c"),
+        ({"target": "d"}, "target='d' is not a domain; there are: a, b, c"),
         ({"strategy": "agr"}, "unknown strategy 'agr'"),
         ({"combiner": "pcgard"}, "did you mean pcgrad"),
         ({"lr": 0.1}, "unknown setting 'lr'"),

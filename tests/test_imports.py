@@ -1,4 +1,4 @@
-"""Who imports whom: every import statement of the package, those inside functions too, against the table of rooms."""
+"""Checks every import statement of the package, also those inside functions, against the table of rooms."""
 
 import ast
 import graphlib
@@ -8,8 +8,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-# Room -> the rooms that its modules may import. A floor imports only what is below it; `surgery` and `analysis` are
-# libraries of their own. A file right in dg_jax/ is a room too.
+# Room -> the rooms that its modules may import. A room is a folder or a file directly in dg_jax/. Imports go one way
+# only. `surgery` and `analysis` are libraries of their own.
 MAY_IMPORT = {
     "surgery": (),
     "analysis": (),
@@ -48,7 +48,7 @@ def imports(root, package):
                 targets = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{path}: a relative import"
-                # A name is a module of the package or something in it.
+                # A name is a module, or something in the module that it comes from.
                 full = [f"{node.module}.{alias.name}" for alias in node.names]
                 targets = [target if target in known else node.module for target in full]
             else:
@@ -63,7 +63,7 @@ def room(module):
 
 
 def wrong_arrows(found, may_import):
-    """The imports from one room into another that the table does not have."""
+    """The imports from one room into another that the table does not allow."""
     arrows = [(module, target) for module, targets in found.items() for target in targets]
     rooms = [(module, target, room(module), room(target)) for module, target in arrows]
     return sorted(
@@ -88,7 +88,7 @@ def test_the_table_has_no_circle_and_no_arrow_that_nobody_takes():
 
 def test_no_circle_of_modules():
     found = imports(ROOT, "dg_jax")
-    del found["dg_jax"]  # hands names on when they are first used
+    del found["dg_jax"]  # it imports lazily, when a name is first used
     graphlib.TopologicalSorter(found).prepare()
     everything = imports(ROOT, "experiments")
     graphlib.TopologicalSorter(everything).prepare()

@@ -1,4 +1,4 @@
-"""Nothing old passes for new: what a run reads from paths is known by its contents wherever a result is taken over."""
+"""No old result passes for a new one: a run's input files are known by their contents, not by their paths."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def call(tmp_path, pictures, capsys, monkeypatch):
 
 
 def relabel(pictures):
-    """Cats and dogs of the target change places: every file stays in size and time."""
+    """Swaps the cats and dogs of the target; the size and time of every file stay the same."""
     (pictures / "x/cat").rename(pictures / "x/other")
     (pictures / "x/dog").rename(pictures / "x/cat")
     (pictures / "x/other").rename(pictures / "x/dog")
@@ -59,7 +59,7 @@ def add(pictures):
 
 
 def change_a_byte(pictures):
-    """As it was in size and time, except for the inode."""
+    """Changes one byte of a file, whose size and time stay the same; its inode changes."""
     path = pictures / "b/dog/pic_003.jpg"
     status, content = path.stat(), bytearray(path.read_bytes())
     content[-10] ^= 1
@@ -176,7 +176,7 @@ def test_a_run_that_does_not_say_what_it_is_of_is_refused_and_done_again(call, t
     for program, flags in ((run, ["--target=x"]), (table1, ["--targets", "x", "--strategies", "agr_sum", "--seeds=1"])):
         code, line = call(program, *flags)
         assert code == 2
-        assert f"{folder} was written by an earlier version and does not say of which pictures" in line
+        assert f"{folder} was written by an earlier version and does not say which pictures" in line
     assert call(run, "--target=x", "--overwrite") == (0, "")
 
 
@@ -247,7 +247,7 @@ def test_a_report_leaves_out_what_is_of_other_pictures_than_the_rest(call, pictu
     first = root / "folder/x/agr_sum/seed-0"
     places = root / "folder/x/agr_sum/seed-1", root / "gradient_similarity/folder/x/seed-0.json"
     assert reported(tmp_path, capsys) == [
-        f"warning: left out: {place}: pictures of b: not the same as of {first}; do one of them again, with --overwrite"
+        f"warning: left out: {place}: pictures of b: not the same as in {first}; do one of them again, with --overwrite"
         for place in places
     ]
     forget_inputs(places[0] / "config.json")

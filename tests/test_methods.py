@@ -182,7 +182,7 @@ def test_what_has_an_effect_is_done(command, flags):
         (["--strategy=trimmed_mean"], "--trimmed-mean.trim=1 needs 3 gradients: there are 2 gradients of 2 sources"),
         (
             ["--strategy=cagrad", "--cagrad.preference", "1", "2", "3"],
-            "--cagrad.preference 1.0 2.0 3.0 has another length than the gradients: there are 2 gradients of 2 sources",
+            "--cagrad.preference 1.0 2.0 3.0: give one number for each gradient; there are 2 gradients of 2 sources",
         ),
         (["--strategy=upgrad", "--upgrad.preference", "1", "-2"], "--upgrad.preference=1.0 -2.0: give a number of at"),
         (["--strategy=grad_vac", "--grad-vac.beta=2"], "--grad-vac.beta=2.0: give a number from 0 to 1"),
@@ -237,8 +237,8 @@ def test_a_run_of_irm_that_goes_on_to_fewer_steps_than_its_annealing_is_refused(
     (folder / "result.json").unlink()
     (folder / "checkpoints/last/4").rename(folder / "checkpoints/last/2")  # as if it had been stopped there
     code, err = command("--strategy=irm", "--resume", "--iterations=3")
-    assert code == 2 and "--irm.anneal-steps=3: with --iterations=3 the penalty never sets in" in err
-    shutil.rmtree(folder / "checkpoints")  # stopped before the first, a run starts again
+    assert code == 2 and "--irm.anneal-steps=3: with --iterations=3 the full penalty never starts" in err
+    shutil.rmtree(folder / "checkpoints")  # stopped before the first checkpoint, a run starts again
     assert command("--strategy=irm", "--resume", "--iterations=3") == (0, "")
     assert stored(tmp_path, "config")["irm"]["anneal_steps"] == 1
 
@@ -248,8 +248,8 @@ def test_an_annealing_that_never_ends_is_refused(command, steps):
     code, err = command("--strategy=irm", f"--irm.anneal-steps={steps}")
     assert code == 2
     assert err == (
-        f"error: --irm.anneal-steps={steps}: with --iterations=4 the penalty never sets in; "
-        "give fewer, or leave it out for half of them\n"
+        f"error: --irm.anneal-steps={steps}: with --iterations=4 the full penalty never starts; "
+        "give fewer, or leave it out for half of --iterations\n"
     )
 
 
@@ -316,4 +316,4 @@ def test_the_released_codes_preset_is_the_papers_with_what_the_code_does_otherwi
     assert differing == {name: {"zeros": "conflict"} for name in ("agr_sum", "agr_rand")} | expected
     assert run.parse(["--preset=released", "--selection=validation"]).optimisation.selection == "validation"
     sources = ["--dataset=pacs", "--data-dir=/a", "--splits-dir=/b", "--preset=released"]
-    assert run.parse(sources).data.split_seed == 0  # lists of one's own take its place
+    assert run.parse(sources).data.split_seed == 0  # the given lists are used instead

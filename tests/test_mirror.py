@@ -6,7 +6,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-# Modules whose tests go by what a user sees of them: module -> the files.
+# Modules whose tests are named after what a user sees: module -> the test files.
 ELSEWHERE = {
     "dg_jax/__main__.py": ["reading/test_names.py"],  # a program of five lines, started there
     "dg_jax/surgery/_agr.py": ["surgery/test_agr_sum.py", "surgery/test_agr_rand.py"],
@@ -37,7 +37,7 @@ ELSEWHERE = {
 }
 
 
-# Parts of these programs are tested with the whole, from its flags to its files.
+# Modules of these programs are tested with the whole program, from its flags to its files.
 PROGRAMS = {
     "experiments/benchmark/rival": "experiments/benchmark/test_rival.py",
     "experiments/benchmark": "experiments/benchmark/test_main.py",
@@ -48,7 +48,7 @@ PROGRAMS = {
 
 
 def own(module):
-    """The test file of a module, if it mirrors it."""
+    """The path of the test file that mirrors a module."""
     path = pathlib.Path(module)
     folder = path.parent.relative_to("dg_jax") if path.parts[0] == "dg_jax" else path.parent
     return str(folder / f"test_{path.stem.strip('_')}.py")

@@ -1,4 +1,4 @@
-"""A trained network afterwards: loaded, on pictures, exported."""
+"""A trained network after its run: loaded, used on pictures, exported."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ from tests.training import worlds
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A finished run on a tree of pictures that are there no more, and copies of the pictures of its target."""
+    """A finished run whose pictures were deleted, its test part, and copies of the pictures of its target."""
     top = tmp_path_factory.mktemp("trained")
     made_trees.fill(top / "raw", ("a", "b", "x"), ("cat", "dog", "hen"), per_class=10, size=40)
     flags = ["--dataset=folder", f"--data-dir={top / 'raw'}", f"--prepared-dir={top / 'kept'}", "--target=x"]
@@ -183,8 +183,8 @@ def test_exported_weights_are_taken_again_by_weights(model, tmp_path, quick_step
             run.check_unseen(changed(config, weights=target, **settings))
 
 
-def test_what_is_no_finished_run_is_said(tmp_path, trained):
-    with pytest.raises(errors.UserError, match=r"is no folder of a run: there is no result.json"):
+def test_a_folder_without_a_finished_run_is_named(tmp_path, trained):
+    with pytest.raises(errors.UserError, match=r"is not the folder of a run: there is no result.json"):
         dg_jax.load(tmp_path)
     shutil.copytree(trained[0], tmp_path / "run")
     (tmp_path / "run" / "result.json").unlink()

@@ -1,4 +1,4 @@
-"""What a public repository has beside its code: that it parses, and names what is there."""
+"""The files of a public repository besides its code: they parse, and name only what exists."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""The README's example, run as it stands there."""
+"""The README's example, run as it is."""
 
 import pathlib
 import re

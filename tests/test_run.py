@@ -1,4 +1,4 @@
-"""The command line as a user meets it."""
+"""The command line as a user sees it."""
 
 import json
 import os
@@ -233,11 +233,11 @@ def test_a_signal_stops_with_its_exit_code_and_resume_goes_on(number, expected, 
     assert command("--resume")[0] == 0
 
 
-def test_a_signal_to_a_process_of_its_own_ends_it_likewise(emoji_dir, tmp_path):
+def test_a_signal_to_a_separate_process_ends_it_in_the_same_way(emoji_dir, tmp_path):
     flags = [*TINY, "--iterations=100000", f"--prepared-dir={emoji_dir}", f"--results-dir={tmp_path}"]
     program = [sys.executable, "-m", "dg_jax.run", *flags]
     printed = tmp_path / "stderr"
-    with printed.open("w") as file:  # no pipe: nobody reads it until the end, and what fills it would wait
+    with printed.open("w") as file:  # no pipe: it would be read only at the end, and a full one blocks
         process = subprocess.Popen(program, stderr=file)
     metrics = tmp_path / "emoji/windows/agr_sum/seed-0/metrics.jsonl"
     deadline = time.monotonic() + 120

@@ -57,7 +57,7 @@ def test_a_setting_that_a_method_does_not_have_is_refused():
 
 
 def test_the_table_of_forms_is_what_objectives_and_combiners_take():
-    forms = typing.get_args(surgery.Form)[:3]  # that on demand is two-pass to a combiner
+    forms = typing.get_args(surgery.Form)[:3]  # to a combiner, on_demand is two_pass
     needed = {"krum": {"byzantine": 0}, "weighted": {"weights": [1, 2, 3]}}
     assert {name: [*settings] for name, settings in needed.items()} == {k: [v] for k, v in ranges.REQUIRED.items()}
     for strategy in strategies.STRATEGIES.values():

@@ -1,4 +1,4 @@
-"""Machines that lack something, and settings of JAX that are another program's."""
+"""Machines that lack something, and settings of JAX that another program made."""
 
 import json
 import os

@@ -1,1 +1,1 @@
-"""Numbers out of finished runs: similarity, significance, tables, plots. Imports no training code."""
+"""Numbers from finished runs: similarity, significance, tables, plots. Imports no training code."""

@@ -1,4 +1,4 @@
-"""One colour for a method in all figures."""
+"""Gives each method one colour in all figures."""
 
 import colorsys
 import zlib
@@ -9,7 +9,7 @@ class Look(NamedTuple):
     """How a method is drawn.
 
     Attributes:
-        fill: of boxes and bars, beside which black can be read.
+        fill: of boxes and bars; black is readable on it.
         line: of the same hue, with a contrast of 3 : 1 to a white page and to a black one.
         hatch: of boxes and bars.
         dashes: of lines, as matplotlib's ``linestyle``.
@@ -23,7 +23,7 @@ class Look(NamedTuple):
     marker: str = "o"
 
 
-# Okabe and Ito's hues, told apart by the colour-blind too, without black and green (triangles of means are green).
+# Okabe and Ito's hues, which the colour-blind can tell apart, without black and without the green of mean triangles.
 _LOOKS = {
     "deep_all": Look("#bbbbbb", "#7a7a7a", marker="o"),
     "agr_sum": Look("#e69f00", "#b87500", dashes="--", marker="s"),
@@ -40,10 +40,10 @@ _MARKERS = "X*ph8"
 
 
 def look(method: str) -> Look:
-    """Returns how a method is drawn, the same wherever and beside whatever it is drawn.
+    """Returns how a method is drawn, which is the same in all figures.
 
     With another combiner (``irm+agr_sum``), or with single-domain batches, a method has its strategy's
-    colour and a hatch; a method that is not known here has a colour made of its name.
+    colour and a hatch. A method that is not known here has a colour computed from its name.
 
     Example:
         >>> look("agr_sum").fill, look("irm+agr_sum").fill == look("irm").fill
@@ -66,5 +66,5 @@ def look(method: str) -> Look:
 
 
 def _hex(hue: float, lightness: float) -> str:
-    """A colour of little saturation, so that its luminance is near its lightness."""
+    """Returns a colour of low saturation, so that its luminance is near its lightness."""
     return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, lightness, 0.2))

@@ -9,7 +9,7 @@ from PIL import Image  # which matplotlib brings
 from dg_jax.analysis import text
 
 _DOTS_PER_INCH = 200
-_MOST_COLOURS_OF_LINES = 10_000  # a line on another makes many shades
+_MOST_COLOURS_OF_LINES = 10_000  # crossing lines make many shades
 
 __all__ = ["Figure", "label", "save"]
 
@@ -21,9 +21,9 @@ def label(name: str) -> str:
 
 
 def save(figure: Figure, path: pathlib.Path) -> None:
-    """Writes a figure as the path's ending says, making the folder if need be.
+    """Writes a figure in the format of the path's ending, and creates the folder if it is missing.
 
-    A PNG of few colours, as most have, is written with a palette, which makes it several times smaller.
+    A PNG of few colours, which most have, is written with a palette: the file is smaller.
 
     Raises:
         OSError: the file cannot be written.
@@ -34,7 +34,7 @@ def save(figure: Figure, path: pathlib.Path) -> None:
     if path.suffix == ".png":
         with Image.open(unfinished) as image:
             colours = image.convert("RGB")
-        if colours.getcolors(_MOST_COLOURS_OF_LINES) is not None:  # pictures have more, and would look poor
+        if colours.getcolors(_MOST_COLOURS_OF_LINES) is not None:  # pictures have more, and would look bad
             colours = colours.quantize(256, dither=Image.Dither.NONE)
         colours.save(unfinished, "PNG", optimize=True)
     unfinished.replace(path)

@@ -1,4 +1,4 @@
-"""Inner products of per-sample gradients, without having all of these gradients in memory."""
+"""Computes inner products of per-sample gradients, without all of these gradients in memory."""
 
 from collections.abc import Callable
 
@@ -14,17 +14,15 @@ _MOST_AT_ONCE = 8
 def make_gram(gradients_of: Callable[..., chex.ArrayTree], memory: int = MEMORY) -> Callable:
     """Builds a function for the inner products of all pairs of per-sample gradients.
 
-    Samples are taken in small chunks, each of which is one call of one compiled program.
-    As many chunks as fit are held; their gradients are multiplied with one another and
-    with those of every later chunk, which come and go one at a time. So gradients that all
-    fit are computed once, and of AlexNet, 218 MiB for a sample, nine lie in memory and
-    those of 48 samples are computed about 3.5 times. The products are summed leaf by leaf: a
-    gradient is never copied into one long vector.
+    Samples are taken in small chunks; each chunk is one call of one compiled program. As many chunks of gradients as
+    fit are held in memory. They are multiplied with each other and with those of every later chunk, one chunk at a
+    time. So gradients that all fit are computed once; otherwise those of later chunks are computed several times. The
+    products are summed leaf by leaf: a gradient is never copied into one long vector.
 
     Args:
         gradients_of: ``gradients_of(params, samples) -> stacked gradients``, row i being the
             gradient of the loss of sample i.
-        memory: bytes that the gradients in memory may take. Two always have to fit.
+        memory: bytes that the gradients in memory may take. At least two gradients are always held.
 
     Returns:
         ``gram(params, samples) -> float32 [M, M]`` as a NumPy array, where each leaf of
@@ -75,10 +73,10 @@ def make_gram(gradients_of: Callable[..., chex.ArrayTree], memory: int = MEMORY)
 
 
 def _products(left: chex.ArrayTree, right: chex.ArrayTree) -> chex.Array:
-    """``[c, c]`` inner products of the rows of stacked gradients, leaf by leaf."""
+    """Returns the ``[c, c]`` inner products of the rows of stacked gradients, summed leaf by leaf."""
 
     def of_leaf(a, b):
-        # A GPU would else round the factors to 11 bits.
+        # Otherwise a GPU would round the factors to 11 bits.
         return jnp.matmul(a.reshape(len(a), -1), b.reshape(len(b), -1).T, precision=jax.lax.Precision.HIGHEST)
 
     return sum(jax.tree.leaves(jax.tree.map(of_leaf, left, right)))

@@ -1,4 +1,4 @@
-"""The best of a grid search over learning rate and weight decay."""
+"""Finds the best pair in a grid search over learning rate and weight decay."""
 
 import statistics
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def best(grid: Grid) -> tuple[float, float]:
 
 
 def mean_of_shared(cells: Mapping[tuple[float, float], Mapping[tuple[str, int], float]]) -> tuple[Grid, int]:
-    """Averages over the runs that every cell has: a cell must not win because it lacks a hard target.
+    """Averages over the runs that every cell has, so that no cell wins because it lacks a hard target.
 
     Args:
         cells: (learning rate, weight decay) -> (target, seed) -> validation accuracy.
@@ -50,7 +50,7 @@ def axes(grid: Grid) -> tuple[list[float], list[float]]:
 
 
 def to_markdown(grid: Grid) -> str:
-    """Returns a row for each learning rate and a column for each weight decay, in percent, the best in bold."""
+    """Returns a table with a row for each learning rate and a column for each weight decay, the best in bold."""
     rates, decays = axes(grid)
     chosen = best(grid)
 
@@ -64,7 +64,7 @@ def to_markdown(grid: Grid) -> str:
 
 
 def to_flags(grid: Grid) -> str:
-    """Returns the best pair as flags to paste.
+    """Returns the best pair as flags for the command line.
 
     Example:
         >>> to_flags({(1e-4, 0.0): 0.5, (1e-3, 0.0): 0.6})
@@ -75,7 +75,7 @@ def to_flags(grid: Grid) -> str:
 
 
 def hint(grid: Grid) -> str:
-    """Returns a line that says so where the best learning rate is the last one tried, else nothing.
+    """Returns a hint if the best learning rate is the largest or smallest one tried, otherwise an empty text.
 
     Example:
         >>> print(hint({(1e-4, 0.0): 0.5, (1e-3, 0.0): 0.6}))
@@ -96,5 +96,5 @@ def text(accuracy: float | None) -> str:
 
 
 def number(value: float) -> str:
-    """Returns a number as one types it: ``1e-5``."""
+    """Returns a number in the form in which one types it: ``1e-5``."""
     return np.format_float_scientific(value, trim="-", exp_digits=1) if 0 < value < 0.1 else f"{value:g}"

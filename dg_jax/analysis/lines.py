@@ -1,4 +1,4 @@
-"""Lines with error bars, one for each method."""
+"""Draws lines with error bars, one for each method."""
 
 from collections.abc import Mapping, Sequence
 

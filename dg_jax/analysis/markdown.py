@@ -1,4 +1,4 @@
-"""A table in Markdown."""
+"""Writes tables in Markdown."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +9,7 @@ _MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", **{letter: f"\\{letter}" for
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], num_names: int = 1) -> str:
-    """Returns the lines of a table, the first ``num_names`` columns to the left and the others to the right."""
+    """Returns the lines of a table; the first ``num_names`` columns are aligned left, the others right."""
     rule = ["---"] * num_names + ["---:"] * (len(header) - num_names)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 

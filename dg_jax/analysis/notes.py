@@ -26,14 +26,14 @@ def of(table: tables.Table) -> list[str]:
     lines += _unpaired(table) + no_star(table)
     left_out = [target for target in table.targets if target not in table.averaged]
     if table.averages and left_out:
-        lines += [f"The average leaves out what some method has no run of: {text.listed(left_out)}."]
+        lines += [f"The average leaves out targets that lack a run of some method: {text.listed(left_out)}."]
     elif left_out:
         lines += ["There is no average: no target has a run of every method."]
     return lines
 
 
 def no_star(table: tables.Table) -> list[str]:
-    """Returns a line on the comparisons that could have had no star, if there are any."""
+    """Returns a line on the comparisons that could not reach a star, if there are any."""
     hopeless = [
         f"{method} on {target} ({c.differing})"
         for target, method, c in table.comparisons
@@ -43,13 +43,13 @@ def no_star(table: tables.Table) -> list[str]:
         return []
     where = "" if len(hopeless) == len(table.comparisons) else f" for {text.listed(hopeless)}"
     return [
-        f"Fewer than {significance.FEWEST_PAIRS} pairs that differ can reach no p below {significance.LEVEL}: "
+        f"With fewer than {significance.FEWEST_PAIRS} pairs that differ, p cannot be below {significance.LEVEL}: "
         f"no star could appear{where}."
     ]
 
 
 def _unpaired(table: tables.Table) -> list[str]:
-    """Returns lines on seeds that one of two methods lacks, and on methods that share none."""
+    """Returns lines on seeds that only one of two methods has, and on methods that share no seed."""
     left_out, untested = [], []
     for target in table.targets:
         baseline = table.baseline_seeds[target]
@@ -68,14 +68,14 @@ def _unpaired(table: tables.Table) -> list[str]:
 
 
 def _count(counts: Mapping[str, int], unit: str) -> str:
-    """Returns the most common number, and in brackets the exceptions."""
+    """Returns the most common count, and the exceptions in brackets."""
     usual = collections.Counter(counts.values()).most_common(1)[0][0]
     others = [f"{name}: {count}" for name, count in counts.items() if count != usual]
     return f"{usual} {unit}{'s' * (usual != 1)}" + (f" ({text.listed(others)})" if others else "")
 
 
 def ranges(seeds: list[int]) -> str:
-    """Returns ascending numbers in short: ``0, 3 to 5``."""
+    """Returns ascending numbers as short text: ``0, 3 to 5``."""
     first = [seed for seed in seeds if seed - 1 not in seeds]
     last = [seed for seed in seeds if seed + 1 not in seeds]
     return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in zip(first, last, strict=True))

@@ -1,4 +1,4 @@
-"""Table 1 as Markdown, LaTeX and CSV."""
+"""Writes Table 1 as Markdown, LaTeX and CSV."""
 
 import csv
 import io
@@ -34,9 +34,9 @@ EFFECTS = ("target", "method", "difference in points", "rank-biserial r", "p", "
 
 
 def to_markdown(table: tables.Table) -> str:
-    """Returns the table in percent, and beneath it what the tests rest on and the effect sizes.
+    """Returns the table in percent, and below it what the tests are based on and the effect sizes.
 
-    A cell is the mean and in brackets the standard deviation, in bold if best, with a star if it
+    A cell is the mean, with the standard deviation in brackets, in bold if best, with a star if it
     differs from the baseline with p < 0.05.
     """
     rows = [
@@ -54,7 +54,7 @@ def to_markdown(table: tables.Table) -> str:
 
 
 def markdown_cell(cell: tables.Cell | None) -> str:
-    """Returns what stands in a cell of the Markdown table, or a dash for ``None``."""
+    """Returns the text of a cell of the Markdown table, a dash for ``None``."""
     if cell is None:
         return markdown.MISSING
     text = f"**{mean_and_deviation(cell)}**" if cell.best else mean_and_deviation(cell)
@@ -72,7 +72,7 @@ def points(difference: float) -> str:
 
 
 def mean_and_deviation(cell: tables.Cell) -> str:
-    """Returns the mean in percent and, of more than one seed, the standard deviation in brackets."""
+    """Returns the mean in percent and, for more than one seed, the standard deviation in brackets."""
     return percent(cell.mean) + (f" ({percent(cell.deviation)})" if cell.deviation is not None else "")
 
 
@@ -99,7 +99,7 @@ def _effects(table: tables.Table) -> str:
 
 
 def to_latex(table: tables.Table) -> str:
-    """Returns the table as a LaTeX ``tabular`` that needs no package, with what the tests rest on as comments."""
+    """Returns the table as a LaTeX ``tabular`` that needs no package, with the notes as comments."""
     rows = [
         [_latex_name(target), *(_latex_cell(table.cells[target].get(method)) for method in table.methods)]
         for target in table.targets
@@ -126,14 +126,14 @@ def _latex_cell(cell: tables.Cell | None) -> str:
 
 def _latex_line(cells: list[str]) -> str:
     line = " & ".join(cells)
-    # After the \\ of the line before, a star or a bracket would be taken for its argument.
+    # LaTeX would take a star or a bracket after the previous line's \\ for an argument of it.
     return ("{}" if line.lstrip().startswith(("*", "[")) else "") + line + r" \\"
 
 
 def to_csv(table: tables.Table) -> str:
     """Returns a header and one line for each target and method that has a seed.
 
-    Accuracies and differences are fractions, to all digits. What does not exist is left empty.
+    Accuracies and differences are fractions, with all digits. A missing value is empty.
     """
     rows = []
     for target in table.targets:

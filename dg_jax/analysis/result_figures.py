@@ -1,4 +1,4 @@
-"""Figures 3 and 4, and the heat map of a grid search."""
+"""Draws Figures 3 and 4, and the heat map of a grid search."""
 
 import textwrap
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from dg_jax.analysis import grid as grids
 from dg_jax.analysis import table as tables
 
 # isort: split
-from matplotlib import artist, lines, patches, rcParams  # after figures, which says what to do where it is missing
+from matplotlib import artist, lines, patches, rcParams
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue
 _LETTERS_IN_AN_INCH = 12
@@ -27,9 +27,8 @@ _TRIANGLE: dict[str, Any] = {
 def box_plots(table: tables.Table, width: float = 10.0) -> figures.Figure:
     """Draws Figure 3: for each target a box for each method, over seeds.
 
-    The box reaches from the lower to the upper quartile, the whiskers from minimum to maximum,
-    the line is the median, the green triangle the mean; an asterisk stands above methods that differ
-    from the baseline with p < 0.05.
+    The box reaches from the lower to the upper quartile, the whiskers from minimum to maximum. The line is the median,
+    the green triangle the mean. An asterisk is above methods that differ from the baseline with p < 0.05.
 
     Args:
         table: the accuracies.
@@ -40,7 +39,7 @@ def box_plots(table: tables.Table, width: float = 10.0) -> figures.Figure:
     """
     figure = figures.Figure(figsize=(width, 5.6), layout="constrained")
     axes = figure.subplots()
-    slots = len(table.methods) + 1.5  # of each target, with the gap to the next
+    slots = len(table.methods) + 1.5  # for each target, with the gap to the next
     handles: list[artist.Artist] = []
     for i, method in enumerate(table.methods):
         look = colours.look(method)
@@ -101,13 +100,13 @@ def bars(
 ) -> figures.Figure:
     """Draws Figure 4: mean accuracy with multi-domain batches (white) beside single-domain ones (grey).
 
-    Error bars are one standard deviation over seeds (n - 1 below the line); a single seed has none.
+    Error bars are one standard deviation over seeds (divided by n - 1); a single seed has none.
 
     Args:
         multi_domain: target -> method -> seed -> accuracy as a fraction.
-        single_domain: the same with all batches of a step from one source.
-        methods: a pair of bars for each, in order.
-        targets: a panel for each, in order.
+        single_domain: the same, with all batches of a step from one source.
+        methods: each has a pair of bars, in this order.
+        targets: each has a panel, in this order.
         width: of the figure, in inches.
 
     Returns:
@@ -131,14 +130,14 @@ def bars(
         axes.grid(axis="y", color="0.9", linewidth=0.8)
         axes.set_axisbelow(True)
     panels[0].set_ylabel("accuracy in %")
-    panels[0].margins(y=0.2)  # room for the figures above the bars
+    panels[0].margins(y=0.2)  # room for the numbers above the bars
     handles = [patches.Patch(label=label, **style) for label, _, style in kinds]
     figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 
 def _bar(axes, position: float, cell: tables.Cell, style: dict) -> None:
-    """Draws one bar from 0 with its error bar, and its height in figures above."""
+    """Draws one bar from 0 with its error bar, and the number of its height above."""
     height, deviation = 100 * cell.mean, 100 * (cell.deviation or 0)
     axes.bar(position, height, 0.4, yerr=deviation or None, ecolor="0.2", capsize=2.5, linewidth=0.8, **style)
     axes.annotate(
@@ -154,7 +153,7 @@ def _bar(axes, position: float, cell: tables.Cell, style: dict) -> None:
 
 
 def heat_map(grid: grids.Grid) -> figures.Figure:
-    """Draws a grid search with the accuracy in each cell and a frame round the best.
+    """Draws a grid search, with the accuracy in each cell and a frame around the best.
 
     Args:
         grid: (learning rate, weight decay) -> mean validation accuracy as a fraction, ``None`` where a run failed.

@@ -1,4 +1,4 @@
-"""Is one method better than another? The paired Wilcoxon signed-rank test (paper, section 4.4)."""
+"""Tests whether one method is better than another: paired Wilcoxon signed-rank test (paper, section 4.4)."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -7,21 +7,21 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.05
-FEWEST_PAIRS = 6  # that differ; with 5, p is 2 / 2**5 = 0.0625 at best
+FEWEST_PAIRS = 6  # pairs that differ; with 5, p is at least 2 / 2**5 = 0.0625
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What the pairs of two methods say.
+    """The result of comparing two methods in pairs.
 
     Attributes:
-        seeds: those that both methods have, ascending; each is a pair.
+        seeds: the seeds that both methods have, ascending; each is a pair.
         differing: how many of the pairs differ; the test ranks only these.
         mean_difference: ours minus baseline, mean over all pairs, as a fraction.
         rank_biserial: effect size in [-1, 1], the matched-pairs rank-biserial correlation: the
             sum of the ranks in favour of ours minus the sum of those in favour of the baseline,
-            divided by the sum of all. 1 if ours is higher in every pair that differs.
-        p: two-sided, in (0, 1].
+            divided by the sum of all. It is 1 if ours is higher in every pair that differs.
+        p: the two-sided p-value, in (0, 1].
     """
 
     seeds: tuple[int, ...]
@@ -32,7 +32,7 @@ class Comparison:
 
     @property
     def can_reach_significance(self) -> bool:
-        """Whether these pairs could have had p < 0.05: if all agree, p is 2 / 2**differing."""
+        """Whether these pairs could have had p < 0.05: if all have one sign, p is 2 / 2**differing."""
         return self.differing >= FEWEST_PAIRS
 
     @property
@@ -44,18 +44,17 @@ class Comparison:
 def compare(ours: Mapping[int, float], baseline: Mapping[int, float]) -> Comparison:
     """Tests whether two methods differ, on the seeds that both have.
 
-    Pairs without a difference are left out first, as Wilcoxon does. The p is that of
-    ``scipy.stats.wilcoxon`` with its defaults on the pairs that differ: two-sided, equal
-    differences sharing their mean rank; exact, but that with equal differences among more than
-    13 pairs SciPy takes a normal distribution. (Given all pairs, SciPy would also take the normal
-    distribution wherever more than 13 pairs include one without a difference.)
+    Pairs without a difference are left out first, as Wilcoxon does. p is that of ``scipy.stats.wilcoxon`` with its
+    defaults on the pairs that differ: two-sided, and equal differences share their mean rank. It is exact for up to 50
+    pairs, or up to 13 if some differences are equal. Beyond that SciPy uses a normal distribution. (With all pairs, it
+    would also use it for more than 13 pairs of which one has no difference.)
 
     Args:
         ours: accuracy of each seed, as a fraction.
-        baseline: the same of the method compared to.
+        baseline: the same for the method to compare with.
 
     Raises:
-        ValueError: they have no seed in common, or an accuracy of one is not finite.
+        ValueError: they have no seed in common, or the accuracy of a common seed is not finite.
 
     Example:
         >>> baseline = {0: 0.50, 1: 0.52, 2: 0.48}
@@ -68,8 +67,8 @@ def compare(ours: Mapping[int, float], baseline: Mapping[int, float]) -> Compari
     broken = [seed for seed in seeds if not (np.isfinite(ours[seed]) and np.isfinite(baseline[seed]))]
     if broken:
         raise ValueError(f"the accuracy of seed {broken[0]} is not finite: {ours[broken[0]]}, {baseline[broken[0]]}")
-    # 0.7 - 0.6 and 0.8 - 0.7 are not the same float. Rounding makes them equal again, and differences that are not the
-    # same are farther apart: two counts over n images differ by 1/n or more.
+    # 0.7 - 0.6 and 0.8 - 0.7 are not the same float. Rounding makes them equal again. It keeps other differences apart:
+    # two counts over n images differ by 1/n or more.
     differences = np.round([ours[seed] - baseline[seed] for seed in seeds], 9)
     differing = differences[differences != 0]
     ranks = stats.rankdata(np.abs(differing))
@@ -83,9 +82,9 @@ def compare(ours: Mapping[int, float], baseline: Mapping[int, float]) -> Compari
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Corrects the p-values of several tests, so that by chance one is below 0.05 in 1 of 20 such families.
+    """Corrects the p-values of several tests, so that by chance one is below 0.05 in at most 1 of 20 such families.
 
-    The smallest of m is multiplied by m, the next by m - 1, and so on; none may come out below one before it.
+    The smallest of m is multiplied by m, the next by m - 1, and so on; no value becomes smaller than the one before it.
 
     Returns:
         The corrected values, in the same order, at most 1.

@@ -11,7 +11,7 @@ class Similarity(NamedTuple):
     Attributes:
         domains: float64 ``[N, N]``: entry (k, l) is over all pairs of a sample of domain k
             and one of domain l. On the diagonal no sample is paired with itself.
-        intra: over all pairs of samples of one domain, whichever it is.
+        intra: over all pairs of samples of the same domain.
         inter: over all pairs of samples of different domains.
     """
 
@@ -23,8 +23,7 @@ class Similarity(NamedTuple):
 def mean_cosines(gram: np.ndarray, domain: np.ndarray) -> Similarity:
     """Averages the cosines of all pairs of gradients by the domains that they belong to.
 
-    A gradient that is zero has no direction, and its pairs are left out. One that is not
-    finite makes the means NaN.
+    A zero gradient has no direction, and its pairs are left out. A gradient that is not finite makes the means NaN.
 
     Args:
         gram: inner products of the gradients of M samples, ``[M, M]``.

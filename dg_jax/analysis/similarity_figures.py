@@ -1,4 +1,4 @@
-"""Figures of gradient similarity (paper, Figure 2) and of agreement by layer, over training."""
+"""Draws gradient similarity (paper, Figure 2) and agreement by layer, over training."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -27,13 +27,13 @@ class Curves(NamedTuple):
 
 
 def curves(panels: Mapping[str, Curves], panels_in_a_row: int = 4):
-    """Draws one panel for each combination of sources: within domains in red, between them in blue.
+    """Draws one panel for each combination of sources: cosines within domains in red, between them in blue.
 
     Lines are means over runs, bands one standard deviation to either side.
 
     Args:
         panels: what to draw, by the title of the panel.
-        panels_in_a_row: at most.
+        panels_in_a_row: the most panels in a row.
 
     Returns:
         A matplotlib ``Figure``.

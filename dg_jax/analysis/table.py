@@ -1,4 +1,4 @@
-"""Table 1: accuracies of targets and methods, and a test of each method against the baseline."""
+"""Table 1: accuracies by target and method, and a test of each method against the baseline."""
 
 import dataclasses
 import statistics
@@ -18,7 +18,7 @@ class Cell:
         accuracies: of each seed, at least one, as fractions in [0, 1].
         comparison: against the baseline; ``None`` for the baseline itself, and where the two have
             no seed in common.
-        best: whether no method has a higher mean on this target, to the digits printed.
+        best: whether no method has a higher mean on this target, in the digits that are printed.
     """
 
     accuracies: Mapping[int, float]
@@ -27,7 +27,7 @@ class Cell:
 
     @property
     def mean(self) -> float:
-        """Over seeds, as a fraction."""
+        """Mean over seeds, as a fraction."""
         return statistics.fmean(self.accuracies.values())
 
     @property
@@ -43,14 +43,14 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Everything that Table 1 says.
+    """The content of Table 1.
 
     Attributes:
         targets: the rows, in order.
         methods: the columns, in order.
         baseline: the method that the others are compared to.
-        cells: target -> method -> cell; only those that have a seed.
-        baseline_seeds: target -> the seeds that the baseline has there.
+        cells: target -> method -> cell; only cells with at least one seed.
+        baseline_seeds: target -> the seeds of the baseline on it.
     """
 
     targets: tuple[str, ...]
@@ -71,14 +71,14 @@ class Table:
 
     @property
     def averaged(self) -> tuple[str, ...]:
-        """The targets that all methods have: the average is over these."""
+        """The targets on which all methods have a run; the average is over these."""
         return tuple(target for target in self.targets if len(self.cells[target]) == len(self.methods))
 
     @property
     def averages(self) -> dict[str, float]:
         """For each method the mean of the targets' means; empty if no target has all methods.
 
-        Like the paper's average it has no deviation, no test and no best.
+        As in the paper, an average has no deviation, no test and no best.
         """
         if not self.averaged:
             return {}
@@ -94,13 +94,13 @@ def summarize(
     """Makes the table of some methods on some targets.
 
     Args:
-        accuracies: target -> method -> seed -> accuracy; what is missing is missing in the table.
+        accuracies: target -> method -> seed -> accuracy; what is missing here is missing in the table.
         methods: the columns wanted, in order.
         targets: the rows wanted, in order.
         baseline: the method that the others are compared to, whether it is a column or not.
 
     Raises:
-        ValueError: an accuracy is no fraction in [0, 1].
+        ValueError: an accuracy is not in [0, 1].
 
     Example:
         >>> accuracies = {"photo": {"deep_all": {0: 0.5, 1: 0.7}, "agr_sum": {0: 0.7, 1: 0.8}}}

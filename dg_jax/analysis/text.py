@@ -1,6 +1,6 @@
-"""Text that may hold foreign names, as a message, a table or a figure shows it."""
+"""Makes text with foreign names safe to show in messages, tables and figures."""
 
-_LONGEST = 4000  # letters: ten names of the longest kind that file systems take
+_LONGEST = 4000  # letters: room for ten names of the greatest length in file systems
 
 
 def listed(items: list[str]) -> str:
@@ -10,11 +10,10 @@ def listed(items: list[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Returns a text that may hold foreign names such that a terminal or a table can show it.
+    """Returns a text in a form that a terminal or a table can show, whatever names are in it.
 
-    Newlines, terminal escapes and whatever else is not to be seen (Unicode's separators but
-    the space, controls, marks of direction, lone surrogates) are written as Python writes
-    them; of what is longer than 4,000 letters the middle is left out.
+    Newlines, terminal escapes and all other invisible letters (Unicode's separators except the space, controls, marks
+    of direction, lone surrogates) become Python's escapes. Text longer than 4,000 letters loses its middle.
 
     Example:
         >>> printable("cat\\x1b[2J\\n.jpg")

@@ -1,4 +1,4 @@
-"""Flags to a configuration: that of a run, or of an experiment that has a run's flags and more."""
+"""Reads flags into a configuration: a run's, or that of an experiment, which has a run's flags and more."""
 
 import contextlib
 import dataclasses
@@ -41,7 +41,7 @@ def parse(kind: type[config.Config], arguments: Sequence[str], prog: str) -> con
     for field in dataclasses.fields(kind):
         if hasattr(defaults, field.name):
             usual = getattr(defaults, field.name)
-            # An experiment may have a part of its own kind.
+            # An experiment may have its own class for a part.
             kind_of_part = _part(field)
             values[field.name] = kind_of_part(**vars(usual)) if kind_of_part else usual
     parsed: config.Config = cli(kind, arguments, prog=prog, default=kind(**values))
@@ -49,7 +49,7 @@ def parse(kind: type[config.Config], arguments: Sequence[str], prog: str) -> con
 
 
 def cli(kind, arguments: Sequence[str], **options):
-    """Calls ``tyro.cli``, whose errors are boxes of several lines, and makes one line of them."""
+    """Calls ``tyro.cli``, and turns its errors, boxes of several lines, into one line."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
@@ -58,7 +58,7 @@ def cli(kind, arguments: Sequence[str], **options):
     except SystemExit as exit_:
         if not exit_.code:
             raise
-    # A title, perhaps a rule, the message, a rule, and advice.
+    # A box has a title, perhaps a rule, the message, a rule, and advice.
     lines = (line.strip("│ ") for line in printed.getvalue().splitlines()[1:])
     message = " ".join(itertools.takewhile(_is_no_rule, itertools.dropwhile(lambda line: not _is_no_rule(line), lines)))
     _, is_unknown, given = message.partition("Unrecognized options: ")
@@ -69,9 +69,9 @@ def cli(kind, arguments: Sequence[str], **options):
 
 
 def _in_their_writing(kind, arguments: Sequence[str]) -> Iterator[str]:
-    """The arguments, with the values of flags that have choices as they are written here: ``Paper`` -> ``paper``."""
+    """Yields the arguments, with the values of flags with choices in their usual spelling: ``Paper`` -> ``paper``."""
     choices = {flag: typing.get_args(type_) for flag, type_ in _flags(kind) if typing.get_origin(type_) is Literal}
-    pending: tuple = ()  # choices of the flag before
+    pending: tuple = ()  # choices of the previous flag
     for argument in arguments:
         flag, is_with_value, value = argument.partition("=")
         known = choices.get(flag.replace("_", "-"), ())
@@ -83,7 +83,7 @@ def _in_their_writing(kind, arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _flags(kind) -> Iterator[tuple[str, Any]]:
-    """The flags of a dataclass, with their types."""
+    """Yields the flags of a dataclass, with their types."""
     for field in dataclasses.fields(kind):
         type_ = field.type
         if tyro.conf.Suppress in getattr(type_, "__metadata__", ()):
@@ -98,7 +98,7 @@ def _flags(kind) -> Iterator[tuple[str, Any]]:
 
 
 def _part(field: dataclasses.Field) -> type | None:
-    """The type of a field that is a part of a configuration, flat on the command line."""
+    """Returns the type of a field if it is a part of a configuration, flat on the command line."""
     return field.type.__origin__ if config.FLAT in getattr(field.type, "__metadata__", ()) else None  # type: ignore
 
 

@@ -1,4 +1,4 @@
-"""The optional packages, and what a program says where they are missing."""
+"""The optional packages, and what a program says if they are missing."""
 
 import contextlib
 import importlib.util
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from dg_jax import errors
 
-# Extra of pyproject.toml -> the packages that our modules import -> what they are imported as.
+# Extra of pyproject.toml -> package that our modules import -> its name in an import.
 PACKAGES = {
     "train": {
         "flax": "flax",
@@ -31,8 +31,7 @@ PACKAGES = {
 def exit_unless_installed(*extras: str) -> None:
     """Ends the program with exit code 2 and one line on stderr if a package of these extras is missing.
 
-    A program calls this before it imports them. A package that is there but broken passes: the error
-    of its import says more.
+    A program calls this before it imports them. A broken package passes: the error of its import says more.
     """
     missing = _missing(extras)
     if missing:
@@ -41,14 +40,14 @@ def exit_unless_installed(*extras: str) -> None:
 
 
 def check_installed(what: str, *extras: str) -> None:
-    """Raises a ``UserError`` if a package of these extras is missing, which ``what`` needs."""
+    """Raises a ``UserError`` that begins with ``what`` if a package of these extras is missing."""
     missing = _missing(extras)
     if missing:
         raise errors.UserError(f"{what}: {missing}")
 
 
 def _missing(extras: Sequence[str]) -> str:
-    """The packages of some extras that are missing, and how to get them; nothing if all are there."""
+    """Returns which packages of some extras are missing, and how to get them; an empty text if none is."""
     missing = {
         extra: [package for package, module in PACKAGES[extra].items() if not is_installed(module)] for extra in extras
     }
@@ -59,11 +58,11 @@ def _missing(extras: Sequence[str]) -> str:
 
 @contextlib.contextmanager
 def needed(what: str, extra: str) -> Iterator[None]:
-    """Turns the import error of a missing package into a ``UserError``, and no other error.
+    """Turns the import error of a missing package into a ``UserError``; all other errors pass.
 
     Args:
-        what: who needs the package, such as ``"figures need"``.
-        extra: the extra that has it.
+        what: what needs the package, such as ``"figures need"``.
+        extra: the extra that contains it.
     """
     try:
         yield
@@ -76,5 +75,5 @@ def needed(what: str, extra: str) -> Iterator[None]:
 def is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # the package that it is in is missing
+    except ModuleNotFoundError:  # its parent package is missing
         return False

@@ -1,4 +1,4 @@
-"""From flags to an exit code: errors as one line, Ctrl-C and SIGTERM as a stop."""
+"""Runs a program from its flags to its exit code; an error is one line, and Ctrl-C or SIGTERM a stop."""
 
 import logging
 import signal
@@ -21,7 +21,7 @@ def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Seq
     """
     from dg_jax.training.interrupt import Interrupted
 
-    # TFDS and Orbax warn of what is none of the user's concern, and log errors, with tracebacks, that they also raise.
+    # TFDS and Orbax log warnings that do not concern the user, and errors, with tracebacks, that they also raise.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     handler, hook = signal.signal(signal.SIGTERM, _stop), sys.unraisablehook
     sys.unraisablehook = _show_unraisable
@@ -47,7 +47,7 @@ def main(program: Callable[[Sequence[str]], None], to_go_on: str, arguments: Seq
 
 
 def _stop(number, frame):
-    """Makes SIGTERM end the program as Ctrl-C does, and no ``except Exception`` on the way swallow it."""
+    """Makes SIGTERM end the program as Ctrl-C does; ``except Exception`` does not catch it."""
     raise KeyboardInterrupt(number)
 
 

@@ -1,4 +1,4 @@
-"""What a run is made of: its parts, the presets that their defaults come from, and what is checked before a run."""
+"""The configuration of a run: its parts, the presets for their defaults, and the checks before a run."""
 
 from dg_jax.config.checks import (
     IMAGENET,

@@ -1,4 +1,4 @@
-"""Whether a configuration can be run; if not, one line names the flag."""
+"""Checks whether a configuration can be run; if not, an error of one line names the flag."""
 
 import dataclasses
 import functools
@@ -13,22 +13,22 @@ from dg_jax.data import registry
 from dg_jax.reading import names
 from dg_jax.reading.paths import expanded
 
-# As in models/registry.py, whose imports take seconds.
+# As in models/registry.py, whose imports are slow.
 MODELS = ("alexnet", "efficientnet_lite0", "mlp", "mnist_cnn", "resnet18", "resnet50", "small_cnn", "squeezenet")
-IMAGENET = pathlib.Path("imagenet")  # of --weights: those that a package holds
+IMAGENET = pathlib.Path("imagenet")  # a value of --weights: those that a package holds
 IN_PACKAGES = ("alexnet", "efficientnet_lite0", "squeezenet")
-# Networks with frozen BatchNorm, and what its statistics come from.
+# Networks with frozen BatchNorm, and where its statistics come from.
 OF_BATCH_NORM = dict.fromkeys(
-    ("resnet18", "resnet50"), "third_party/torchvision_resnet/convert.py makes them of the published ones"
+    ("resnet18", "resnet50"), "third_party/torchvision_resnet/convert.py makes them from the published ones"
 ) | {"efficientnet_lite0": "--weights=imagenet"}
 PATHS = ("data_dir", "splits_dir", "prepared_dir", "results_dir", "weights")
 
 
 def resolve(config: Config) -> Config:
-    """Returns the configuration with ``~`` replaced, and with all names as they are written here.
+    """Returns the configuration with ``~`` replaced, and with all names in their usual spelling.
 
     Raises:
-        UserError: the domains are read off ``data_dir``, and it cannot be read, or there is no home folder.
+        UserError: the domains must be read from ``data_dir``, which cannot be read, or there is no home folder.
     """
     given = flat(config)
     paths = {name: given[name] and expanded(given[name], flag(name)) for name in PATHS}
@@ -44,7 +44,7 @@ def resolve(config: Config) -> Config:
         domains=tuple(map(full_name, domains)),
         **paths,
     )
-    if isinstance(config, RunConfig):  # many runs have several of these
+    if isinstance(config, RunConfig):  # an experiment of many runs has several of these
         target = full_name(config.target)
         if not target and config.data.domains:
             target = config.data.domains[-1]
@@ -54,7 +54,7 @@ def resolve(config: Config) -> Config:
 
 
 def warn_of_slow_start(config: RunConfig) -> None:
-    """Warns where a network trains from scratch at a rate that is meant for pretrained ones."""
+    """Warns if a network trains from scratch at a rate that is meant for pretrained ones."""
     rate = config.rates.learning_rate
     if config.network.weights is None and rate <= presets.PAPER["learning_rate"]:
         errors.warn(
@@ -92,7 +92,7 @@ def check(config: RunConfig) -> None:
 
 
 def _check_computed(config: RunConfig) -> None:
-    """Raises a ``UserError`` if something is asked for that only datasets of picture files have."""
+    """Raises a ``UserError`` if a setting is given that only datasets of picture files have."""
     spec, dataset = registry.get(config.data.dataset), config.data.dataset
     kind, networks = ("digits", ("mnist_cnn", "mlp")) if spec.takes_data_dir else ("vectors", ("mlp",))
     if spec.takes_data_dir and config.data.data_dir is None:
@@ -182,7 +182,7 @@ def _check_processes(machine: Machine) -> None:
 
 
 def _usual(config: RunConfig) -> RunConfig:
-    """A configuration with all settings as its preset has them."""
+    """Returns a configuration with all settings of the preset."""
     return changed(RunConfig(), **presets.settings(config.data.dataset, config.preset))
 
 
@@ -221,18 +221,18 @@ def _check_methods(config: RunConfig, in_use: set[str]) -> None:
 
 
 def check_annealing(config: RunConfig) -> None:
-    """Raises a ``UserError`` if the penalty of an annealed objective would never set in."""
+    """Raises a ``UserError`` if the full penalty of an annealed objective would never start."""
     name = config.methods.objective
     steps = config.method_settings(name)["anneal_steps"]
     if steps >= config.optimisation.iterations:
         raise errors.UserError(
-            f"--{name}.anneal-steps={steps}: with --iterations={config.optimisation.iterations} the penalty never sets "
-            "in; give fewer, or leave it out for half of them"
+            f"--{name}.anneal-steps={steps}: with --iterations={config.optimisation.iterations} the full penalty never "
+            "starts; give fewer, or leave it out for half of --iterations"
         )
 
 
 def _check_effect(config: RunConfig) -> None:
-    """Raises a ``UserError`` if something asked for would change nothing."""
+    """Raises a ``UserError`` if a given setting would change nothing."""
     drop = config.optimisation.learning_rate_drop
     if drop is not None and int(drop.partition(":")[0]) >= config.optimisation.iterations:
         raise errors.UserError(
@@ -286,7 +286,7 @@ def _check_effect(config: RunConfig) -> None:
 
 
 def _check_rows(config: RunConfig) -> None:
-    """Raises a ``UserError`` if a combiner is set for another number of gradients than there will be."""
+    """Raises a ``UserError`` if the combiner's settings do not fit the number of gradients."""
     methods, sources = config.methods, len(config.sources)
     is_split = methods.objective == "mldg" and config.method.mldg.pairing == "split"
     rows = 1 if methods.objective in strategies.OF_ONE_ROW else sources - is_split
@@ -296,7 +296,7 @@ def _check_rows(config: RunConfig) -> None:
         values = settings.get(name)
         if values is not None and len(values) != rows:
             raise errors.UserError(
-                f"{flag(methods.combiner)}.{name} {_shown(values)} has another length than the gradients: {there_are}"
+                f"{flag(methods.combiner)}.{name} {_shown(values)}: give one number for each gradient; {there_are}"
             )
     if methods.combiner == "krum":
         needed = max(settings["byzantine"] + 3, settings["selected"])

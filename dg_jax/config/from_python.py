@@ -1,4 +1,4 @@
-"""A configuration from Python, as forgiving as the command line."""
+"""Makes a configuration in Python; names and values may be written as freely as on the command line."""
 
 import dataclasses
 import pathlib
@@ -35,10 +35,10 @@ def configure(**settings: Any) -> RunConfig:
 
 
 def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
-    """Returns a configuration with some settings changed, given as a caller in Python writes them.
+    """Returns a configuration with some settings changed, with values as one writes them in Python.
 
     Raises:
-        UserError: there is no such setting, or it has a value of a wrong kind.
+        UserError: there is no such setting, or its value is of a wrong kind.
     """
     known = flat(config)
     for name in settings:
@@ -49,6 +49,8 @@ def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
 
 
 def _converted(config: RunConfig, name: str, value: Any) -> Any:
+    if value is None and flat(RunConfig())[name] is None:
+        return None  # a setting that may be left out, also if the preset has a value
     of_method = getattr(config.method, name, None)
     if dataclasses.is_dataclass(of_method) and isinstance(value, Mapping):
         given = {key: one.tolist() if isinstance(one, np.ndarray) else one for key, one in value.items()}

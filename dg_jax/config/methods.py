@@ -1,6 +1,6 @@
-"""Settings of single methods: one group of flags for each method that has any.
+"""The settings of single methods: one group of flags for each method that has any.
 
-A group is named after its objective or combiner, and its fields are arguments of that function; or after an average.
+A group is named after an average, or after an objective or combiner, of which its fields are arguments.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ class AgrSum:
     """Agr-Sum."""
 
     zeros: Literal["agree", "conflict", "abstain"] = "agree"
-    """What a component that is zero counts as: agree (all N zero agree, eq. 2 as written), conflict (any zero is a
+    """How a zero in a component counts: agree (all N zero agree, eq. 2 as written), conflict (any zero is a
     conflict, as the authors' released code counts) or abstain (a zero has no vote)."""
 
 
@@ -32,7 +32,7 @@ class Irm:
     """Weight of the penalty after annealing (DomainBed's irm_lambda)."""
     anneal_steps: int | None = None
     """Steps with weight 1 before that; then Adam's state is reset (DomainBed's irm_penalty_anneal_iters). By default
-    half of --iterations, and where a run is resumed what it began with."""
+    half of --iterations; a resumed run keeps its first value."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +76,9 @@ class Fishr:
     penalty_weight: float = 1000.0
     """Weight of the penalty after annealing (DomainBed's lambda)."""
     anneal_steps: int | None = None
-    """Steps without the penalty; else as for irm (DomainBed's penalty_anneal_iters)."""
+    """Steps without the penalty; otherwise as for irm (DomainBed's penalty_anneal_iters)."""
     ema: float = 0.95
-    """How much of the variances before is kept at each step."""
+    """How much of the earlier variances is kept at each step."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +115,7 @@ class GradVac:
     """GradVac."""
 
     beta: float = 0.5
-    """How fast the cosines that are aimed at follow those that there are."""
+    """How fast the target cosines follow the measured cosines."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Cagrad:
     """CAGrad."""
 
     c: float = 0.5
-    """How far from the mean the result may be, over the mean's norm."""
+    """How far the result may be from the mean gradient, as a fraction of its norm."""
     preference: tuple[float, ...] | None = None
     """As for upgrad."""
 
@@ -149,7 +149,7 @@ class AlignedMtl:
     """Aligned-MTL."""
 
     scale: Literal["min", "median", "rmse"] = "min"
-    """Which eigenvalue of the Gramian all get."""
+    """Which eigenvalue of the Gramian all get: the smallest, the lower median, or rmse, their mean."""
     preference: tuple[float, ...] | None = None
     """As for upgrad."""
 
@@ -159,7 +159,7 @@ class FairGrad:
     """FairGrad."""
 
     alpha: float = 1.0
-    """The fairness: near 0 it is the sum, 1 is Nash-MTL, more favours the sources with small gradients."""
+    """The fairness: near 0 it is the sum, 1 is Nash-MTL; larger values favour sources with small gradients."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +167,7 @@ class Krum:
     """Krum."""
 
     byzantine: int | None = None
-    """How many sources may be anything, at most three less than there are; to be given."""
+    """How many sources may be arbitrarily wrong, at most three less than there are; must be given."""
     selected: int = 1
     """How many gradients are averaged."""
 
@@ -177,7 +177,7 @@ class Weighted:
     """A sum with fixed weights."""
 
     weights: tuple[float, ...] | None = None
-    """A weight for each source, in the order of --domains; to be given."""
+    """A weight for each source, in the order of --domains; must be given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,9 +185,9 @@ class AndMask:
     """AND-mask."""
 
     threshold: float = 1.0
-    """From which mean of the signs on a component is kept; 1 demands that all agree."""
+    """A component is kept if the mean of its signs has at least this size; 1 demands that all agree."""
     rescale: bool = True
-    """Whether what is left of a tensor is divided by its share."""
+    """Whether the kept components of a tensor are divided by the share that is kept."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,7 +205,7 @@ class GradDrop:
     """GradDrop."""
 
     leak: float = 0.0
-    """What is kept of the entries with the other sign."""
+    """How much is kept of the entries with the other sign, from 0 to 1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +213,7 @@ class GgaL:
     """GGA-L."""
 
     gamma: float = 1e-3
-    """Size of the noise, in the gradient's unit, where the cosines are 0."""
+    """Size of the noise, in the gradient's unit, if the mean cosine is 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,11 +234,11 @@ class Ema:
 
 @dataclasses.dataclass(frozen=True)
 class Swad:
-    """The mean of the parameters in a valley of the validation loss; takes eight times their memory."""
+    """The mean of the parameters in a valley of the validation loss; keeps eight copies of them by default."""
 
     n_converge: int = 3
-    """The valley begins at a validation whose loss is the least of so many."""
+    """The valley begins at a validation whose loss is the lowest of this many from it on."""
     n_tolerance: int = 6
-    """It ends before so many in a row that are too high."""
+    """The valley ends before this many losses in a row that are too high."""
     tolerance_ratio: float = 0.3
-    """How far above the mean of the first n-converge is too high, over that mean (0.2 for VLCS in the paper)."""
+    """A loss above 1 + this times the mean of the first n-converge is too high (0.2 for VLCS in the paper)."""

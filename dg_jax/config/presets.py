@@ -1,4 +1,4 @@
-"""Where defaults come from: the dataset, the paper, or the code that its authors released."""
+"""The presets that defaults come from: the dataset's, the paper's, or the released code's."""
 
 import pathlib
 from typing import Any
@@ -18,7 +18,7 @@ PAPER: dict[str, Any] = {
     "image_size": 224,
 }
 
-# What the authors' code does otherwise; docs/paper.md has the list.
+# Where the authors' code differs from the paper; docs/paper.md has the list.
 RELEASED = PAPER | {
     "split_seed": 0,
     "selection": "last",
@@ -39,7 +39,7 @@ _DIGITS = {
     "image_size": 28,
 }
 
-# They train in minutes on a CPU. Where a dataset has no entry, its preset is the paper's.
+# Made to train quickly on a CPU. A dataset without an entry has the paper's preset.
 PRESETS: dict[str, dict] = {
     "emoji": _SMALL | {"batch_size": 64, "image_size": 32},
     "styles": {

@@ -1,4 +1,4 @@
-"""The ranges of all settings: whether a value is in its range, and what to give instead."""
+"""The ranges of all settings: a check of the value, and what to give instead."""
 
 import math
 import re
@@ -50,7 +50,7 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(("seed", "split_seed"), _SEED),
 }
 
-# By objective, combiner or average.
+# By the name of the objective, combiner or average.
 OF_METHODS: dict[str, dict[str, Range]] = {
     "agr_sum": {},
     "agr_rand": {},
@@ -78,5 +78,5 @@ OF_METHODS: dict[str, dict[str, Range]] = {
     "swad": {"n_converge": _COUNT, "n_tolerance": _COUNT, "tolerance_ratio": _NOT_NEGATIVE},
 }
 
-# Settings without a usual value.
+# Settings without a default.
 REQUIRED = {"krum": "byzantine", "weighted": "weights"}

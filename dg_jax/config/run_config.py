@@ -1,4 +1,4 @@
-"""A run: what names it, and the parts that it is made of."""
+"""The configuration of a run: the settings that name it, and its parts."""
 
 import dataclasses
 import pathlib
@@ -11,7 +11,7 @@ from dg_jax.config.parts import FLAT, Data, Machine, Method, Network, Optimisati
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What one run and many have in common."""
+    """The settings that one run and an experiment of many runs share."""
 
     preset: Literal["dataset", "paper", "released"] = "dataset"
     """Where the other defaults come from."""
@@ -31,22 +31,21 @@ class RunConfig(Parts):
 
     Defaults are those of the dataset's preset; --preset=paper takes the paper's numbers
     (AlexNet at 224 px, 1000 iterations, 128 images per source, learning rate 1e-5, weight
-    decay 5e-5, validation every 20 iterations), --preset=released also does what the authors'
-    code does otherwise than the paper says (docs/paper.md lists it).
+    decay 5e-5, validation every 20 iterations), --preset=released also follows the authors' code
+    where it differs from the paper (docs/paper.md lists where).
     """
 
     strategy: str = "agr_sum"
-    """Which method: deep_all, irm, mldg, mixup, group_dro, vrex, iga, coral, mmd,
-    fishr; or how the gradients of the sources'
-    losses are combined: agr_sum, agr_rand, pcgrad, grad_vac, mgda, upgrad, dualproj, cagrad, imtl_g, conflict_free,
-    aligned_mtl, nash_mtl, fair_grad, krum, weighted, sum, and_mask, sand_mask, grad_drop, gga_l, trimmed_mean,
-    median."""
+    """Which method: deep_all, irm, mldg, mixup, group_dro, vrex, iga, coral, mmd, fishr; or how the gradients of the
+    sources' losses are combined: agr_sum, agr_rand, pcgrad, grad_vac, mgda, upgrad, dualproj, cagrad, imtl_g,
+    conflict_free, aligned_mtl, nash_mtl, fair_grad, krum, weighted, sum, and_mask, sand_mask, grad_drop, gga_l,
+    trimmed_mean, median."""
     target: str = ""
-    """The domain held out for testing; all the others are sources. Short names will do, as S for sketch."""
+    """The domain held out for testing; all the others are sources. Short names work, such as S for sketch."""
     seed: int = 0
     """Seed of the split, the initial weights, the batches, dropout and the combiner."""
     resume: bool = False
-    """Go on from the last checkpoint of this run, also to more iterations than before."""
+    """Go on from the last checkpoint of this run; --iterations may be larger than before."""
     rates: Annotated[Rates, FLAT] = dataclasses.field(default_factory=Rates)
     machine: Annotated[Machine, FLAT] = dataclasses.field(default_factory=Machine)
 
@@ -57,7 +56,7 @@ class RunConfig(Parts):
 
     @property
     def pictures(self) -> Hashable:
-        """Everything that the loaded dataset depends on. Runs with equal values may share one."""
+        """Everything that the loaded dataset depends on. Runs with equal values may share a dataset."""
         return self.target, self.data.of_seed(self.seed)
 
     @property
@@ -79,7 +78,7 @@ class RunConfig(Parts):
 
 
 def changed(config: Config, **settings: Any) -> Config:
-    """Returns a configuration with some settings changed, each by the name of its flag, in whatever part it is.
+    """Returns a configuration with some settings changed, by the names of their flags, in all parts.
 
     Raises:
         TypeError: there is no such setting.
@@ -97,7 +96,7 @@ def changed(config: Config, **settings: Any) -> Config:
 
 
 def flat(config: Parts) -> dict[str, Any]:
-    """Returns the values of all settings by name, in whatever part they are; those of a single method as a dict."""
+    """Returns the values of all settings in all parts, by name; those of a single method are a dict."""
     parts = dict(_parts_of(config))
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     return {
@@ -112,7 +111,7 @@ def flag(name: str) -> str:
 
 
 def flags_of(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
-    """Returns a flag for each value that differs from its default; without a default there is none.
+    """Returns a flag for each value that differs from its default; a value without a default has no flag.
 
     Example:
         >>> flags_of({"batch_size": 8, "seed": 0, "overwrite": True}, {"batch_size": 64, "seed": 0, "overwrite": False})

@@ -1,1 +1,1 @@
-"""Multi-domain datasets: builders, splits, sampling, and the way onto the device."""
+"""Multi-domain datasets: builders, splits, sampling, and the transfer to the device."""

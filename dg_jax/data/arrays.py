@@ -1,4 +1,4 @@
-"""A dataset from arrays that the caller has."""
+"""Makes a dataset from the caller's arrays."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -29,15 +29,16 @@ def split(
         classes: their names, in the order of the labels; by default their numbers.
 
     Returns:
-        The training and validation parts of the sources, the test part of the target, and the contents of
-        each domain as an identity.
+        The training and validation parts of the sources, the test part of the target, and a SHA-256 of each
+        domain's contents.
 
     Raises:
-        UserError: an array is of another kind; the message names the domain.
+        UserError: an array has another form (the message names the domain), ``target`` is not a domain, a label
+            has no name, or a part is empty.
     """
     parts = {domain: _part(domain, *_pair(domain, given)) for domain, given in domains.items()}
     if target not in parts:
-        raise errors.UserError(f"target={target!r} is none of the domains; there are: {', '.join(parts)}")
+        raise errors.UserError(f"target={target!r} is not a domain; there are: {', '.join(parts)}")
     first = next(iter(parts))
     for domain, part in parts.items():
         for what, own, others in (
@@ -61,8 +62,8 @@ def split(
     for needed in ("validation", "test"):
         if not any(len(rows[domain][needed]) for domain, names_of_parts in wanted.items() if needed in names_of_parts):
             raise errors.UserError(
-                f"no example is in the {needed} part; give more (six of a class in a domain have one for validation, "
-                "three one for testing)"
+                f"no example is in the {needed} part; give more (a class in a domain needs six for one in validation, "
+                "two for one in test)"
             )
     return dataset.MultiDomainDataset(
         name,

@@ -1,4 +1,4 @@
-"""Random changes of training images: the standard ones of domain generalization, inside the compiled step."""
+"""Random augmentation of training images, standard in domain generalization, inside the compiled step."""
 
 import math
 
@@ -6,16 +6,16 @@ import chex
 import jax
 import jax.numpy as jnp
 
-AREA = (0.7, 1.0)  # of the crop, as a part of the image
+AREA = (0.7, 1.0)  # of the crop, as a fraction of the image
 RATIO = (3 / 4, 4 / 3)  # width over height of the crop
 JITTER = 0.3
-GREY = 0.1  # how many images lose their colours
+GREY = 0.1  # fraction of images that become grey
 _TRIES = 10
 _LUMINANCE = (0.2989, 0.587, 0.114)
 
 
 def standard(key: chex.PRNGKey, images: chex.Array) -> chex.Array:
-    """Crops, flips, jitters the colours of and greys each image by itself, as DomainBed does.
+    """Augments each image as DomainBed does: random crop, flip, colour jitter and grey.
 
     A crop of 70% to 100% of the area is resized to the whole; half of the images are flipped left to right;
     brightness, contrast and saturation are scaled by up to 30% and the hue is turned by up to 0.3 of its circle,
@@ -50,7 +50,7 @@ def _change(key: chex.PRNGKey, image: chex.Array) -> chex.Array:
 def draw_crop(key: chex.PRNGKey, height: int, width: int) -> tuple[chex.Array, ...]:
     """Draws a crop: top, left, height and width in pixels, whole numbers.
 
-    Of ten draws of area and ratio the first that lies within the image counts; if none does, the whole image.
+    Area and ratio are drawn ten times. The first crop that fits into the image counts; if none fits, the whole image.
     """
     of_area, of_ratio, of_place = jax.random.split(key, 3)
     area = height * width * jax.random.uniform(of_area, (_TRIES,), minval=AREA[0], maxval=AREA[1])
@@ -68,7 +68,7 @@ def draw_crop(key: chex.PRNGKey, height: int, width: int) -> tuple[chex.Array, .
 
 
 def resized_crop(image: chex.Array, top, left, crop_height, crop_width) -> chex.Array:
-    """Resizes a part of an image ``[H, W, 3]`` bilinearly to ``[H, W, 3]``; the other arguments are in pixels."""
+    """Resizes a crop of an image ``[H, W, 3]`` bilinearly to ``[H, W, 3]``; the other arguments are in pixels."""
     height, width = image.shape[:2]
     scale = jnp.stack([height / crop_height, width / crop_width])
     return jax.image.scale_and_translate(
@@ -99,7 +99,7 @@ def _grey(image: chex.Array) -> chex.Array:
 
 
 def turn_hue(image: chex.Array, angle: chex.Numeric) -> chex.Array:
-    """Turns the hue of an image ``[..., 3]`` in [0, 1]; ``angle`` is a part of the whole circle."""
+    """Turns the hue of an image ``[..., 3]`` in [0, 1]; ``angle`` is a fraction of the whole circle."""
     value, low = jnp.max(image, -1), jnp.min(image, -1)
     spread = value - low
     red, green, blue = jnp.moveaxis(image, -1, 0)
@@ -108,6 +108,6 @@ def turn_hue(image: chex.Array, angle: chex.Numeric) -> chex.Array:
     ) / jnp.where(spread > 0, spread, 1)
     start = jnp.where(value == red, 0, jnp.where(value == green, 2, 4))
     hue = (of_sixth + start) / 6 + angle
-    # Each channel is a trapezoid over the circle, a third of it apart from the others.
+    # Over the hue circle each channel is a trapezoid, a third of the circle apart from the others.
     away = (hue[..., None] * 6 + jnp.array([5.0, 3.0, 1.0])) % 6
     return value[..., None] - spread[..., None] * jnp.clip(jnp.minimum(away, 4 - away), 0, 1)

@@ -25,8 +25,8 @@ INDEX = "index.json"
 def split_name(domain: str) -> str:
     """Returns what TFDS calls a domain.
 
-    It is the domain's name, but where that has a meaning to TFDS (``all``, ``a+b``, ``a[:9]``)
-    or is refused by it, as are spaces, a digest.
+    It is the domain's name. If TFDS gives this name a meaning (``all``, ``a+b``, ``a[:9]``) or
+    refuses it (spaces), it is a digest.
     """
     is_plain = re.fullmatch(r"[\w-]*[^\W_][\w-]*", domain) and domain != "all"
     return domain if is_plain else f"domain_{hashlib.sha256(domain.encode()).hexdigest()[:16]}"
@@ -50,8 +50,9 @@ class Index(NamedTuple):
     Attributes:
         classes: names of the classes, in the order of the labels.
         labels: for each domain the class of every example, in the order of the records.
-        concepts: for each domain what must not lie in two parts of a split, in the same order.
-        damaged: pairs of a file that could not be read and the reason.
+        concepts: for each domain the concept of every example, in the same order. No concept is in
+            two parts of a split.
+        damaged: for each file that could not be read, its name and the reason.
     """
 
     classes: list[str]
@@ -72,7 +73,7 @@ class PictureBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registrat
     """Stores every picture encoded, in the order given, with its class and its concept.
 
     Preparing uses all cores and goes on where it was stopped: finished shards are kept
-    beside the final folder, which TFDS makes in one step at the end. Damaged files are
+    next to the final folder, which TFDS makes in one step at the end. Damaged files are
     left out and listed in the index.
     """
 
@@ -113,7 +114,7 @@ class PictureBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registrat
         partial.mkdir(exist_ok=True)
         index, infos = Index(list(contents.classes), {}, {}, []), []
         with warnings.catch_warnings(), Encoder(self, sum(map(len, contents.pictures.values()))) as encoder:
-            # What Pillow warns of is either read all the same or named in the index.
+            # A file that Pillow warns about is either read or named in the index.
             warnings.filterwarnings("ignore", module=r"PIL\.")
             for domain, pictures in contents.pictures.items():
                 template = self._get_filename_template(split_name(domain))
@@ -140,7 +141,7 @@ class PictureBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registrat
 
 
 class Encoder:
-    """Encodes pictures on all cores and writes them shard by shard, showing how far it is."""
+    """Encodes pictures on all cores and writes them shard by shard, with a progress bar."""
 
     def __init__(self, builder: PictureBuilder, total: int):
         self._encode: Callable[[pathlib.Path], bytes] = builder.encode
@@ -168,7 +169,7 @@ class Encoder:
         self._bar.stop()
 
     def write(self, file: pathlib.Path, pictures: list[image_tree.Picture]) -> _Shard:
-        """Writes a shard, unless an earlier run has. The records are renamed into place after the notes on them."""
+        """Writes a shard, if no earlier run has. The records get their name last: if they exist, so do their notes."""
         notes = file.with_name(file.name + ".json")
         if file.exists():
             self._bar.advance(self._task, len(pictures))

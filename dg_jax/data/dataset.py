@@ -1,4 +1,4 @@
-"""The form in which every dataset reaches the training loop."""
+"""The form in which the training loop gets every dataset."""
 
 import concurrent.futures
 import dataclasses
@@ -11,7 +11,7 @@ import numpy as np
 
 from dg_jax.data import picture, resize
 
-# Few, so that what is decoded meanwhile takes little fresh memory, whose first use is slow.
+# Few, so that decoding takes little new memory: the first use of new memory is slow.
 _ROWS_AT_ONCE = 16
 
 
@@ -19,7 +19,7 @@ class Part(NamedTuple):
     """Examples of one domain that belong together, in memory.
 
     Attributes:
-        image: uint8 ``[n, H, W, 3]``; of a caller's own arrays also floats ``[n, ...]``.
+        image: uint8 ``[n, H, W, 3]``; floats ``[n, ...]`` too, if the caller gives arrays.
         label: int32 ``[n]``.
     """
 
@@ -33,11 +33,11 @@ class Part(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class StoredPart:
-    """Images of one domain that belong together, read from disk where they are needed.
+    """Images of one domain that belong together, read from disk when they are needed.
 
     Attributes:
         records: the domain's records: ``records.__getitems__(numbers)`` gives dicts with
-            the encoded picture under ``"image"``, RGB and of the same size in all.
+            the encoded picture under ``"image"``: RGB, all of the same size.
         numbers: which of the records, integers ``[n]``.
         label: int32 ``[n]``.
         image_size: height and width to which pictures are resized, in pixels.
@@ -92,12 +92,13 @@ class MultiDomainDataset:
     Attributes:
         name: what ``--dataset`` calls it.
         classes: names of the classes, in the order of the labels.
-        domains: for each domain the parts asked for of ``"train"``, ``"validation"`` and
-            ``"test"``; all in memory or all stored.
-        left_out: files that are damaged and were left out.
-        inputs: what came in by a path -> SHA-256 of its contents, see :func:`dg_jax.data.prepared.identify`.
-        watched: parts by a name of one's own, of which a run notes the accuracy at each
-            validation, to be looked at. Nothing is chosen by it.
+        domains: for each domain those of the parts ``"train"``, ``"validation"`` and ``"test"``
+            that were asked for; all in memory or all stored.
+        left_out: damaged files, which were left out.
+        inputs: each input that was read from a path -> SHA-256 of its contents, see
+            :func:`dg_jax.data.prepared.identify`.
+        watched: more parts, by name. A run records their accuracy at each validation, for
+            information: nothing is chosen by it.
     """
 
     name: str

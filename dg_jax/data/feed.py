@@ -1,4 +1,4 @@
-"""The way of images onto the device: held there as a whole, or read batch by batch."""
+"""Brings images onto the device: all of them at the start, or batch by batch."""
 
 import functools
 import itertools
@@ -13,17 +13,17 @@ import numpy as np
 
 from dg_jax.data import augment, dataset, sampling
 
-_NO_SOURCE = 2**31  # a number beside those of the sources, of which random keys are made
+_NO_SOURCE = 2**31  # a number that no source has; random keys are made from these numbers
 
 
 class Feed(NamedTuple):
     """Domain batches of a run, in two halves: on the host, and inside the compiled step.
 
     Attributes:
-        values: ``values(first)`` yields what each step from ``first`` on is given.
+        values: ``values(first)`` yields the value for each step from ``first`` on.
         like: shapes and dtypes of a value.
         draw: ``draw(value, step) -> domain batch`` inside the compiled step.
-        is_constant: whether every step is given the same value, all images on the device.
+        is_constant: whether every step gets the same value: all images, on the device.
         images_per_step: how many images a step draws.
     """
 
@@ -44,12 +44,12 @@ def domain_batches(
 ) -> Feed:
     """Makes the feed of training batches.
 
-    Step t draws the same images whether they are held or read.
+    Step t draws the same images whether they are held on the device or read from disk.
 
     Args:
         sources: training parts of the N sources, all in memory or all stored.
-        key: PRNG key of the run's sampling. It is part of each value, so that the program of a
-            step is the same for every seed.
+        key: PRNG key of the run's sampling. It is part of each value, so that the compiled step
+            is the same for every seed.
         batch_size: images B of each source.
         single_domain: whether all N rows of a step come from one source, drawn again at
             each step, see :func:`dg_jax.data.sampling.sample_single_domain_batch`.
@@ -121,7 +121,7 @@ def domain_batches(
 def passes(
     parts: Sequence[dataset.AnyPart], batch_size: int
 ) -> Callable[[], Iterator[tuple[dataset.Part, np.ndarray]]]:
-    """Makes an iterator factory over all images of some parts, for evaluation.
+    """Returns a function that iterates over all images of some parts, for evaluation.
 
     Args:
         parts: all in memory or all stored.
@@ -166,8 +166,8 @@ def _take(part: dataset.Part, rows: chex.Array) -> dataset.Part:
 
 
 def _read_ahead(numbers: range, read: Callable[[int], Any]) -> Iterator:
-    """Reads on all cores while the device works; threads, since decoding a picture frees the interpreter."""
-    import grain  # takes a tenth of a second, which a run on images in memory need not wait for
+    """Reads on all cores while the device works; in threads, since decoding releases Python's lock."""
+    import grain  # slow to import, and a run on images in memory does not need it
 
     batches = grain.MapDataset.range(numbers.start, numbers.stop, numbers.step).map(read)
     cores = os.cpu_count() or 1

@@ -12,17 +12,17 @@ import time
 from dg_jax.data import image_tree, picture
 from dg_jax.reading import foreign
 
-_MOST_BYTES_OF_KEPT = 2**30  # 600,000 pictures take 100 MB
-_NOT_READ = "not read"  # what is no picture file, and prepared as a damaged one
-# A file that is written twice within one tick of its file system's clock has the same time.
+_MOST_BYTES_OF_KEPT = 2**30  # far more than DomainNet's hashes take
+_NOT_READ = "not read"  # for a file that is not read; it is prepared as a damaged one
+# A file that is written twice within one tick of its file system's clock has the same time after both.
 _TICK = 2 * 10**9
 
 
 def of_pictures(tree: image_tree.Tree, kept: pathlib.Path) -> dict[str, str]:
     """Identifies the pictures of each domain.
 
-    A file is read once: its hash is kept, and found again as long as its name, size, time and
-    inode stay the same. Where hashes cannot be kept, all files are read each time.
+    A file is read once: its hash is kept, and used again as long as its name, size, time and
+    inode stay the same. If hashes cannot be kept, all files are read each time.
 
     Args:
         tree: the pictures.

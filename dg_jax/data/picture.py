@@ -1,4 +1,4 @@
-"""One picture file on its way into a prepared dataset, and out of it."""
+"""Encodes picture files for a prepared dataset, and decodes them."""
 
 import io
 import itertools
@@ -7,11 +7,11 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-# Pillow's own warning limit; four bytes a pixel, that is 360 MB.
+# Pillow warns above this: at four bytes a pixel it is 360 MB.
 MOST_PIXELS = 89_478_485
 MOST_BYTES = 256 * 2**20
 _ORIENTATION = 0x0112
-# Those that `image_tree.ENDINGS` stands for. Pillow knows others: PostScript, for one, it would have Ghostscript run.
+# Those of `image_tree.ENDINGS`. Pillow reads others too, but for PostScript it would run Ghostscript on the file.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _TILE = 1024
 
@@ -23,13 +23,13 @@ class DamagedError(Exception):
 def encode(path: pathlib.Path, size: int) -> bytes:
     """Reads a picture and returns it at ``size`` × ``size`` pixels as PNG.
 
-    A JPEG that has this size already is returned as it is, byte for byte. EXIF rotation
-    is applied. Transparent pixels become white. Grayscale, palette and CMYK become RGB;
-    of 16-bit values the upper 8 bits stay. Of several frames the first is taken.
+    A JPEG that has this size already is returned unchanged, byte for byte. EXIF rotation
+    is applied. Transparent pixels become white. Grayscale, palette and CMYK become RGB.
+    16-bit values keep their upper 8 bits. If there are several frames, the first is taken.
 
     Raises:
-        DamagedError: the file is not a picture of a kind known here, is cut off, is larger than 256 MiB, or has
-            more than 89 million pixels or values of 32 bits.
+        DamagedError: the file is missing, is not a picture of these formats, is cut off, is larger than 256 MiB, or
+            has more than 89 million pixels or values of 32 bits.
     """
     try:
         if not path.is_file():  # reading a named pipe would wait for ever
@@ -57,7 +57,7 @@ def encode(path: pathlib.Path, size: int) -> bytes:
 def to_png(image: Image.Image, size: int) -> bytes:
     """Returns an RGB picture at ``size`` × ``size`` pixels as PNG, resized bilinearly if need be."""
     encoded = io.BytesIO()
-    # Higher levels take up to half as long again and save less than a tenth of the space.
+    # Higher levels take longer and save little space.
     resized(image, size).save(encoded, "PNG", compress_level=1)
     return encoded.getvalue()
 
@@ -68,10 +68,9 @@ def resized(image: Image.Image, size: int) -> Image.Image:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """Returns a picture with transparency as RGB on a white ground.
+    """Returns a picture with transparency as RGB on a white background.
 
-    It is done tile by tile: the largest pictures there may be would otherwise lie in memory
-    five times.
+    It works tile by tile: otherwise the largest pictures would be in memory several times.
     """
     result = Image.new("RGB", image.size)
     for left, top in itertools.product(range(0, image.width, _TILE), range(0, image.height, _TILE)):
@@ -82,7 +81,7 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def decode(encoded: bytes) -> np.ndarray:
-    """Returns a picture that was encoded as RGB, as uint8 ``[H, W, 3]``."""
+    """Decodes an RGB picture to uint8 ``[H, W, 3]``."""
     with Image.open(io.BytesIO(encoded)) as image:
         return np.asarray(image)
 
@@ -91,7 +90,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        raise DamagedError("values of 32 bits, whose white is not known")
+        raise DamagedError("values of 32 bits, for which white is not defined")
     if image.has_transparency_data:
         return on_white(image)
     return image.convert("RGB")

@@ -26,7 +26,7 @@ from dg_jax.data import (
     trees,
 )
 
-# Decoded pictures beyond this are read from disk at each step. PACS, VLCS, Office-Home and Terra Incognita stay below.
+# If decoded pictures take more, each step reads them from disk. PACS, VLCS, Office-Home and Terra Incognita take less.
 MOST_BYTES_IN_MEMORY = 4 * 2**30
 
 
@@ -43,7 +43,7 @@ def load(
     classes_may_be_missing: bool = False,
     domains: Collection[str] = (),
 ) -> dataset.MultiDomainDataset:
-    """Opens domains of a dataset, split and at the size wanted.
+    """Opens domains of a dataset, split into parts and resized.
 
     Args:
         name: a dataset of :data:`dg_jax.data.registry.DATASETS`.
@@ -51,21 +51,21 @@ def load(
             ``"validation"`` and ``"test"`` to read.
         image_size: height and width in pixels; images are resized bilinearly.
         split_seed: see :func:`dg_jax.data.splits.split_concepts`.
-        data_dir: the downloaded pictures, for datasets that are made from such.
+        data_dir: folder with the downloads, for datasets that are made from them.
         prepared_dir: where TFDS keeps prepared data; its own default if ``None``.
         splits_dir: split files to use instead of a split by seed; see
             :func:`dg_jax.data.split_files.read`.
-        skip_damaged: go on without files that cannot be read.
-        classes_may_be_missing: go on where a domain has no pictures of a class.
-        domains: where every folder is a domain, those whose classes count; by default those of ``parts``.
+        skip_damaged: whether to leave out files that cannot be read.
+        classes_may_be_missing: whether a domain may lack a class.
+        domains: if every folder is a domain, those whose classes count; by default those of ``parts``.
 
     Returns:
-        The parts in memory, or, where they would take more than 4 GiB at the size at which
-        they are stored, as :class:`dg_jax.data.dataset.StoredPart`.
+        The parts, in memory. If they would take more than 4 GiB at the size at which they are
+        stored, they are :class:`dg_jax.data.dataset.StoredPart`.
 
     Raises:
         UserError: what the dataset is made from is missing, damaged or has other contents,
-            a split file does not fit it, or ``prepared_dir`` cannot be written.
+            a split file does not fit it, a part is empty, or ``prepared_dir`` cannot be written.
     """
     pictures = _find(name, domains or parts, data_dir, prepared_dir, classes_may_be_missing)
     inputs = _inputs(pictures, parts, splits_dir)
@@ -84,7 +84,7 @@ def load(
         if wanting and not any(len(rows[domain][part]) for domain in wanting):
             raise errors.UserError(
                 f"{name}: no picture is in the {part} part of {', '.join(wanting)}; "
-                "add pictures (six in a class have one for validation, three one for testing), or give --splits-dir"
+                "add pictures (a class needs six for one in validation, two for one in test), or give --splits-dir"
             )
     bytes_of_one = source.SIZE**2 * 3
     images = sum(len(rows[domain][part]) for domain, wanted in parts.items() for part in wanted)
@@ -120,7 +120,7 @@ def identify(
 
     Returns:
         ``"pictures of DOMAIN"`` and ``"split list FILE"`` -> SHA-256. Empty for a dataset that is
-        made from packages, as these have versions.
+        made from packages: their versions identify it.
     """
     return _inputs(_find(name, domains or parts, data_dir, prepared_dir, classes_may_be_missing), parts, splits_dir)
 
@@ -160,7 +160,7 @@ def load_whole(
 def _whole(source: builder.PictureBuilder, index: builder.Index, domain: str, image_size: int) -> dataset.Part:
     label = np.array(index.labels[domain], np.int32)
     stored = dataset.StoredPart(_records(source, domain), np.arange(len(label)), label, image_size)
-    # Beside the records, so that other records never meet these pictures.
+    # In the folder of the records, so that other records never get these pictures.
     return decoded.open_or_decode(
         source.data_path / f"{source.name}-{builder.split_name(domain)}-{image_size}px.npy", stored
     )
@@ -187,7 +187,7 @@ def _find(
 ) -> _Pictures | None:
     spec = registry.get(name)
     if spec.is_computed:
-        raise errors.UserError(f"--dataset={name} is computed, and nothing of it is prepared")
+        raise errors.UserError(f"--dataset={name} is computed, so it cannot be prepared")
     layout = spec.layout
     if layout is None:
         return None
@@ -253,10 +253,10 @@ def _prepare(
             source = open_builder()
             if not source.is_prepared():  # while this process waited for the lock, another may have done it
                 for unfinished in source.data_path.parent.glob(f"{tfds.core.constants.INCOMPLETE_PREFIX}*"):
-                    unfinished.rmtree()  # of a process that was killed
+                    unfinished.rmtree()  # left by a process that was killed
                 if ignored:
-                    errors.warn(f"{name}: passed over, having no ending of a picture: {errors.listed(ignored)}")
-                # TFDS says on stdout that it downloads, also where it does not.
+                    errors.warn(f"{name}: passed over, without the ending of a picture: {errors.listed(ignored)}")
+                # TFDS prints that it downloads, even if it does not.
                 with contextlib.redirect_stdout(io.StringIO()):
                     source.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=data_dir))
                 again = pictures and _find(
@@ -277,19 +277,19 @@ def _prepare(
 
 
 def _report(name: str, index: builder.Index, domains: tuple[str, ...], skip_damaged: bool) -> None:
-    """Reports damaged files, and domains with another number of pictures than published."""
+    """Reports damaged files, and domains whose number of pictures is not the published one."""
     damaged = [f"{file} ({reason})" for file, reason in index.damaged]
     if damaged and not skip_damaged:
         raise errors.UserError(
             f"{name}: damaged files, {len(damaged)} in number: {errors.listed(damaged)}; "
-            "mend or remove them, or leave them out with --skip-damaged"
+            "repair or remove them, or leave them out with --skip-damaged"
         )
     if damaged:
         errors.warn(f"{name}: left out damaged files, {len(damaged)} in number: {errors.listed(damaged)}")
     for domain in domains:
         if not index.labels[domain]:
-            raise errors.UserError(f"{name}: {domain} has no pictures left, all are damaged")
+            raise errors.UserError(f"{name}: {domain} has no pictures left: all are damaged")
     for domain, published in registry.get(name).published.items():
         found = len(index.labels[domain])
         if found != published:
-            errors.warn(f"{name}: {domain} has {found} pictures, published are {published}")
+            errors.warn(f"{name}: {domain} has {found} pictures, but {published} were published")

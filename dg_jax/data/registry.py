@@ -16,19 +16,19 @@ class DatasetSpec:
     """What is known of a dataset before it is opened.
 
     Attributes:
-        builder: ``module:class`` of its TFDS builder, whose splits are the domains; of a dataset that is computed
-            ``module:function``, which takes the parts of each domain and a seed (and where the files lie that it is
-            made from) and returns the dataset.
-        domains: all domains there are; empty if they are read off the user's folders.
+        builder: ``module:class`` of its TFDS builder, whose splits are the domains. For a computed dataset
+            ``module:function``, which takes the parts of each domain and a seed (and, if it is made from files, their
+            folder) and returns the dataset.
+        domains: all domains; empty if they are the user's folders.
         default_domains: the domains used unless others are asked for.
         default_target: the domain held out unless another is asked for.
         short: other names of domains for the command line.
         layout: how its download is arranged; ``None`` if it needs none.
-        published: how many pictures each domain has by its authors.
-        is_computed: whether it is computed when it is opened, and nothing of it is kept: vectors, or pictures of
+        published: how many pictures each domain has according to its authors.
+        is_computed: whether it is computed each time it is opened, and not kept: vectors, or pictures of
             ``image_size``.
-        image_size: height and width in pixels, where they cannot be chosen.
-        chosen_together: whether what a domain holds depends on the others that are chosen.
+        image_size: height and width in pixels, if they cannot be chosen.
+        chosen_together: whether the contents of a domain depend on the other domains that are chosen.
         takes_data_dir: whether some of its domains are made from files in ``--data-dir``, though it has no layout.
     """
 
@@ -169,7 +169,7 @@ DATASETS = {
         ),
         short={"L38": "location_38", "L43": "location_43", "L46": "location_46", "L100": "location_100"},
         default_target="location_100",
-        published={},  # of this selection of places and classes, no count by place is
+        published={},  # for this selection of places and classes there are no counts by place
     ),
     "domain_net": _downloaded(
         "DomainNet",
@@ -206,7 +206,7 @@ def get(name: str) -> DatasetSpec:
 
 
 def dataset_name(name: str) -> str:
-    """Returns the name of a dataset that may be written otherwise, as PACS; errors are those of :func:`get`."""
+    """Returns the name of a dataset, also from another spelling such as PACS; errors are those of :func:`get`."""
     found = names.find(name, DATASETS)
     if found is None:
         raise names.unknown("dataset", name, DATASETS)
@@ -217,7 +217,7 @@ def domains(name: str, data_dir: pathlib.Path | None) -> tuple[str, ...]:
     """Returns all domains of a dataset.
 
     Raises:
-        UserError: they are read off ``data_dir``, which is missing or holds none.
+        UserError: they are read from ``data_dir``, which is missing or holds none.
     """
     spec = get(name)
     if spec.layout is None:
@@ -228,12 +228,12 @@ def domains(name: str, data_dir: pathlib.Path | None) -> tuple[str, ...]:
 
 
 def full_name(name: str, domain: str, data_dir: pathlib.Path | None = None) -> str:
-    """Returns the full name of a domain, given in another writing, by its short name, or by the name of its folder.
+    """Returns the full name of a domain from another spelling, its short name, or the name of its folder.
 
     Args:
         name: of the dataset.
         domain: what was given; if it is unknown, it is returned as it is.
-        data_dir: where the domains are read off, if they are.
+        data_dir: the folder whose subfolders are the domains, for a dataset without a list of domains.
     """
     spec = get(name)
     folders = spec.layout.domains if spec.layout else {}

@@ -9,30 +9,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Enough to hide what a call costs, few enough to stay in a processor's cache.
+# Enough to hide the cost of a call, few enough for a processor's cache.
 _AT_ONCE = 8
 # Pillow computes in integers: weights are multiples of 2^-22.
 _PRECISION = 22
-# Between sizes close to each other a new pixel lies at one of a few distances from its taps. Slices shifted by these
-# take half the time that picking the taps takes (227 to 224 px, one thread: 0.22 and 0.4 ms a picture).
+# If the sizes are close to each other, there are only a few different offsets from a new pixel to its taps. Slices
+# shifted by these offsets are then quicker than picking the taps.
 _FEW_OFFSETS = 8
 
 
 def bilinear(pictures: Sequence[np.ndarray], size: int) -> np.ndarray:
-    """Resizes square pictures bilinearly. A smaller picture averages all pixels that a new one covers.
+    """Resizes square pictures bilinearly. A pixel of a smaller picture averages all pixels that it covers.
 
     >>> half_black = np.array([[[0, 0, 0], [200, 100, 50]]] * 2, np.uint8)
     >>> bilinear([half_black], 1).tolist()
     [[[[100, 50, 25]]]]
 
     Args:
-        pictures: n of uint8 ``[S, S, 3]``, all of one size. (Of a picture that is not square,
+        pictures: n of uint8 ``[S, S, 3]``, all of one size. (If a picture is not square,
             some releases of Pillow resize the height first, which rounds differently.)
         size: height and width wanted, in pixels.
 
     Returns:
-        uint8 ``[n, size, size, 3]``, the very values that Pillow's ``Image.resize`` with
-        ``Resampling.BILINEAR`` gives.
+        uint8 ``[n, size, size, 3]``, exactly the values of Pillow's ``Image.resize`` with
+        ``Resampling.BILINEAR``.
     """
     if all(one.shape == (size, size, 3) for one in pictures):
         return np.stack(pictures)
@@ -40,7 +40,7 @@ def bilinear(pictures: Sequence[np.ndarray], size: int) -> np.ndarray:
     with jax.default_device(_device()):
         for start in range(0, len(pictures), _AT_ONCE):
             some = pictures[start : start + _AT_ONCE]
-            # Always as many, so that the passes are compiled once.
+            # Always the same number, so that the passes are compiled once.
             stacked = np.stack([*some, *[some[0]] * (_AT_ONCE - len(some))])
             # Two programs, since XLA would compute the first pass again for each row that the second reads.
             result = _pass(_pass(stacked, size, axis=2), size, axis=1)
@@ -53,7 +53,7 @@ def _pass(images: chex.Array, size: int, axis: int) -> chex.Array:
     """Resizes images uint8 ``[n, H, W, 3]`` along one axis."""
     outer, inner = images.shape[:axis], images.shape[axis + 1 :]
     rows = images.reshape(math.prod(outer), images.shape[axis], math.prod(inner))
-    # Integers of 32 bits do: the weights of a pixel add up to 2^22, except for rounding, and a value has 8 bits.
+    # 32-bit integers are enough: the weights of a pixel add up to 2^22, up to rounding, and a value has 8 bits.
     total = jnp.int32(1 << (_PRECISION - 1))
     positions, weights = taps(images.shape[axis], size)
     offsets = positions - np.arange(size)
@@ -72,7 +72,7 @@ def _pass(images: chex.Array, size: int, axis: int) -> chex.Array:
 
 
 def taps(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which pixels make up a new one, and with what weights.
+    """Returns which pixels make up each new pixel, and their weights.
 
     Returns:
         Positions int32 in ``[0, size)`` and weights int32 in multiples of 2^-22, both ``[taps, new_size]``.
@@ -83,7 +83,7 @@ def taps(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
     first = np.maximum(np.floor(centers - reach + 0.5), 0).astype(np.int32)
     positions = first + np.arange(2 * math.ceil(reach) + 1, dtype=np.int32)[:, None]
     weights = np.maximum(1 - np.abs((positions - centers + 0.5) / reach), 0) * (positions < size)
-    # Added up one after another, as in Pillow, where `sum` may add up otherwise.
+    # Added one after another, as in Pillow; `sum` may add in another order.
     weights /= np.cumsum(weights, axis=0)[-1]
     used = np.any(weights > 0, axis=1)
     return np.minimum(positions, size - 1)[used], np.floor(weights * 2**_PRECISION + 0.5).astype(np.int32)[used]

@@ -14,11 +14,11 @@ from dg_jax.data import dataset
 def network_input(
     examples: chex.Array, change: Callable[[chex.Array], chex.Array] = lambda images: images
 ) -> chex.Array:
-    """Returns what the network is given: uint8 images changed and normalised, vectors and other floats as they are.
+    """Returns the input of the network: uint8 images changed and normalised, floats as they are.
 
     Args:
-        examples: uint8 ``[..., 3]``; uint8 with another number of channels, which are scaled to [0, 1] only; or floats.
-        change: what happens to images in between, a function of floats in [0, 1].
+        examples: uint8 ``[..., 3]``; uint8 with other channels, scaled to [0, 1] but not normalised; or floats.
+        change: a function that changes images in [0, 1] before they are normalised.
     """
     if examples.dtype != jnp.uint8:
         return examples
@@ -29,10 +29,9 @@ def network_input(
 def sample_indices(key: chex.PRNGKey, step: chex.Array, num_images: int, batch_size: int) -> chex.Array:
     """Draws the ``batch_size`` images of one source at one step, without replacement within an epoch.
 
-    A pure function of its arguments, so that a resumed run draws what it would have
-    drawn. An epoch is ``num_images // batch_size`` steps long; what is left over of the
-    shuffled source is not used in that epoch. A source smaller than a batch is drawn from
-    with replacement.
+    A pure function of its arguments, so that a resumed run draws the same images. An epoch
+    is ``num_images // batch_size`` steps long; the rest of the shuffled source is not used
+    in that epoch. A source smaller than a batch is drawn from with replacement.
 
     Args:
         key: the source's own PRNG key.
@@ -41,7 +40,7 @@ def sample_indices(key: chex.PRNGKey, step: chex.Array, num_images: int, batch_s
         batch_size: images to draw.
 
     Returns:
-        Integers ``[batch_size]`` in ``[0, num_images)``, all different if there are as many.
+        Integers ``[batch_size]`` in ``[0, num_images)``, all different unless the source is smaller than a batch.
     """
     if num_images < batch_size:
         return jax.random.randint(jax.random.fold_in(key, step), (batch_size,), 0, num_images)
@@ -92,7 +91,7 @@ def sample_single_domain_batch(
 ) -> dict[str, chex.Array]:
     """Draws a domain batch whose N rows all come from one source, drawn again at each step (paper, Figure 4).
 
-    Arguments and result are those of :func:`sample_domain_batch`; a source of less than
+    Arguments and result are those of :func:`sample_domain_batch`; a source with fewer than
     N · B images is drawn from with replacement.
     """
     n = len(sources)

@@ -1,8 +1,8 @@
-"""Spirals: a task whose truth is known, with shortcuts that are perfect in each environment and random in the test.
+"""Spirals: a task with a known answer, and shortcuts that are perfect in each environment but random in the test.
 
-Two coordinates lie on a spiral of two arms, which are the classes; they are the same in all environments. The other 16
-say the class, too, but in each environment by a code of its own, which is easier to learn. A network that learns what
-all environments share does well on the domain ``random``, where these 16 say nothing.
+The two classes are the two arms of a spiral. Two coordinates lie on it, in the same way in all environments. The other
+16 coordinates also give the class, but with a different code in each environment. These shortcuts are easier to learn.
+A network that learns what all environments share does well on the domain ``random``, where the 16 tell nothing.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,8 @@ def load(parts: Mapping[str, tuple[str, ...]], seed: int, turns: float = TURNS) 
 
     Args:
         parts: for each domain, an environment or ``"random"``, which of its parts to draw.
-        seed: of the points and of the environments' codes.
-        turns: of the spiral.
+        seed: seed for the points and for the environments' codes.
+        turns: how many turns the spiral has.
 
     Returns:
         Vectors float32 ``[n, 18]``: the two coordinates of the spiral, then the shortcuts.

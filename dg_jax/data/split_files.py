@@ -1,4 +1,4 @@
-"""Splits that others have published, as text files with one picture a line."""
+"""Reads published splits from text files with one picture per line."""
 
 import collections
 import hashlib
@@ -12,7 +12,7 @@ from dg_jax import errors
 from dg_jax.data import builder
 from dg_jax.reading import foreign
 
-# What stands between picture and label, and the files of each part: those of the paper's released code, and PACS's own.
+# The separator of picture and label, and the file of each part: in the paper's released code, and in PACS's own lists.
 _KINDS = (
     (",", {"train": "{}_train.txt", "validation": "{}_val.txt", "test": "{}_test.txt"}),
     (" ", {"train": "{}_train_kfold.txt", "validation": "{}_crossval_kfold.txt", "test": "{}_test_kfold.txt"}),
@@ -29,7 +29,7 @@ def read(
     domain), with labels from 1.
 
     Args:
-        folder: where the files lie, named by the domain's folder: ``sketch_train.txt``.
+        folder: where the files are, named after the domain's folder: ``sketch_train.txt``.
         dataset: its name, for messages.
         index: of the prepared dataset.
         parts: for each domain the parts wanted; only their files must be there.
@@ -38,12 +38,13 @@ def read(
         For each domain and part wanted the rows in the index, integers, in the order of the file.
 
     Raises:
-        UserError: a file is missing or empty, or a line is no such line, names a picture
-            that the dataset has not, names one twice, or has another label than its class.
+        UserError: a file is missing or names no picture; a line has another form, names a
+            picture that is not in the dataset, or has a label that does not fit its class; or
+            a picture is named twice, or is in both training and validation.
     """
     lists = find(folder, index.concepts, parts)
     damaged = {name for name, _ in index.damaged}
-    numbers: dict[int, int] = {}  # label in the files -> label of ours
+    numbers: dict[int, int] = {}  # label in the files -> our label
     rows: dict[str, dict[str, np.ndarray]] = {}
     for domain, wanted in parts.items():
         row_of = {concept: row for row, concept in enumerate(index.concepts[domain])}
@@ -85,19 +86,19 @@ def find(
     """Finds the files of a split.
 
     Args:
-        folder: where they lie.
+        folder: where they are.
         pictures: for each domain the names of its pictures.
         parts: for each domain the parts wanted.
 
     Returns:
-        Domain and part -> its file, and what stands between picture and label in it.
+        Domain and part -> its file, and the separator of picture and label in it.
 
     Raises:
         UserError: a file is missing.
     """
     lists: dict[tuple[str, str], tuple[pathlib.Path, str]] = {}
     for domain, wanted in parts.items():
-        # All pictures of a domain lie in one folder, whose name need not be the domain's.
+        # All pictures of a domain are in one folder, whose name may differ from the domain's.
         names = sorted({domain, *(name.split("/")[0] for name in pictures[domain])})
         lists |= {(domain, part): _find(folder, part, names) for part in wanted}
     return lists
@@ -124,7 +125,7 @@ def _text(path: pathlib.Path) -> str:
 
 
 def _lines(path: pathlib.Path, separator: str) -> Iterator[tuple[int, str, int]]:
-    """Yields number of the line, picture and label."""
+    """Yields line number, picture and label."""
     for number, line in enumerate(_text(path).split("\n"), 1):
         if not line.strip():
             continue

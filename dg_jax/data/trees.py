@@ -1,4 +1,4 @@
-"""The datasets that the user has downloaded, as TFDS builders over trees of folders."""
+"""TFDS builders of the datasets that the user has downloaded as trees of folders."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ class TreeConfig(tfds.core.BuilderConfig):
 
 
 class TreeBuilder(builder.PictureBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """Pictures of 227 × 227 pixels from a tree of folders, which is TFDS's manual directory.
+    """Pictures of 227 × 227 pixels from a tree of folders; the tree is TFDS's manual directory.
 
     The name of the configuration is made from the contents of the files: other contents are another dataset.
     """
@@ -52,7 +52,7 @@ class OfficeHome(TreeBuilder):
 
 
 class TerraIncognita(TreeBuilder):
-    """Terra Incognita (Beery et al. 2018): animals of 10 classes before the camera traps of four places."""
+    """Terra Incognita (Beery et al. 2018): pictures of 10 classes from camera traps in four places."""
 
 
 class DomainNet(TreeBuilder):

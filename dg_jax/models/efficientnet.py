@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, whose BatchNorm statistics are frozen."""
+"""EfficientNet-Lite0 with frozen BatchNorm statistics."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from flax import nnx
 from dg_jax import imagenet
 from dg_jax.models import fast, layers
 
-# Blocks of a stage, taps and stride of the depthwise convolution, factor of expansion, channels that come out.
+# For each stage: blocks, kernel size and stride of the depthwise convolution, expansion factor, output channels.
 _STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -24,7 +24,7 @@ _EPSILON = 1e-3
 
 
 class ConvBatchNorm(nnx.Module):
-    """A convolution without a bias, its zeros around the images as TensorFlow sets them, and a frozen BatchNorm."""
+    """A convolution without a bias, with TensorFlow's "SAME" padding, then a frozen BatchNorm."""
 
     def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, rngs: nnx.Rngs):
         init = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -38,7 +38,7 @@ class ConvBatchNorm(nnx.Module):
 
 
 class DepthwiseBatchNorm(nnx.Module):
-    """A convolution of each channel by itself, ``kernel`` of shape ``[h, w, 1, C]``, and a frozen BatchNorm."""
+    """A depthwise convolution, with ``kernel`` of shape ``[h, w, 1, C]``, then a frozen BatchNorm."""
 
     def __init__(self, channels: int, size: int, *, stride: int, rngs: nnx.Rngs):
         init = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -52,7 +52,7 @@ class DepthwiseBatchNorm(nnx.Module):
 
 
 class InvertedBottleneck(nnx.Module):
-    """To more channels, each convolved by itself, and to fewer; beside a shortcut where the shape stays."""
+    """Expands the channels, convolves each one, reduces them; adds a shortcut if the shape stays the same."""
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int, expansion: int, *, rngs: nnx.Rngs):
         self.expands = expansion > 1
@@ -73,11 +73,11 @@ class EfficientNetLite0(nnx.Module):
 
     BatchNorm normalises by the statistics that came with the weights, as in :class:`dg_jax.models.ResNet18`. Input is
     NHWC of any size, 224 px in the original; 3,381,256 parameters with 8 classes. The published weights
-    (``--weights=imagenet``) were trained on pixels as (x - 127) / 128, which the network makes of its input.
+    (``--weights=imagenet``) expect pixels as (x - 127) / 128. The network converts its input to this.
 
     Reference:
         Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
-        https://arxiv.org/abs/1905.11946; the Lite variants are of TensorFlow's repository ``tpu``.
+        https://arxiv.org/abs/1905.11946; the Lite variants are from TensorFlow's repository ``tpu``.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -116,6 +116,6 @@ class EfficientNetLite0(nnx.Module):
 
 
 def _same_padding(x: chex.Array, size: int, stride: int) -> fast.plain.Padding:
-    """TensorFlow's "SAME": as many zeros as ``ceil(extent / stride)`` windows need, the odd one at the end."""
+    """TensorFlow's "SAME": as many zeros as ``ceil(extent / stride)`` windows need; an odd zero goes to the end."""
     needed = [max((-(-extent // stride) - 1) * stride + size - extent, 0) for extent in x.shape[1:3]]
     return tuple((zeros // 2, zeros - zeros // 2) for zeros in needed)

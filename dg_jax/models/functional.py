@@ -1,4 +1,4 @@
-"""From an NNX module to parameters and a pure function."""
+"""Splits an NNX module into parameters and a pure function."""
 
 import dataclasses
 import inspect
@@ -14,12 +14,12 @@ ApplyFn = Callable[..., chex.Array]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pure:
-    """A pure function of parameters and images, with arrays that are not parameters.
+    """A network as a pure function of parameters and images; holds the arrays that are not parameters.
 
     Attributes:
         features_of: ``features_of(params, constants, images, *, key, train) -> features``, all layers but the last.
-        logits_of: ``logits_of(params, constants, features) -> logits``, the last.
-        constants: the arrays, such as frozen statistics, as nested dicts.
+        logits_of: ``logits_of(params, constants, features) -> logits``, the last layer.
+        constants: the arrays that are not parameters, such as frozen statistics, as nested dicts.
     """
 
     features_of: ApplyFn
@@ -34,7 +34,7 @@ class Pure:
         key: chex.PRNGKey | None = None,
         train: bool = False,
     ) -> chex.Array:
-        """Returns logits ``[B, classes]`` of float images ``[B, H, W, C]``; ``key`` is for dropout, with ``train``."""
+        """Returns logits ``[B, classes]`` of float images ``[B, H, W, C]``; dropout needs ``key`` if ``train``."""
         return self.head(params, self.features(params, images, key=key, train=train))
 
     def features(
@@ -45,7 +45,7 @@ class Pure:
         key: chex.PRNGKey | None = None,
         train: bool = False,
     ) -> chex.Array:
-        """Returns the input of the last layer, ``[B, D]``, for images as in a call."""
+        """Returns the input of the last layer, ``[B, D]``; the arguments are those of a call."""
         return self.features_of(params, self.constants, images, key=key, train=train)
 
     def head(self, params: chex.ArrayTree, features: chex.Array) -> chex.Array:
@@ -57,9 +57,9 @@ def split(module: nnx.Module) -> tuple[chex.ArrayTree, Pure]:
     """Splits a module into its parameters and a pure function of them.
 
     Args:
-        module: with a method ``features(images, key=key, train=train)``, and a layer on them called as its
-            ``last_layer`` says. Its ``nnx.Param`` are the parameters; the function holds its other arrays, such as
-            frozen statistics, as constants.
+        module: has a method ``features(images, key=key, train=train)``, and a last layer that takes these features;
+            ``last_layer`` is its name. The module's ``nnx.Param`` are the parameters. The function holds the other
+            arrays, such as frozen statistics, as constants.
 
     Returns:
         ``(params, apply_fn)``: nested dicts of arrays, and ``apply_fn(params, images, *,
@@ -92,7 +92,7 @@ def named(*trees: chex.ArrayTree) -> dict[str, chex.Array]:
 def with_key_and_train(function: ApplyFn) -> ApplyFn:
     """Returns a function that takes ``key`` and ``train``, and passes on those that ``function`` has as parameters.
 
-    So ``apply`` of a Linen module and a plain ``function(params, examples)`` serve as ``apply_fn``.
+    So ``apply`` of a Linen module and a plain ``function(params, examples)`` can be ``apply_fn``.
     """
     if isinstance(function, Pure):
         return function
@@ -112,8 +112,7 @@ def with_key_and_train(function: ApplyFn) -> ApplyFn:
 def computing_in(apply_fn: Pure, dtype: str) -> Pure:
     """Returns ``apply_fn`` with all arithmetic inside it in ``dtype``, say ``"bfloat16"``.
 
-    Parameters come in as they are kept, in float32, and their gradients go out so; logits
-    are float32 too, and so are features.
+    Parameters and their gradients stay float32. Features and logits are float32 too.
     """
 
     def narrowed(arrays):

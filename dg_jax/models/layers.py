@@ -33,11 +33,11 @@ class Conv(nnx.Module):
 
 
 class FrozenBatchNorm(nnx.Module):
-    """Normalises ``[B, H, W, C]`` by statistics that no batch changes: ``(x - mean) / √(var + ε) · scale + bias``.
+    """Normalises ``[B, H, W, C]`` by fixed statistics: ``(x - mean) / √(var + ε) · scale + bias``.
 
     ``scale`` and ``bias`` are parameters. ``mean`` and ``var`` are not (``nnx.BatchStat``):
-    no gradient, combiner, L2 term or optimizer touches them. They are 0 and 1 until
-    pretrained ones are loaded.
+    no gradient, combiner, L2 term or optimizer changes them. They are 0 and 1 until
+    pretrained values are loaded.
     """
 
     def __init__(self, features: int, epsilon: float = 1e-5):
@@ -51,7 +51,7 @@ class FrozenBatchNorm(nnx.Module):
         scale, bias = (fast.for_each_image(own[...], x) for own in (self.scale, self.bias))
         mean, var = (own[...][None, None, None] for own in (self.mean, self.var))
         y = (x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
-        return y.astype(x.dtype)  # the statistics are float32 also where the network computes in bfloat16
+        return y.astype(x.dtype)  # the statistics are float32 even if the network computes in bfloat16
 
 
 def dense(inputs: int, outputs: int, *, rngs: nnx.Rngs) -> nnx.Linear:
@@ -61,7 +61,7 @@ def dense(inputs: int, outputs: int, *, rngs: nnx.Rngs) -> nnx.Linear:
 
 
 def adaptive_average_pool(x: chex.Array, size: int) -> chex.Array:
-    """Averages ``[B, H, W, C]`` to ``[B, size, size, C]``, windows as in PyTorch."""
+    """Averages ``[B, H, W, C]`` to ``[B, size, size, C]``, with the windows of PyTorch."""
 
     def averages(extent):
         weights = np.zeros((size, extent), np.float32)

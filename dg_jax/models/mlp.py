@@ -10,9 +10,9 @@ from dg_jax.models import layers
 
 
 class MLP(nnx.Module):
-    """Three hidden layers of 64 with leaky ReLU, and one dense layer on them.
+    """Three hidden layers of 64 units with leaky ReLU, then one dense layer.
 
-    Input is any array ``[B, ...]``, whose entries of one example are taken as a vector.
+    Input is any array ``[B, ...]``. Each example is flattened to a vector.
 
     Example:
         >>> import jax.numpy as jnp

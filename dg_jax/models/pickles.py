@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-# What a pickled array names; taken from an array, as NumPy has moved it.
+# The function that a pickled array names. Taken from an array, since NumPy has moved it to another module.
 _RECONSTRUCT = np.zeros(0).__reduce__()[0]
 
 
@@ -22,9 +22,9 @@ class _Arrays(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns what a pickle names, if it is admitted."""
+        """Returns the object that a pickle names, if it is admitted."""
         if (module, name) not in self.admitted:
-            raise pickle.UnpicklingError(f"holds {module}.{name}, which is no NumPy array; nothing in it was run")
+            raise pickle.UnpicklingError(f"holds {module}.{name}, which is not a NumPy array; nothing in it was run")
         return self.admitted[module, name]
 
 
@@ -52,17 +52,17 @@ class _Tensors(_Arrays):
         self.dtypes: dict[str, type] = {}
 
     def persistent_load(self, saved: tuple) -> str:
-        """Notes of what type the numbers of a tensor are, and returns the key that they are found by."""
+        """Notes the dtype of a tensor's numbers, and returns the key of their storage."""
         _, dtype, key, *_ = saved
         self.dtypes[key] = dtype
         return key
 
 
 def read_arrays(data: bytes) -> Any:
-    """Returns what was pickled: NumPy arrays, in dicts, lists, tuples, with text and numbers.
+    """Returns what was pickled: NumPy arrays, text and numbers, in dicts, lists and tuples.
 
     Raises:
-        pickle.UnpicklingError: it holds anything else.
+        pickle.UnpicklingError: the pickle holds anything else.
     """
     return _Arrays(io.BytesIO(data)).load()
 
@@ -74,7 +74,7 @@ def read_tensors(data: bytes) -> dict[str, np.ndarray]:
     and then for each storage the number of its entries and the entries.
 
     Raises:
-        pickle.UnpicklingError: it holds anything but tensors of float32 and int64.
+        pickle.UnpicklingError: the file holds anything but tensors of float32 and int64.
     """
     file = io.BytesIO(data)
     for _ in range(3):

@@ -48,13 +48,13 @@ def create(
         weights: a safetensors file that all layers but the last are taken from, see
             :func:`dg_jax.models.weights.load`.
         dtype: what the network computes in, ``"float32"`` or ``"bfloat16"``; its parameters
-            are float32 in any case.
-        weights_scope: which layers are taken from there, ``"all"`` or ``"features"``.
-        shape: of an example; only ``"mlp"`` and ``"mnist_cnn"`` have to know.
+            are always float32.
+        weights_scope: which layers are taken from this file, ``"all"`` or ``"features"``.
+        shape: shape of an example; only ``"mlp"`` and ``"mnist_cnn"`` use it.
 
     Returns:
-        ``(params, apply_fn)``, see :func:`dg_jax.models.split`. The statistics of a
-        network with BatchNorm are those of ``weights`` and part of ``apply_fn``.
+        ``(params, apply_fn)``, see :func:`dg_jax.models.split`. BatchNorm statistics
+        come from ``weights`` and are part of ``apply_fn``.
 
     Raises:
         KeyError: there is no such network.

@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-50, whose BatchNorm statistics are frozen."""
+"""ResNet-18 and ResNet-50 with frozen BatchNorm statistics."""
 
 from typing import ClassVar
 
@@ -60,7 +60,7 @@ class Bottleneck(nnx.Module):
 
 
 class Stage(nnx.Module):
-    """``depth`` residual blocks; the first has the stride and, where it changes the shape, a projected shortcut."""
+    """``depth`` residual blocks; the first has the stride and, if it changes the shape, a projected shortcut."""
 
     def __init__(self, block, inputs: int, width: int, depth: int, stride: int, *, rngs: nnx.Rngs):
         outputs = width * block.expansion
@@ -101,7 +101,7 @@ class _ResNet(nnx.Module):
         """Maps float images ``[B, H, W, 3]`` to what the last layer takes, ``[B, D]``."""
         del key, train  # no dropout, and BatchNorm is the same in training and evaluation
         x = jax.nn.relu(self.bn1(self.conv1(images)))
-        # Nothing after a ReLU is below zero, so zeros around it are never a maximum that -inf would not be.
+        # Nothing after a ReLU is below zero, so padding with zeros gives the same maxima as padding with -inf.
         x = fast.max_pool(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 3, 2)
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = stage(x)
@@ -112,10 +112,10 @@ class ResNet18(_ResNet):
     """The ResNet-18 whose ImageNet weights torchvision publishes, with frozen BatchNorm statistics.
 
     BatchNorm normalises by the mean and variance that came with the weights
-    (``--weights``), in training as in evaluation, as is usual when fine-tuning for domain
-    generalization (DomainBed does so): a batch of several domains has statistics of none
-    of them. Its scale and bias do train. Without weights the mean is 0 and the variance
-    1, that is, nothing is normalised. The statistics are not among the parameters.
+    (``--weights``), in training and in evaluation. This is usual in fine-tuning for domain
+    generalization (DomainBed does it): the statistics of a batch of several domains fit
+    none of them. Scale and bias are trained. Without weights the mean is 0 and the variance
+    1: nothing is normalised. The statistics are not among the parameters.
 
     Input is NHWC of any size, 224 px in ImageNet; 11,180,103 parameters with 7 classes.
 
@@ -137,7 +137,7 @@ class ResNet18(_ResNet):
 class ResNet50(_ResNet):
     """The ResNet-50 whose ImageNet weights torchvision publishes, with frozen BatchNorm statistics.
 
-    As :class:`ResNet18`, of bottlenecks; 23,522,375 parameters with 7 classes.
+    Like :class:`ResNet18`, but built of bottleneck blocks; 23,522,375 parameters with 7 classes.
 
     Example:
         >>> import jax, jax.numpy as jnp

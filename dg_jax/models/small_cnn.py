@@ -13,8 +13,8 @@ from dg_jax.models import layers
 class SmallCNN(nnx.Module):
     """Three 3 × 3 convolutions of stride 2 (32, 64, 128 channels), a mean over space, one dense layer.
 
-    Strides take the place of pooling: on emoji at 32 px a step is some five times faster
-    on a CPU. Input is NHWC of any size; 94,280 parameters with 8 classes.
+    Strides replace pooling, since this is much faster on a CPU. Input is NHWC of any size;
+    94,280 parameters with 8 classes.
 
     Example:
         >>> import jax.numpy as jnp

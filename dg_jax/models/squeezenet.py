@@ -10,11 +10,11 @@ from flax import nnx
 from dg_jax import imagenet
 from dg_jax.models import fast, layers
 
-_MEAN_BGR = (103.939, 116.779, 123.68)  # of ImageNet's pixels, as Caffe subtracts it
+_MEAN_BGR = (103.939, 116.779, 123.68)  # Caffe's mean of ImageNet's pixels
 
 
 class Fire(nnx.Module):
-    """A 1 × 1 convolution to few channels, and on them a 1 × 1 and a 3 × 3 one side by side."""
+    """A 1 × 1 convolution to few channels, then a 1 × 1 and a 3 × 3 convolution in parallel."""
 
     def __init__(self, inputs: int, squeezed: int, expanded: int, *, rngs: nnx.Rngs):
         self.squeeze = layers.Conv(inputs, squeezed, 1, padding=0, rngs=rngs)
@@ -29,14 +29,14 @@ class Fire(nnx.Module):
 class SqueezeNet(nnx.Module):
     """SqueezeNet 1.1: one convolution, eight fire modules, dropout 0.5, a mean over space, one dense layer.
 
-    It has no BatchNorm. The last convolution of the original, 1 × 1 and followed by the mean, is a dense layer after
-    the mean here, which is the same function. Input is NHWC, at least 31 px; 726,600 parameters with 8 classes. Its
-    published weights (``--weights=imagenet``) were trained on BGR pixels less their mean, which the network makes of
-    its input.
+    It has no BatchNorm. The original ends in a 1 × 1 convolution, a ReLU and the mean. Here a dense layer follows the
+    mean, which differs only by this ReLU. Input is NHWC, at least 31 px; 726,600 parameters with 8
+    classes. The published weights (``--weights=imagenet``) expect BGR pixels minus their mean. The network converts
+    its input to this.
 
     Reference:
         Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size", 2016,
-        https://arxiv.org/abs/1602.07360, in the version 1.1 of the authors' repository.
+        https://arxiv.org/abs/1602.07360, version 1.1 from the authors' repository.
 
     Example:
         >>> import jax, jax.numpy as jnp

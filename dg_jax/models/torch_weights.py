@@ -21,7 +21,7 @@ from dg_jax.models import registry, weights
 NUM_CLASSES = 1000  # of ImageNet
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
-# From the file's name and its tensors under torchvision's names to the network's name and its tensors under ours.
+# (file, its tensors under torchvision's names) -> (name of the network, its tensors under our names)
 Convert = Callable[[pathlib.Path, dict[str, np.ndarray]], tuple[str, dict[str, np.ndarray]]]
 
 
@@ -29,8 +29,8 @@ def checked_digest(path: pathlib.Path) -> str:
     """Returns the SHA-256 of a file, in hexadecimal digits.
 
     Raises:
-        UserError: the file cannot be read, or its name ends in ``-`` and 8 hexadecimal
-            digits, as those of torchvision do, with which its SHA-256 does not begin.
+        UserError: the file cannot be read. Or its name ends in ``-`` and 8 hexadecimal
+            digits, as torchvision's names do, but its SHA-256 does not begin with them.
     """
     try:
         with path.open("rb") as file:
@@ -48,12 +48,12 @@ def checked_digest(path: pathlib.Path) -> str:
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Reads the tensors of a PyTorch state dict (``.pth``) or of a safetensors file (``.safetensors``).
 
-    A ``.pth`` file is a pickle. PyTorch's restricted loader takes tensors and plain
+    A ``.pth`` file is a pickle. PyTorch's restricted loader reads tensors and plain
     containers from it and refuses anything else, so no code in it runs.
 
     Raises:
-        UserError: the file is neither, cannot be read, is damaged, or holds other things
-            than tensors; PyTorch is not installed.
+        UserError: the file is neither, cannot be read, is damaged, or holds anything but
+            tensors; or PyTorch is not installed.
     """
     if path.suffix == ".safetensors":
         return weights.read(path)[0]
@@ -70,20 +70,20 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
             if size > weights.MOST_BYTES:
                 raise ValueError("unpacked, it would be larger than any network here")
         with _little_memory(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it warns of is refused here
+            warnings.simplefilter("ignore")  # what it warns about is refused below
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise errors.UserError(
-            f"{path}: no PyTorch file of tensors alone; nothing in it was run; download it again"
+            f"{path}: not a PyTorch file of tensors only; nothing in it was run; download it again"
         ) from error
-    except Exception as error:  # a damaged pickle can end in almost any of them
+    except Exception as error:  # a damaged pickle can raise almost any of them
         raise errors.UserError(f"{path}: a damaged PyTorch file ({type(error).__name__}); download it again") from error
     if not isinstance(state, dict):
         raise errors.UserError(f"{path}: holds a {type(state).__name__}, not a dict of tensors")
     tensors = {}
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            raise errors.UserError(f"{path}: {name!r} is a {type(value).__name__}; a dict of tensors alone is needed")
+            raise errors.UserError(f"{path}: {name!r} is a {type(value).__name__}; a dict of tensors only is needed")
         if value.is_meta:
             raise errors.UserError(f"{path}: tensor {name!r} has a shape, but no numbers")
         try:
@@ -96,7 +96,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def _little_memory() -> Iterator[None]:
-    """Limits this process to 1 GiB more memory than it has now, where Linux can say how much that is.
+    """Limits this process to 1 GiB more memory than it has now, if Linux can say how much it has.
 
     A pickle of a few bytes can ask for any amount.
     """
@@ -123,10 +123,10 @@ def rename(
         path: where the tensors come from, for errors.
         tensors: float32, under torchvision's names, with ImageNet's 1000 classes.
         model: the network's name in ``MODELS``.
-        torch_layer: from our name of a layer to torchvision's.
+        torch_layer: turns our name of a layer into torchvision's.
 
     Raises:
-        UserError: a tensor is missing, too many, of another shape, not float32 or not finite.
+        UserError: a tensor is missing, unexpected, of another shape, not float32 or not finite.
     """
     network = nnx.eval_shape(lambda: registry.MODELS[model](NUM_CLASSES, rngs=nnx.Rngs(0)))
     theirs, shapes = {}, {}

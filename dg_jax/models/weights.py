@@ -16,8 +16,8 @@ from flax import nnx
 
 from dg_jax import errors
 
-MOST_BYTES = 512 * 2**20  # AlexNet, the largest network here, has 244 MB
-_LONGEST_HEADER = 2**20  # that of a ResNet-50 has 25 kB
+MOST_BYTES = 512 * 2**20  # more than AlexNet has, the largest network here
+_LONGEST_HEADER = 2**20  # far more than a ResNet-50 needs
 
 CONVERTERS = {
     "alexnet": "third_party/torchvision_alexnet/convert.py",
@@ -46,13 +46,13 @@ def check_size(path: pathlib.Path) -> None:
     except OSError as error:
         raise errors.UserError(f"{path} cannot be read: {error.strerror}") from error
     if not path.is_file():
-        raise errors.UserError(f"{path} cannot be read: it is no regular file")
+        raise errors.UserError(f"{path} cannot be read: it is not a regular file")
     if size > MOST_BYTES:
         raise errors.UserError(f"{path}: {size} bytes, but no network here has more than {MOST_BYTES} of weights")
 
 
 def identify(path: pathlib.Path) -> str:
-    """Returns the SHA-256 of a weights file; errors are those of :func:`check_size`, and for a file not readable."""
+    """Returns the SHA-256 of a weights file; raises a ``UserError`` if it cannot be read or is too large."""
     check_size(path)
     try:
         with path.open("rb") as file:
@@ -68,8 +68,8 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         Its tensors by name, and its metadata.
 
     Raises:
-        UserError: it cannot be read, is no safetensors file, is cut short, is larger than
-            512 MiB or its header than 1 MiB, or holds a tensor of a type that NumPy lacks.
+        UserError: it cannot be read, is not a safetensors file, is cut off, is larger than
+            512 MiB, has a header larger than 1 MiB, or holds a tensor of a type that NumPy lacks.
     """
     if not path.is_file():
         raise errors.UserError(f"{path}: there is no such file")
@@ -78,10 +78,10 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     try:
         with path.open("rb") as whole:
             header = int.from_bytes(whole.read(8), "little")
-        if header > _LONGEST_HEADER:  # a million tensors without a number in them take minutes and gigabytes
+        if header > _LONGEST_HEADER:  # parsing a million empty tensors takes too long and too much memory
             raise errors.UserError(f"{path} is not a whole safetensors file: its header would have {header} bytes")
         with safetensors.safe_open(path, framework="np") as file:
-            for name in file.keys():  # noqa: SIM118 (it is no dict)
+            for name in file.keys():  # noqa: SIM118 (not a dict)
                 try:
                     tensors[name] = file.get_tensor(name)
                 except (TypeError, AttributeError) as error:
@@ -95,7 +95,7 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 def metadata(path: pathlib.Path) -> dict[str, str]:
-    """Reads the metadata alone, of a file that :func:`read` can read."""
+    """Reads only the metadata, of a file that :func:`read` can read."""
     with safetensors.safe_open(path, framework="np") as file:
         return file.metadata() or {}
 
@@ -106,7 +106,7 @@ def write(path: pathlib.Path, tensors: dict[str, np.ndarray], metadata: dict[str
     Raises:
         UserError: the file cannot be written.
     """
-    # safetensors writes the memory of an array as it lies, whatever its strides.
+    # safetensors writes an array's memory as it is and ignores the strides.
     data = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # another process may write the same
     try:
@@ -122,14 +122,14 @@ def write(path: pathlib.Path, tensors: dict[str, np.ndarray], metadata: dict[str
 def check(
     path: pathlib.Path, tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], advice: str
 ) -> None:
-    """Raises a ``UserError`` that names the tensor unless ``tensors`` are just those of ``shapes``, float32 and finite.
+    """Raises a ``UserError`` unless ``tensors`` have exactly the names and shapes of ``shapes``, float32 and finite.
 
-    The message begins with ``path`` and ends with ``advice``.
+    The message names the tensor. It begins with ``path`` and ends with ``advice``.
     """
     for name in sorted(shapes.keys() - tensors.keys()):
         raise errors.UserError(f"{path}: there is no tensor {name!r}{advice}")
     for name in sorted(tensors.keys() - shapes.keys()):
-        raise errors.UserError(f"{path}: there is a tensor {name!r} too many{advice}")
+        raise errors.UserError(f"{path}: unexpected tensor {name!r}{advice}")
     for name, shape in shapes.items():
         tensor = tensors[name]
         if tensor.shape != shape:
@@ -143,23 +143,23 @@ def check(
 def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str, scope: str = "all") -> None:
     """Loads a network's parameters and statistics from a file, except those of its last layer.
 
-    The last layer keeps its fresh weights: the file may have it for any number of classes,
+    The last layer keeps its fresh weights: the file may hold it for any number of classes,
     or not at all.
 
     Args:
-        path: a safetensors file. If its metadata says ``model``, it has to be this one.
+        path: a safetensors file. If its metadata names a ``model``, it must be this one.
         model: the network's name in ``MODELS``.
         module: the network, changed in place.
         last_layer: the name of its last layer.
-        scope: ``"all"``, or ``"features"`` to keep the fresh weights of all dense layers. So it is too for a file
-            that has no more, and says so by a ``scope`` in its metadata; of this a warning speaks.
+        scope: ``"all"``, or ``"features"`` to keep the fresh weights of all dense layers. A file whose metadata has
+            the ``scope`` ``"features"`` is always loaded this way; a warning names the other dense layers.
 
     Raises:
-        UserError: the file cannot be read or is another network's; a tensor is missing,
-            too many, of another shape, not float32 or not finite.
+        UserError: the file cannot be read or belongs to another network; a tensor is missing,
+            unexpected, of another shape, not float32 or not finite.
     """
     converter = CONVERTERS.get(model)
-    advice = f"; {converter} makes such a file of the published weights" if converter else ""
+    advice = f"; {converter} makes such a file from the published weights" if converter else ""
     try:
         tensors, metadata = read(path)
     except errors.UserError as error:
@@ -176,10 +176,10 @@ def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str, sc
     variables = {name: variable for name, variable in arrays.items() if name not in fresh}
     tensors = {name: tensor for name, tensor in tensors.items() if name not in fresh}
     if scope == "features" and not variables:
-        raise errors.UserError(f"--weights-scope=features: {model} has dense layers only; leave it out")
+        raise errors.UserError(f"--weights-scope=features: {model} has only dense layers; leave it out")
     others = {name.partition(".")[0] for name in fresh} - {last_layer}
     if has_features_only and scope == "all" and others:
-        errors.warn(f"{path} holds the convolutions of {model} only; new are {', '.join(sorted(others))}")
+        errors.warn(f"{path} holds only the convolutions of {model}; fresh weights: {', '.join(sorted(others))}")
     check(path, tensors, {name: variable.shape for name, variable in variables.items()}, advice)
     for name, variable in variables.items():
         variable[...] = jnp.asarray(tensors[name])

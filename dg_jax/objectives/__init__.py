@@ -1,4 +1,4 @@
-"""Objectives: what each domain's gradient is taken of.
+"""Objectives: the per-domain losses and their Jacobian.
 
 An objective is built from a network's ``apply_fn`` and the method's settings, and is called as ``objective(params,
 domain_batch, *, key, step)``. It returns losses ``[N]`` and their Jacobian, in the form that it was built for.

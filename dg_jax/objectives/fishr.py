@@ -24,27 +24,27 @@ def fishr(
     .. math:: \ell_i = L_i + w\, \overline{(v_i - \bar v)^2}, \qquad \bar v = \frac1N \sum_k v_k, \qquad
         v_i = \frac{m_i}{1 - \gamma}, \quad m_i \leftarrow \gamma m_i + (1 - \gamma) \operatorname{Var}_b(g_{ib})
 
-    with :math:`g_{ib}` the gradient of image b's cross-entropy with respect to the last layer, and the bar a mean over
-    that layer's weights and biases. The mean of the domains is held constant in each row; since the distances to it sum
-    to 0, the mean of the rows is all the same the gradient of the mean of the losses. So with the combiner ``deep_all``
+    Here :math:`g_{ib}` is the gradient of image b's cross-entropy with respect to the last layer, and the long bar is a
+    mean over that layer's weights and biases. The mean of the domains is held constant in each row. The distances to it
+    sum to 0, so the mean of the rows is still the gradient of the mean of the losses. So with the combiner ``deep_all``
     this is DomainBed's update. The training loop resets the optimizer's state at ``anneal_steps``, because the losses
     jump there.
 
     Args:
         features_fn: ``features_fn(params, images, *, key, train) -> [B, D]``.
-        head_fn: ``head_fn(params, features) -> logits [B, C]``, a dense layer with a bias: the gradients are taken to
-            be those of one. The networks of :mod:`dg_jax.models` have both functions, as ``apply_fn.features`` and
-            ``apply_fn.head``.
-        anneal_steps: number of first steps without the penalty; at least 0. The variances are gathered from the first
+        head_fn: ``head_fn(params, features) -> logits [B, C]``. It must be a dense layer with a bias, as the gradients
+            are computed by the formula for one. The networks of :mod:`dg_jax.models` have both functions, as
+            ``apply_fn.features`` and ``apply_fn.head``.
+        anneal_steps: number of first steps without the penalty; at least 0. The variances are averaged from the first
             step on. DomainBed's ``penalty_anneal_iters``.
         penalty_weight: w from step ``anneal_steps`` on; at least 0. DomainBed's ``lambda``.
-        ema: γ, at least 0 and below 1. As v is over 1 - γ, it grows with γ (DomainBed's choice, so that the gradient
-            of a step's own variances does not depend on γ).
+        ema: γ, at least 0 and below 1. As v is divided by 1 - γ, it grows with γ (DomainBed's choice, so that the
+            gradient of a step's own variances does not depend on γ).
         form: which form of Jacobian is returned, see :func:`dg_jax.surgery.value_and_grads`.
 
     Returns:
         A :class:`dg_jax.objectives.Stateful` objective with one row for each of the N source domains: losses ``[N]``
-        (penalty included) and gradients ``[N, *shape]``. Its state are the means m, ``[N, D + 1, C]``, the biases last.
+        (penalty included) and gradients ``[N, *shape]``. Its state is the means m, ``[N, D + 1, C]``, the biases last.
         Each domain has its own draw of dropout.
 
     Raises:
@@ -105,7 +105,7 @@ def fishr(
         images, labels = domain_batch["image"], domain_batch["label"]
         n, batch_size = labels.shape
         if batch_size < 2:
-            raise ValueError(f"fishr needs at least 2 images per domain, which vary; got {batch_size}")
+            raise ValueError(f"fishr needs at least 2 images per domain, for a variance; got {batch_size}")
         keys = jax.random.split(key, n)
         _, variances = of_domains(params, images, labels, keys)
         before = ema / (1 - ema) * state

@@ -15,9 +15,9 @@ def iga(apply_fn: loss.ApplyFn, penalty_weight: float = 1000.0, form: surgery.Fo
 
     .. math:: \ell_i = L_i + N w\, \| \nabla L_i - \bar g \|^2, \qquad \bar g = \frac1N \sum_k \nabla L_k
 
-    The mean gradient is held constant in each row; since the distances to it sum to 0, the mean of the rows is all the
-    same the gradient of the mean loss plus w times the sum of the squared distances. So with the combiner ``deep_all``
-    this is DomainBed's update. It takes second derivatives: three backward passes instead of one.
+    The mean gradient is held constant in each row. The distances to it sum to 0, so the mean of the rows is still the
+    gradient of the mean loss plus w times the sum of the squared distances. So with the combiner ``deep_all`` this is
+    DomainBed's update. It takes second derivatives: three backward passes instead of one.
 
     Args:
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.

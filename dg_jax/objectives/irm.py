@@ -18,17 +18,17 @@ def irm(
 ) -> loss.Objective:
     """The cross-entropy of each domain plus a penalty where scaling the logits would lower it.
 
-    The penalty of a domain is an unbiased estimate of the squared gradient of its
-    cross-entropy with respect to a factor on the logits, at factor 1: the product of
-    that gradient on the images with even and on those with odd numbers.
+    The penalty of a domain is an unbiased estimate of the squared gradient of its cross-entropy with respect to a
+    factor on the logits, at factor 1: the product of that gradient on the even-numbered images and that on the
+    odd-numbered ones.
 
     With the combiner ``deep_all`` (the mean of the rows) this is DomainBed's update. The
     training loop resets the optimizer's state at ``anneal_steps``, because the losses jump there.
 
     Args:
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
-        anneal_steps: number of first steps in which the weight is 1; at least 0. With as many as a
-            run has, or more, the penalty never sets in. DomainBed's ``irm_penalty_anneal_iters``.
+        anneal_steps: number of first steps in which the weight is 1; at least 0. If the run has no more steps than
+            that, the penalty never gets its full weight. DomainBed's ``irm_penalty_anneal_iters``.
         penalty_weight: weight of the penalty from step ``anneal_steps`` on; at least 0.
             DomainBed's ``irm_lambda``.
         form: which form of Jacobian is returned, see :func:`dg_jax.surgery.value_and_grads`.

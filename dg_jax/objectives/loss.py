@@ -19,7 +19,7 @@ class ApplyFn(Protocol):
 
 
 class Objective(Protocol):
-    """What each domain's gradient is taken of."""
+    """Computes the per-domain losses and their Jacobian."""
 
     def __call__(
         self, params: chex.ArrayTree, domain_batch: DomainBatch, *, key: chex.PRNGKey, step: chex.Numeric
@@ -32,8 +32,8 @@ class Stateful(NamedTuple):
     """An objective that keeps something from step to step.
 
     Attributes:
-        init: ``init(params, domain_batch) -> state``; of the domain batch, which may be ``jax.ShapeDtypeStruct``, only
-            shapes and dtypes count.
+        init: ``init(params, domain_batch) -> state``; only shapes and dtypes of the domain batch count, so its leaves
+            may be ``jax.ShapeDtypeStruct``.
         update: ``update(params, domain_batch, state, *, key, step) -> (losses [N], Jacobian, state)``.
     """
 
@@ -68,6 +68,6 @@ def cross_entropy(logits: chex.Array, labels: chex.Array) -> chex.Array:
 def in_one(array: chex.Array) -> chex.Array:
     """Makes one domain of N: ``[N, B, ...]`` becomes ``[B · N, ...]``, with the domains in turns.
 
-    The domains take turns: so what is split over devices along B stays split, and no image is sent.
+    The domains take turns, so that what is split over devices along B stays split, and no image is sent.
     """
     return array.swapaxes(0, 1).reshape(-1, *array.shape[2:])

@@ -22,13 +22,13 @@ class HeadFn(Protocol):
 
 
 def coral(features_fn: loss.ApplyFn, head_fn: HeadFn, penalty_weight: float = 1.0) -> loss.Objective:
-    r"""The mean of the domains' cross-entropies plus the distances of the means and covariances of their features.
+    r"""The mean of the domains' cross-entropies plus the distances between the means and covariances of their features.
 
     .. math:: \ell = \frac1N \sum_i L_i + \frac{2 w}{N (N-1)} \sum_{i<k} \big( \overline{(\mu_i - \mu_k)^2} +
         \overline{(C_i - C_k)^2} \big)
 
-    The bars are means over entries. Everything has one gradient, and goes with the combiner
-    ``deep_all`` alone.
+    The bars are means over entries. There is only one gradient, so the objective goes with the combiner ``deep_all``
+    only.
 
     Args:
         features_fn: ``features_fn(params, images, *, key, train) -> [B, D]``.
@@ -56,7 +56,7 @@ def coral(features_fn: loss.ApplyFn, head_fn: HeadFn, penalty_weight: float = 1.
 
     Reference:
         Sun and Saenko, "Deep CORAL: Correlation Alignment for Deep Domain Adaptation", 2016; the penalty as in
-        DomainBed's ``CORAL``, which has the means beside the covariances.
+        DomainBed's ``CORAL``, which has the means and the covariances.
     """
     return _matched("coral", features_fn, head_fn, penalty_weight, _moments)
 
@@ -112,7 +112,7 @@ def _matched(
         labels = domain_batch["label"]
         n, batch_size = labels.shape
         if batch_size < 2:
-            raise ValueError(f"{name} needs at least 2 images per domain, which vary; got {batch_size}")
+            raise ValueError(f"{name} needs at least 2 images per domain; got {batch_size}")
         features = features_fn(params, loss.in_one(domain_batch["image"]), key=key, train=True)
         risk = loss.cross_entropy(head_fn(params, features), loss.in_one(labels))
         by_domain = features.reshape(batch_size, n, -1).swapaxes(0, 1)
@@ -141,7 +141,7 @@ def _moments(x: chex.Array, y: chex.Array) -> chex.Array:
 
 
 def _discrepancy(x: chex.Array, y: chex.Array) -> chex.Array:
-    # An image is at distance 0 from itself: what rounding makes of that would count at the highest rate.
+    # An image has distance 0 from itself. A rounding error there would count at the highest rate.
     same = jnp.eye(len(x), dtype=bool)
     within = [jnp.mean(_kernel(jnp.where(same, 0, _squared_distances(own, own)))) for own in (x, y)]
     return within[0] + within[1] - 2 * jnp.mean(_kernel(_squared_distances(x, y)))

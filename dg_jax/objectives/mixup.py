@@ -13,17 +13,15 @@ from dg_jax.objectives import loss
 def mixup(apply_fn: loss.ApplyFn, alpha: float = 0.2, form: surgery.Form = "stacked") -> loss.Objective:
     """The cross-entropy on images of each domain, blended with those of another.
 
-    The domains are put in a random circle, and each is paired with the next. With
-    λ ~ Beta(α, α), one for each pair, image b of the pair is λ times image b of the first
-    domain plus 1 - λ times image b of the second, and its loss is λ times the
+    The domains are put in a random circle, and each is paired with the next. Each pair draws λ ~ Beta(α, α). Image b of
+    the pair is λ times image b of the first domain plus 1 - λ times image b of the second. Its loss is λ times the
     cross-entropy against the first label plus 1 - λ times that against the second.
 
     With the combiner ``deep_all`` (the mean of the rows) this is DomainBed's update.
 
     Args:
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
-        alpha: α, above 0; the smaller, the closer λ comes to 0 or 1. DomainBed's
-            ``mixup_alpha``.
+        alpha: α, above 0; the smaller it is, the closer λ comes to 0 or 1. DomainBed's ``mixup_alpha``.
         form: which form of Jacobian is returned, see :func:`dg_jax.surgery.value_and_grads`.
 
     Returns:

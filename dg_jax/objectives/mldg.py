@@ -31,19 +31,17 @@ def mldg(
 
         M/N · (∇L_i(p) + β · ∇L_j(p_i)).
 
-    With ``pairing="split"`` the last domain is the meta-test domain of all others: M = N - 1
-    pairs, as in DomainBed's ``MLDG`` with ``n_meta_test`` = 1. DomainBed divides their sum by
-    N, not by their number. The factor M/N stands for that: with it the combiner ``deep_all``,
-    the mean of the rows, is exactly the released update. With ``pairing="circle"`` each domain
-    is paired with the next in a random circle: M = N pairs, as in DomainBed until April 2022,
-    and so when the gradient-surgery paper was written.
-    (In the paper of MLDG itself the meta-train domains share one inner
-    step, of plain gradient descent.)
+    With ``pairing="split"`` the last domain is the meta-test domain of all others: M = N - 1 pairs, as in DomainBed's
+    ``MLDG`` with ``n_meta_test`` = 1. DomainBed divides their sum by N, not by their number. The factor M/N does the
+    same: with it the combiner ``deep_all``, the mean of the rows, is exactly the released update. With
+    ``pairing="circle"`` each domain is paired with the next in a random circle: M = N pairs, as in DomainBed until
+    April 2022, so also when the gradient-surgery paper was written. (In the paper of MLDG itself the meta-train domains
+    share one inner step, of plain gradient descent.)
 
     Args:
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
-        learning_rate: of the inner step; the run's own.
-        weight_decay: L2 coefficient of the inner step; the run's own.
+        learning_rate: of the inner step; in a run the same as the run's.
+        weight_decay: L2 coefficient of the inner step; in a run the same as the run's.
         beta: β, weight of the meta-test loss, at least 0. DomainBed's ``mldg_beta``.
         second_order: whether ∇L_j(p_i) is taken with respect to p, through the inner step,
             and not with respect to p_i. Where a component of the inner gradient is exactly
@@ -110,7 +108,7 @@ def mldg(
         of_pair, of_rows = (functools.partial(pair_loss, test=test), ()) if pairing == "split" else (pair_loss, (test,))
         scale = len(keys) / n
         if form == "stacked":
-            # Each row has inner parameters of its own, of which ``vmap`` would make grouped convolutions.
+            # Each row has its own inner parameters, with which ``vmap`` would make slow grouped convolutions.
             losses, rows = _value_and_grads.unrolled(of_pair)(params, train, keys, *of_rows)
             return losses, jax.tree.map(lambda leaf: leaf * scale, rows)
 
@@ -142,9 +140,9 @@ def draw(key: chex.PRNGKey, n: int, pairing: Literal["split", "circle"]) -> tupl
 
 
 def _adam_direction(gradient: chex.Array) -> chex.Array:
-    """The first step of a fresh Adam, over -learning_rate.
+    """The first step of a fresh Adam, divided by -learning_rate.
 
-    Corrected for their bias, its moments are the gradient and its square. Written out, and not as an
-    ``optax.adam``, because the derivative of the square root is infinite where the gradient is zero.
+    After bias correction its moments are the gradient and its square. It is written out, without ``optax.adam``,
+    because the derivative of the square root is infinite where the gradient is zero.
     """
     return gradient / (jnp.abs(gradient) + _ADAM_EPS)

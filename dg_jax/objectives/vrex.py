@@ -20,9 +20,9 @@ def vrex(
 
     .. math:: \ell_i = L_i + w\, (L_i - \bar L)^2, \qquad \bar L = \frac1N \sum_k L_k
 
-    The mean is held constant in each row; since the distances to it sum to 0, the mean of the rows is all the same the
-    gradient of the mean plus w times the variance of the losses. So with the combiner ``deep_all`` this is DomainBed's
-    update. The training loop resets the optimizer's state at ``anneal_steps``, because the losses jump there.
+    The mean is held constant in each row. The distances to it sum to 0, so the mean of the rows is still the gradient
+    of the mean plus w times the variance of the losses. So with the combiner ``deep_all`` this is DomainBed's update.
+    The training loop resets the optimizer's state at ``anneal_steps``, because the losses jump there.
 
     Args:
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.

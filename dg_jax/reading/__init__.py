@@ -1,1 +1,1 @@
-"""What a user gives: names, paths, and files that others may have written, read with care."""
+"""Reads what a user gives: names, paths, and files that others may have written."""

@@ -4,11 +4,11 @@ import json
 import pathlib
 from typing import Any
 
-MOST_BYTES = 16 * 2**20  # parsed, the worst JSON takes some twenty times as much memory
+MOST_BYTES = 16 * 2**20  # parsed, the worst JSON takes many times as much memory
 
 
 def text(path: pathlib.Path, most_bytes: int = MOST_BYTES) -> str:
-    """Reads a text file in UTF-8; errors are those of :func:`content`, and a ``ValueError`` if it is not UTF-8."""
+    """Reads a UTF-8 text file; raises the errors of :func:`content`, and a ``ValueError`` if it is not UTF-8."""
     return content(path, most_bytes).decode()
 
 
@@ -17,8 +17,7 @@ def content(path: pathlib.Path, most_bytes: int = MOST_BYTES) -> bytes:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no regular file (a named pipe would be waited for for ever), or has
-            more than ``most_bytes``.
+        ValueError: it is not a regular file (reading a named pipe may never end), or has more than ``most_bytes``.
     """
     if path.exists() and not path.is_file():
         raise ValueError("no regular file")
@@ -29,10 +28,10 @@ def content(path: pathlib.Path, most_bytes: int = MOST_BYTES) -> bytes:
 
 
 def parse_json(content: str) -> Any:
-    """Parses JSON, in which there is no NaN and no infinity.
+    """Parses JSON; NaN and infinity are refused.
 
     Raises:
-        ValueError: it is none, or nested too deeply.
+        ValueError: it is not JSON, or nested too deeply.
     """
     try:
         return json.loads(content, parse_constant=_refuse)
@@ -41,4 +40,4 @@ def parse_json(content: str) -> Any:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a number in JSON")

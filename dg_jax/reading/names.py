@@ -1,4 +1,4 @@
-"""Names as people write them: in any case, with ``-``, ``_``, a space or nothing between words."""
+"""Finds names as people write them: in any case, with ``-``, ``_``, a space or nothing between words."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from dg_jax import errors
 
 
 def plain(name: str) -> str:
-    """Returns a name in lower case, with its letters and digits only.
+    """Returns a name in lower case, with only its letters and digits.
 
     Example:
         >>> plain("Agr-Sum"), plain("agr_sum"), plain("AgrSum")
@@ -26,7 +26,7 @@ def find(name: str, known: Iterable[str]) -> str | None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Returns the known name that is most like another, or ``None`` if none is.
+    """Returns the known name that is most like ``name``, or ``None`` if none is close.
 
     Example:
         >>> nearest("arg-sum", ["deep_all", "agr_sum"])

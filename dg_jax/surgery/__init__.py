@@ -1,7 +1,7 @@
-"""Gradient surgery: optax transformations that make one gradient of the gradients of several losses.
+"""Gradient surgery: optax transformations that combine the gradients of several losses into one.
 
-A combiner is the first link of an ``optax.chain``. Its ``update`` takes a Jacobian, the gradients of N losses, in one
-of four forms that :func:`value_and_grads` and :func:`value_and_jacobian` make, and returns one gradient.
+A combiner is the first link of an ``optax.chain``. Its ``update`` takes a Jacobian (the gradients of N losses) and
+returns one gradient. :func:`value_and_grads` and :func:`value_and_jacobian` make a Jacobian in one of four forms.
 """
 
 from dg_jax.surgery._agr import AgrRandState, agr_rand, agr_sum, agreement

@@ -1,4 +1,4 @@
-"""Agr-Sum and Agr-Rand: where the signs of the gradients agree, their sum (paper, eqs. 2 to 4)."""
+"""Agr-Sum and Agr-Rand: sum the gradients where all their signs agree (paper, eqs. 2 to 4)."""
 
 import functools
 from collections.abc import Sequence
@@ -24,13 +24,14 @@ def agreement(jacobian: Jacobian, zeros: Zeros = "agree") -> optax.Updates:
 
     Args:
         jacobian: N gradients, stacked ``[N, *shape]`` or accumulated.
-        zeros: what a zero in some rows does, see :func:`agr_sum`.
+        zeros: how a zero counts, see :func:`agr_sum`.
 
     Returns:
-        Φ: a tree like the parameters of booleans ``[*shape]``. True where a row is NaN or infinite.
+        Φ: a tree like the parameters, with booleans ``[*shape]``. Also true where a row is NaN or infinite.
 
     Raises:
-        ValueError: the gradients are two-pass or have no rows, or ``zeros`` is none of the three.
+        ValueError: the gradients are neither stacked nor accumulated, have no rows or not the same N, or are not
+            floating-point; or ``zeros`` is none of the three.
 
     Example:
         >>> import jax.numpy as jnp
@@ -51,7 +52,7 @@ def agreement(jacobian: Jacobian, zeros: Zeros = "agree") -> optax.Updates:
 
 
 def _phi(fact: SumMinMax, zeros: Zeros) -> jax.Array:
-    """Φ of one leaf. All signs are the same where those of the smallest and the largest row are."""
+    """Returns Φ of one leaf. All signs are the same if those of the smallest and the largest entry are the same."""
     smallest, largest = fact.smallest, fact.largest
     if zeros == "agree":
         phi = jnp.sign(smallest) == jnp.sign(largest)
@@ -59,7 +60,7 @@ def _phi(fact: SumMinMax, zeros: Zeros) -> jax.Array:
         phi = (smallest > 0) | (largest < 0) | (fact.num_rows == 1)
     else:
         phi = (smallest >= 0) | (largest <= 0)
-    return phi | ~(jnp.isfinite(smallest) & jnp.isfinite(largest))  # a broken gradient is not cut, it must be seen
+    return phi | ~(jnp.isfinite(smallest) & jnp.isfinite(largest))  # a NaN or an infinity must be seen, so it stays
 
 
 def agr_sum(zeros: Zeros = "agree") -> optax.GradientTransformationExtraArgs:
@@ -67,13 +68,14 @@ def agr_sum(zeros: Zeros = "agree") -> optax.GradientTransformationExtraArgs:
 
     .. math:: g^*_j = \Phi_j \sum_i g_j^{(i)} \qquad \text{(eq. 3)}
 
-    A zero in some rows beside a sign in others is a conflict: what only one loss has a gradient for, as a head of its
-    own, is cut and never trains. ``zeros="abstain"`` is for heads and for losses that are absent in a step.
+    With the default, a zero in some rows but not in all is a conflict. So a parameter that only one loss uses, such as
+    the head of one task, is cut and never trains. ``zeros="abstain"`` is for such heads and for losses that are absent
+    in a step.
 
     Args:
-        zeros: ``"agree"``: components that are zero in all rows agree, zero in some rows is a conflict (eq. 2 as
-            written). ``"conflict"``: any zero is a conflict (how the authors' released code counts).
-            ``"abstain"``: a zero has no vote; there is conflict where one row is positive and another negative.
+        zeros: ``"agree"``: a component that is zero in all rows agrees, one that is zero in some rows conflicts (eq. 2
+            as written). ``"conflict"``: any zero is a conflict (as in the authors' released code). ``"abstain"``: a
+            zero has no vote; a component conflicts where one row is positive and another negative.
 
     Returns:
         A combiner for stacked and accumulated gradients, with an :class:`AgreementState`.
@@ -83,8 +85,8 @@ def agr_sum(zeros: Zeros = "agree") -> optax.GradientTransformationExtraArgs:
             other, or are not floating-point; the leaf is named.
 
     Note:
-        On the scale of the sum. N = 1 gives back the one gradient. A NaN or an infinity in any row reaches the result.
-        Subnormal numbers count as zeros where the hardware flushes them.
+        The result has the scale of the sum. N = 1 gives back the one gradient. A NaN or an infinity in any row reaches
+        the result. Subnormal numbers count as zeros where the hardware flushes them.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -146,14 +148,15 @@ def agr_rand(key: int | jax.Array = 0, zeros: Zeros = "agree") -> optax.Gradient
         \qquad \text{(eq. 4)} \qquad
         \sigma = \frac{\sum_j \Phi_j |\sum_i g_j^{(i)}|}{\sum_j \Phi_j} \qquad \text{(section 3.2)}
 
-    A zero in some rows beside a sign in others is a conflict: what only one loss has a gradient for, as a head of its
-    own, gets noise and never trains. ``zeros="abstain"`` is for heads and for losses that are absent in a step.
+    With the default, a zero in some rows but not in all is a conflict. So a parameter that only one loss uses, such as
+    the head of one task, gets noise and never trains. ``zeros="abstain"`` is for such heads and for losses that are
+    absent in a step.
 
     Args:
-        key: an integer or a key of ``jax.random.key``, from which the state's key is made; may be traced. Two
-            optimizers with the same key, as the default, draw the same noise.
+        key: an integer seed or a key of ``jax.random.key``, the first key of the state; may be traced. Two optimizers
+            with the same key, such as the default, draw the same noise.
         zeros: as in :func:`agr_sum`. Components that are zero in all rows stay zero and lower σ with ``"agree"``, get
-            noise with ``"conflict"``, and stay zero and leave σ alone with ``"abstain"``.
+            noise with ``"conflict"``, and stay zero and do not change σ with ``"abstain"``.
 
     Returns:
         A combiner for stacked and accumulated gradients, with an :class:`AgrRandState`, whose key advances.
@@ -162,9 +165,9 @@ def agr_rand(key: int | jax.Array = 0, zeros: Zeros = "agree") -> optax.Gradient
         ValueError: as :func:`agr_sum`, or ``key`` is neither an integer nor a key.
 
     Note:
-        On the scale of the sum. σ is over the whole tree, 0 where nothing agrees. N = 1 gives back the one gradient. A
-        NaN or an infinity in any row reaches the result, and through σ the noise. Subnormal numbers count as zeros
-        where the hardware flushes them.
+        The result has the scale of the sum. σ is computed over the whole tree, and is 0 where nothing agrees. N = 1
+        gives back the one gradient. A NaN or an infinity in any row reaches the result, and through σ the noise.
+        Subnormal numbers count as zeros where the hardware flushes them.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -208,7 +211,7 @@ def agr_rand(key: int | jax.Array = 0, zeros: Zeros = "agree") -> optax.Gradient
 
 
 def _count_and_magnitude(zeros: Zeros, fact: SumMinMax, agrees: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Σ Φ and Σ Φ abs(Σ g) of one leaf, the two sums of σ."""
+    """Returns Σ Φ and Σ Φ abs(Σ g) of one leaf, from which σ is made."""
     counted = agrees & _votes(fact, zeros)
     count, magnitude = _fast.sums(counted.astype(jnp.int32), jnp.where(counted, jnp.abs(fact.total), 0))
     return count, magnitude
@@ -219,12 +222,12 @@ def _facts(jacobian: Jacobian) -> tuple[list[SumMinMax], Any]:
 
 
 def _votes(fact: SumMinMax, zeros: Zeros) -> jax.Array | bool:
-    """Whether a component counts for σ and the agreement: one that is zero in every row may abstain."""
+    """Whether a component counts for σ and the agreement. With "abstain", one that is zero in every row does not."""
     return (fact.smallest != 0) | (fact.largest != 0) if zeros == "abstain" else True
 
 
 def _share(agreeing: jax.Array, facts: list[SumMinMax], zeros: Zeros) -> jax.Array:
-    """The share of agreeing components among those that vote; 1 where none does."""
+    """The share of agreeing components among those that vote; 1 where none votes."""
     if zeros == "abstain":
         voting = _in_all([_fast.count(jnp.asarray(_votes(fact, zeros))) for fact in facts], facts)
     else:
@@ -233,7 +236,7 @@ def _share(agreeing: jax.Array, facts: list[SumMinMax], zeros: Zeros) -> jax.Arr
 
 
 def _in_all(parts: Sequence[jax.Array], facts: list[SumMinMax]) -> jax.Array:
-    """The sum over all leaves, in float32, or float64 where a leaf is."""
+    """The sum over all leaves, in float32, or in float64 where a leaf is float64."""
     dtype = _jacobian.widest(facts)
     return functools.reduce(jnp.add, [part.astype(dtype) for part in parts])
 

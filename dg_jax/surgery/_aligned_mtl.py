@@ -15,32 +15,33 @@ _Scale = Literal["min", "median", "rmse"]
 def aligned_mtl(
     scale: _Scale = "min", preference: jax.Array | Sequence[float] | None = None
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Makes the gradients orthogonal and equally long, as little changed as possible, and averages them.
+    r"""Changes the gradients as little as possible so that they are orthogonal and equally long, and averages them.
 
     .. math:: G = V \Lambda V^\top, \qquad w = \sqrt{s}\; V_r \Lambda_r^{-1/2} V_r^\top p, \qquad
         g^* = \sum_i w_i g^{(i)}
 
-    with the r eigenvalues of the Gramian G above N eps times the largest; s is the smallest of them, the lower median
-    or their mean.
+    with the r eigenvalues of the Gramian G that are above N eps times the largest, and their eigenvectors. s is the
+    smallest of these eigenvalues, their lower median or their mean.
 
     Args:
         scale: which eigenvalue the new gradients have as their squared length: ``"min"``, ``"median"`` or ``"rmse"``
             (the mean of the eigenvalues, as the authors call it).
-        preference: p, N numbers of at least 0; 1/N each by default. Under ``optax.inject_hyperparams`` an array.
+        preference: p, N numbers of at least 0; 1/N each by default. Under ``optax.inject_hyperparams`` give an array.
 
     Returns:
         A combiner for stacked and two-pass Jacobians, with a :class:`GramianState`.
 
     Raises:
-        ValueError: ``scale`` is none of the three, or ``preference`` no list of numbers of at least 0; in ``update``,
-            the gradients do not fit the parameters or each other, or are not floating-point; the leaf is named, or
-            ``preference`` has another N.
+        ValueError: ``scale`` is none of the three, or ``preference`` is not a list of numbers of at least 0; in
+            ``update``, ``preference`` has another N, or the gradients do not fit the parameters or each other, or are
+            not floating-point; the leaf is named.
 
     Note:
-        On the scale of the mean, with the default preference (the authors' code sums). N = 1 gives back p times the
-        one gradient. The cut of the rank is a jump: an eigenvalue just above it makes the step short. If all
-        gradients are zero, so is the result. A NaN or an infinity in any row makes all of it NaN. Stacked gradients
-        may have any norm; those of a two-pass Jacobian have norms of 1e-15 to 1e15, whose squares are in range.
+        The result has the scale of the mean with the default preference (the authors' code sums). N = 1 gives back p
+        times the one gradient. The result jumps where an eigenvalue crosses the limit: one just above it makes the step
+        short. If all gradients are zero, so is the result. A NaN or an infinity in any row makes the whole result NaN.
+        Stacked gradients may have any norm. Those of a two-pass Jacobian must have norms from 1e-15 to 1e15, so that
+        their squares are in range.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax

@@ -1,4 +1,4 @@
-"""AND-mask: the mean, where enough of the gradients have the same sign."""
+"""AND-mask: averages the gradients where enough of them have the same sign."""
 
 from typing import Any
 
@@ -17,24 +17,24 @@ def and_mask(threshold: float | jax.Array = 1.0, rescale: bool = True) -> optax.
     .. math:: m_j = \Big[\, \Big| \frac1N \sum_i \mathrm{sgn}(g_j^{(i)}) \Big| \ge \tau \,\Big], \qquad
         g^*_j = \frac{m_j}{10^{-10} + \bar m} \; \frac1N \sum_i g_j^{(i)}
 
-    The mean :math:`\bar m` is over the leaf of j; it makes up for the components that are lost. With threshold 1 and
-    without rescaling it is Agr-Sum over N.
+    :math:`\bar m` is the mean over the leaf of j. The division makes up for the components that are cut. With threshold
+    1 and without rescaling the result is that of Agr-Sum, divided by N.
 
     Args:
-        threshold: τ in [0, 1]; 1 demands all signs. A zero is no vote. May be traced.
-        rescale: whether to divide by the share of components that are left in each leaf.
+        threshold: τ in [0, 1]; with 1 all signs must agree. A zero adds no vote. May be traced.
+        rescale: whether to divide by the share of components that are kept in each leaf.
 
     Returns:
-        A combiner for stacked gradients, with threshold 1 for accumulated ones, too, with an :class:`AgreementState`.
+        A combiner for stacked gradients (with threshold 1 also for accumulated ones), with an :class:`AgreementState`.
 
     Raises:
         ValueError: ``threshold`` is not in [0, 1]; in ``update``, the gradients do not fit the parameters or each
             other, or are not floating-point; the leaf is named.
 
     Note:
-        On the scale of the mean; with ``rescale`` longer, the more so the fewer components of a leaf are left, so the
-        result depends on how the parameters are cut into leaves. N = 1 gives back the one gradient without
-        ``rescale``; with it, a zero counts as lost. A NaN or an infinity in any row reaches the result.
+        The result has the scale of the mean. With ``rescale`` it is longer, the fewer components of a leaf are kept; so
+        it depends on how the parameters are cut into leaves. N = 1 gives back the one gradient without ``rescale``;
+        with it, a zero counts as cut. A NaN or an infinity in any row reaches the result.
 
     Example:
         >>> import jax.numpy as jnp
@@ -63,7 +63,7 @@ def and_mask(threshold: float | jax.Array = 1.0, rescale: bool = True) -> optax.
 
     def of_leaf(rows: list[jax.Array]) -> jax.Array:
         votes = jnp.abs(_fast.over_rows(jnp.add, [jnp.sign(row) for row in rows]))
-        # Votes are whole numbers: what is less than a thousandth below the threshold is rounding.
+        # Votes are whole numbers, so up to 1e-3 below the threshold is rounding.
         mask = votes >= jnp.asarray(threshold, votes.dtype) * len(rows) - 1e-3
         return masked(_fast.over_rows(jnp.add, rows), len(rows), mask, _components.is_broken(rows))
 
@@ -73,7 +73,7 @@ def and_mask(threshold: float | jax.Array = 1.0, rescale: bool = True) -> optax.
         return masked(fact.total, fact.num_rows, mask, is_broken).astype(fact.smallest.dtype)
 
     def rule(jacobian: Jacobian, state: AgreementState, losses: Any) -> tuple[optax.Updates, AgreementState]:
-        """With threshold 1 the largest and the smallest entry say all."""
+        """With threshold 1 the largest and the smallest entry are enough."""
         facts = _jacobian.by_component(jacobian)
         kept = jax.tree.map(of_fact, facts, is_leaf=_jacobian.is_accumulated)
         return kept, AgreementState(_components.agreement(jacobian))

@@ -1,4 +1,4 @@
-"""CAGrad: near the mean gradient, the direction that helps the worst-off loss most."""
+"""CAGrad: takes the direction near the mean gradient that helps the slowest loss most."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from dg_jax.surgery import _gramian, _solvers
 def cagrad(
     c: float | jax.Array = 0.5, preference: jax.Array | Sequence[float] | None = None
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Takes, within a ball round the mean gradient, the direction in which the slowest loss falls fastest.
+    r"""Takes the direction, in a ball around the mean gradient, in which the slowest loss falls fastest.
 
     .. math:: g^* = \arg\max_d \min_i \langle d, g^{(i)} \rangle \;\text{ with }\; \|d - g_0\| \le c \|g_0\|, \qquad
         g_0 = \sum_i p_i g^{(i)}
@@ -21,25 +21,25 @@ def cagrad(
     It is :math:`g_0 + c \|g_0\| g_w / \|g_w\|` for a convex combination :math:`g_w` of the gradients.
 
     Args:
-        c: radius of the ball, at least 0; 0 gives the mean. Below 1 the minimum of the mean is still reached. May be
-            traced.
-        preference: p, N numbers of at least 0; 1/N each by default. Under ``optax.inject_hyperparams`` an array.
+        c: radius of the ball relative to the length of the mean gradient, at least 0; 0 gives the mean. Below 1 the
+            steps still reach a minimum of the mean loss. May be traced.
+        preference: p, N numbers of at least 0; 1/N each by default. Under ``optax.inject_hyperparams`` give an array.
 
     Returns:
         A combiner for stacked and two-pass Jacobians, with a :class:`GramianState`.
 
     Raises:
-        ValueError: ``c`` is below 0, or ``preference`` no list of numbers of at least 0; in ``update``, the gradients
-            do not fit the parameters or each other, or are not floating-point; the leaf is named, or ``preference``
-            has another N.
+        ValueError: ``c`` is below 0, or ``preference`` is not a list of numbers of at least 0; in ``update``,
+            ``preference`` has another N, or the gradients do not fit the parameters or each other, or are not
+            floating-point; the leaf is named.
 
     Note:
-        On the scale of the mean, up to 1 + c times as long. It is not rescaled: of the released codes some divide by
-        1 + c², some by 1 + c. N = 1 gives back (1 + c) times the one gradient. Where no direction in the ball helps
-        all losses, the least harmful one is taken; where gradients cancel, so that no step helps all of them, the
-        shortest that harms none, if the ball has one. A NaN or an infinity in any row makes all of it NaN. Stacked
-        gradients may have any norm; those of a two-pass Jacobian have norms of 1e-15 to 1e15, whose squares are in
-        range.
+        The result has the scale of the mean, and is up to 1 + c times as long. It is not rescaled: some released codes
+        divide by 1 + c², some by 1 + c. N = 1 gives (1 + c) times the one gradient. Where no direction in the ball
+        helps all losses, the result is the least harmful one. Where gradients cancel, so that no step helps all of
+        them, it is the shortest that harms none, if the ball has one. A NaN or an infinity in any row makes the whole
+        result NaN. Stacked gradients may have any norm. Those of a two-pass Jacobian must have norms from 1e-15 to
+        1e15, so that their squares are in range.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax

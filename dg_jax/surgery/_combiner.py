@@ -1,4 +1,4 @@
-"""What all combiners share: checks, dtypes of states, meshes. So a rule is only its formula."""
+"""What all combiners share: checks, dtypes of states, meshes. A rule then is only its formula."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,19 +14,19 @@ from dg_jax.surgery._jacobian import Form, Jacobian, OnDemand, TwoPass
 Rule = Callable[[Jacobian, Any, Any], tuple[optax.Updates, Any]]
 
 _CURE = (
-    "not vmapped? surgery.value_and_grads stacks gradients; optax.MultiSteps and optax.flatten belong after a "
-    "combiner, not around it"
+    "if the gradients are not vmapped, surgery.value_and_grads stacks them; optax.MultiSteps and optax.flatten belong "
+    "after a combiner, not around it"
 )
 
 
 def combiner(
     name: str, init: Callable[[Any], Any], rule: Rule, forms: tuple[Form, ...]
 ) -> optax.GradientTransformationExtraArgs:
-    """Makes an optax transformation of a rule.
+    """Makes an optax transformation from a rule.
 
     Args:
-        name: what errors call it.
-        init: parameters, or None, to the state.
+        name: its name in errors.
+        init: takes the parameters, or None, and returns the state.
         rule: ``rule(jacobian, state, losses) -> (gradient, state)``, on a Jacobian of arrays that has been checked.
         forms: the forms of Jacobian that the rule takes.
     """
@@ -39,7 +39,7 @@ def combiner(
         return gradient, jax.tree.map(_in_dtype_of, new_state, state)
 
     def init_apart(params: Any) -> Any:
-        """A state in which no two leaves are one buffer, which a step could not take as its own twice."""
+        """Returns a state whose leaves are all separate buffers: a step cannot donate one buffer twice."""
         return jax.tree.map(jnp.copy, init(params))
 
     return optax.GradientTransformationExtraArgs(init_apart, update)
@@ -54,7 +54,7 @@ def apply(
     losses: Any = None,
     params: optax.Params | None = None,
 ) -> tuple[optax.Updates, Any]:
-    """Calls a rule on a Jacobian in any of its forms, once that is checked, on any mesh."""
+    """Checks a Jacobian in any of its forms, and calls a rule on it, on any mesh."""
     if isinstance(jacobian, OnDemand) and "two_pass" in forms:
         jacobian = TwoPass(jacobian.gramian(), jacobian.pull)
     jacobian = _checked(jacobian, params, name, forms)
@@ -68,7 +68,7 @@ def apply(
 
 
 def random_key(key: int | jax.Array) -> jax.Array:
-    """Returns a typed key as it is, and for an integer, perhaps a traced one, the key with this seed."""
+    """Returns a typed key as it is; for an integer, which may be traced, the key with this seed."""
     dtype = getattr(key, "dtype", None)
     if isinstance(key, int) or (dtype is not None and key.shape == () and jnp.issubdtype(dtype, jnp.integer)):
         try:
@@ -81,17 +81,17 @@ def random_key(key: int | jax.Array) -> jax.Array:
 
 
 def check_integers(name: str, least: int, **settings: Any) -> None:
-    """Raises a ``ValueError`` for a setting that is no integer of at least ``least``."""
+    """Raises a ``ValueError`` for a setting that is not an integer of at least ``least``."""
     for setting, value in settings.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise ValueError(
-                f"{name}: {setting}={value}; it must be an integer of at least {least}, which "
-                "optax.inject_hyperparams hands on if it is in its static_args"
+                f"{name}: {setting}={value}; it must be an integer of at least {least}; "
+                "under optax.inject_hyperparams put it in static_args"
             )
 
 
 def _shardings(jacobian: Jacobian) -> Callable[[Any], Any]:
-    """Returns how gradient and state lie on a mesh: a component where it was in its row, the state everywhere."""
+    """Returns the shardings of gradient and state: a component lies where it was in its row, the state everywhere."""
 
     def of_leaf(leaf: Any, at: Any) -> Any:
         if _jacobian.is_accumulated(leaf):
@@ -137,7 +137,7 @@ def _checked(jacobian: Jacobian, params: optax.Params | None, name: str, forms: 
 
 
 def _check_shapes(gradients: optax.Updates, params: optax.Params, name: str, *, stacked: bool) -> None:
-    """Raises if a gradient has not its parameter's shape: a row of it, where stacked."""
+    """Raises if a gradient (where stacked: a row of it) does not have the shape of its parameter."""
     shapes = {_jacobian.leaf_name(path): jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
         leaf_name, shape = _jacobian.leaf_name(path), jnp.shape(leaf)
@@ -172,7 +172,7 @@ def _check_two_pass(jacobian: TwoPass, name: str) -> None:
         return isinstance(leaf, optax.MaskedNode)
 
     if any(map(is_masked, jax.tree.leaves(jacobian, is_leaf=is_masked))):
-        raise ValueError(f"{name}: form='two_pass' does not pass optax.masked and optax.partition; use form='stacked'")
+        raise ValueError(f"{name}: form='two_pass' fails in optax.masked and optax.partition; use form='stacked'")
     shape = jnp.shape(jacobian.gramian)
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
         raise ValueError(f"{name}: the Gramian has shape {shape}; it must be [N, N]")

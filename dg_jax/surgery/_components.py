@@ -11,7 +11,7 @@ import optax
 from dg_jax.surgery import _combiner, _fast, _jacobian
 from dg_jax.surgery._jacobian import Jacobian
 
-# The N rows of a leaf ``[*shape]``, in float32 or wider, to the result ``[*shape]``.
+# Takes the N rows of a leaf ``[*shape]``, in float32 or wider, and returns the result ``[*shape]``.
 OfLeaf = Callable[[list[jax.Array]], jax.Array]
 
 
@@ -19,19 +19,19 @@ class AgreementState(NamedTuple):
     """What the last update saw.
 
     Attributes:
-        agreement: share of components with Φ = 1, scalar in [0, 1]; 1 before the first update. With
-            ``zeros="abstain"`` of Agr-Sum the share of those that are not zero in every row.
+        agreement: share of components with Φ = 1, scalar in [0, 1]; 1 before the first update. With ``zeros="abstain"``
+            of Agr-Sum only components that are not zero in every row count.
     """
 
     agreement: jax.Array
 
 
 def combiner(name: str, of_leaf: OfLeaf) -> optax.GradientTransformationExtraArgs:
-    """Makes a combiner for stacked gradients of a function of the rows of one leaf.
+    """Makes a combiner for stacked gradients from a function of the rows of one leaf.
 
     Args:
-        name: what errors call it.
-        of_leaf: what is made of each leaf by itself.
+        name: its name in errors.
+        of_leaf: computes the result of each leaf by itself.
     """
 
     def rule(jacobian: Jacobian, state: AgreementState, losses: Any) -> tuple[optax.Updates, AgreementState]:
@@ -64,6 +64,6 @@ def agreement(jacobian: Jacobian) -> jax.Array:
 
 
 def is_broken(rows: list[jax.Array]) -> jax.Array:
-    """Returns whether a row is NaN or infinite in a component, which is then not masked: it must be seen."""
+    """Returns in which components a row is NaN or infinite. These are not masked: they must be seen."""
     largest = _fast.over_rows(jnp.maximum, [jnp.abs(row) for row in rows])
     return ~jnp.isfinite(largest)

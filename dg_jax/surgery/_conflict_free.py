@@ -1,4 +1,4 @@
-"""ConFIG: the direction with equal cosines to all gradients, as long as their projections on it."""
+"""ConFIG: the direction that has the same cosine with all gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from dg_jax.surgery import _gramian
 
 
 def conflict_free() -> optax.GradientTransformationExtraArgs:
-    r"""Takes the direction that has the same cosine with every gradient, as long as all gradients' projections on it.
+    r"""Takes the direction with the same cosine to all gradients; its length is the sum of their projections on it.
 
     .. math:: v = [u^{(1)}, \dots, u^{(N)}]^{+\top} 1, \quad u^{(i)} = \frac{g^{(i)}}{\|g^{(i)}\|}, \qquad
         g^* = \Big( \sum_i \Big\langle g^{(i)}, \tfrac{v}{\|v\|} \Big\rangle \Big) \frac{v}{\|v\|}
@@ -23,11 +23,11 @@ def conflict_free() -> optax.GradientTransformationExtraArgs:
             the leaf is named.
 
     Note:
-        On the scale of the sum. N = 1 gives back the one gradient. Where the gradients are linearly independent the
-        result conflicts with none; otherwise the pseudoinverse keeps the eigenvalues of C above N eps times the
-        largest. A zero gradient has no direction and no part. Exactly opposite gradients have no such direction: the
-        result is zero. A NaN or an infinity in any row makes all of it NaN. Stacked gradients may have any norm;
-        those of a two-pass Jacobian have norms of 1e-15 to 1e15, whose squares are in range.
+        The result has the scale of the sum. N = 1 gives back the one gradient. Where the gradients are linearly
+        independent the result conflicts with none; otherwise the pseudoinverse keeps the eigenvalues of C above 10 N
+        eps times the largest. A zero gradient is ignored. For exactly opposite gradients there is no such direction:
+        the result is zero. A NaN or an infinity in any row makes the whole result NaN. Stacked gradients may have any
+        norm. Those of a two-pass Jacobian must have norms from 1e-15 to 1e15, so that their squares are in range.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax

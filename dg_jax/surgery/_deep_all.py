@@ -13,18 +13,19 @@ def deep_all() -> optax.GradientTransformationExtraArgs:
 
     .. math:: g^* = \frac{1}{N} \sum_i g^{(i)} \qquad \text{(eq. 1)}
 
-    This is the gradient of the mean of the N losses: the paper's baseline. What only one loss has a gradient for, as a
-    head of its own, is divided by N; :func:`~dg_jax.surgery.sum` does not divide.
+    This is the gradient of the mean of the N losses: the paper's baseline. A gradient that only one loss has, such as
+    that of its own head, is divided by N; :func:`~dg_jax.surgery.sum` does not divide.
 
     Returns:
-        A combiner for Jacobians of all three forms. It has no state.
+        A combiner for Jacobians of all four forms. It has no state.
 
     Raises:
         ValueError: in ``update``, the gradients do not fit the parameters or each other, or are not floating-point;
             the leaf is named.
 
     Note:
-        On the scale of the mean. N = 1 gives back the one gradient. A NaN or an infinity in any row reaches the result.
+        The result has the scale of the mean. N = 1 gives back the one gradient. A NaN or an infinity in any row reaches
+        the result.
 
     Example:
         >>> import jax.numpy as jnp, optax

@@ -1,4 +1,4 @@
-"""What the rules on the Gramian log, for any gradient that was made of several."""
+"""What the rules on the Gramian log, for any gradient that was made from several."""
 
 from typing import Any, NamedTuple
 
@@ -15,11 +15,11 @@ class Diagnostics(NamedTuple):
 
     Attributes:
         row_norm: mean of the norms of the N gradients.
-        norm: norm of the one that was made of them.
+        norm: norm of the gradient that was made from them.
         cosine_mean: mean of the N(N-1)/2 pairwise cosines; 1 for N = 1.
         cosine_min: the smallest of them.
         conflicting: share of the pairs with a negative cosine.
-        descent: the smallest cosine between one of the N and the one: below 0 the step makes some loss worse.
+        descent: the smallest cosine between one of them and that gradient; below 0 the step makes some loss worse.
     """
 
     row_norm: jax.Array
@@ -31,19 +31,19 @@ class Diagnostics(NamedTuple):
 
 
 def diagnostics(jacobian: Jacobian, gradient: optax.Updates) -> Diagnostics:
-    r"""Measures how the gradients of N losses lie to each other and to what was made of them.
+    r"""Measures norms and cosines of the gradients of N losses, and of the gradient that was made from them.
 
     .. math:: \text{descent} = \min_i \frac{\langle g^{(i)}, g^* \rangle}{\|g^{(i)}\| \, \|g^*\|}
 
-    Rules on the Gramian have these numbers in their state at no cost. For others they cost a Gramian and a copy of the
-    gradients.
+    Rules on the Gramian have these numbers in their state at no cost. For other rules they cost a Gramian and a copy of
+    the gradients.
 
     Args:
         jacobian: stacked gradients, a tree of ``[N, *shape]``.
-        gradient: what a combiner made of them, or any other direction, a tree of ``[*shape]``.
+        gradient: what a combiner made from them, or any other direction, a tree of ``[*shape]``.
 
     Returns:
-        Scalars, float32, or float64 where a leaf is.
+        Scalars, float32, or float64 where a leaf is float64.
 
     Raises:
         ValueError: the gradients are not stacked, do not fit ``gradient`` or each other, or are not floating-point; the
@@ -60,7 +60,7 @@ def diagnostics(jacobian: Jacobian, gradient: optax.Updates) -> Diagnostics:
     """
     structure: Any = jax.tree.structure(jacobian)
     if structure != jax.tree.structure(gradient):
-        raise ValueError("diagnostics: the gradient is no tree like the stacked gradients; give what was made of them")
+        raise ValueError("diagnostics: the gradient is not a tree like the stacked ones; give what was made from them")
 
     def rule(jacobian: Jacobian, state: Any, gradient: optax.Updates) -> tuple[optax.Updates, Diagnostics]:
         def joined(rows: jax.Array, row: jax.Array) -> jax.Array:

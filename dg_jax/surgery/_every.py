@@ -1,4 +1,4 @@
-"""Cheaper steps: weights that are kept for some of them."""
+"""Cheaper steps: the weights of a rule are kept for several steps."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import optax
 from dg_jax.surgery import _combiner, _jacobian, _mesh
 from dg_jax.surgery._jacobian import Jacobian, OnDemand, TwoPass
 
-# What a rule pulls back are its weights.
+# With this pull-back the update of a rule is its weights.
 _WEIGHTS_THEMSELVES = jax.tree_util.Partial(lambda weights: (weights,))
 
 
@@ -19,7 +19,7 @@ class EveryState(NamedTuple):
     Attributes:
         weights: of the N gradients, ``[N]``; 1/N before the first update.
         steps_left: for how many more updates they are kept, int32 scalar.
-        rule: state of the rule, as of when it was last asked.
+        rule: state of the rule after it was last asked.
     """
 
     weights: jax.Array
@@ -32,27 +32,27 @@ def every(k: int, rule: optax.GradientTransformation, num_rows: int) -> optax.Gr
 
     .. math:: g^*_t = \sum_i w_i\, g^{(i)}_t, \qquad w \text{ of the last } t' \le t \text{ that is a multiple of } k
 
-    With Jacobians of ``form="on_demand"`` the N gradients are computed at these updates only; at all others there is
-    one backward pass of the weighted losses, as expensive as that of the mean.
+    With Jacobians of ``form="on_demand"`` the N gradients are computed at these updates only. All others take one
+    backward pass of the weighted losses, as expensive as that of the mean.
 
     Args:
         k: an integer of at least 1; 1 gives the rule itself.
-        rule: a combiner that takes two-pass Jacobians: :func:`pcgrad`, :func:`grad_vac` and all that need nothing but
-            the Gramian. Under ``optax.inject_hyperparams`` all three belong into ``static_args``.
+        rule: a combiner that takes two-pass Jacobians: :func:`pcgrad`, :func:`grad_vac` and all that need only the
+            Gramian. Under ``optax.inject_hyperparams`` ``k``, ``rule`` and ``num_rows`` belong in ``static_args``.
         num_rows: N.
 
     Returns:
-        A combiner for Jacobians on demand and two-pass ones (which save the rule's own work only), with an
-        :class:`EveryState`.
+        A combiner for on-demand and two-pass Jacobians, with an :class:`EveryState`. Two-pass ones save only the work
+        of the rule itself.
 
     Raises:
-        ValueError: ``k`` or ``num_rows`` is no such integer; in ``update``, the Jacobian has another form or N, or the
-            rule does not take it.
+        ValueError: ``k`` or ``num_rows`` is not an integer of at least 1; in ``update``, the Jacobian has another form
+            or N, or the rule does not take it.
 
     Note:
-        On the scale of the rule. A NaN or an infinity in any row reaches the result as in the rule; where it does so by
-        the weights, they stay NaN until the rule is asked again. Under ``vmap`` nothing is saved, as both ways are
-        taken.
+        The scale is that of the rule. A NaN or an infinity in any row reaches the result as in the rule. If it makes
+        the weights NaN, they stay NaN until the rule is asked again. Under ``vmap`` nothing is saved, because both
+        branches are computed.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -75,7 +75,7 @@ def every(k: int, rule: optax.GradientTransformation, num_rows: int) -> optax.Gr
 
     References:
         Navon et al., `Multi-Task Learning as a Bargaining Game <https://arxiv.org/abs/2202.01017>`_, ICML 2022, section
-        5.4, where the weights of Nash-MTL are kept so.
+        5.4, where the weights of Nash-MTL are kept in this way.
     """
     _combiner.check_integers("every", 1, k=k, num_rows=num_rows)
 

@@ -1,4 +1,4 @@
-"""FairGrad and Nash-MTL: weights under which every loss gains its fair part."""
+"""FairGrad: weights under which every loss gains its fair part."""
 
 import jax
 import jax.numpy as jnp
@@ -25,12 +25,13 @@ def fair_grad(alpha: float | jax.Array = 1.0) -> optax.GradientTransformationExt
             are not floating-point; the leaf is named.
 
     Note:
-        On a scale of its own: gradients k times as long give a result k^((1 - α) / (1 + α)) times as long, for α = 1
-        one that does not change. Neither divided by the norm of G nor clipped: ``optax.clip_by_global_norm`` follows
-        in the chain where that is wanted. N = 1 gives the gradient over its norm for α = 1. A zero gradient has
-        weight 0. Where gradients cancel, as two opposite ones do, there is no solution: a ridge of 4 N eps on the
-        cosines keeps the weights finite. A NaN or an infinity in any row makes all of it NaN. Stacked gradients may
-        have any norm; those of a two-pass Jacobian have norms of 1e-15 to 1e15, whose squares are in range.
+        The result has a scale of its own: gradients k times as long give a result k^((1 - α) / (1 + α)) times as long,
+        so for α = 1 it does not change. It is neither divided by the norm of G nor clipped; if you want that, add
+        ``optax.clip_by_global_norm`` after it in the chain. For α = 1, N = 1 gives the gradient divided by its norm. A
+        zero gradient has weight 0. Where gradients cancel, as two opposite ones do, there is no solution: a ridge of 4
+        N eps on the cosines keeps the weights finite. A NaN or an infinity in any row makes the whole result NaN.
+        Stacked gradients may have any norm. Those of a two-pass Jacobian must have norms from 1e-15 to 1e15, so that
+        their squares are in range.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -58,7 +59,7 @@ def fair_grad(alpha: float | jax.Array = 1.0) -> optax.GradientTransformationExt
     def weigh(cosines: jax.Array, norms: jax.Array) -> jax.Array:
         power = 1 / jnp.asarray(alpha, norms.dtype)
         lengths = jnp.where(norms > 0, norms, 1)
-        # With x_i = w_i |g_i| the equation is one on the cosines.
+        # With x_i = w_i |g_i| this is an equation on the cosines.
         x = _solvers.power_fixed_point(_gramian.unit_diagonal(cosines), lengths ** (power - 1), power)
         return x * _gramian.safe_reciprocal(norms)
 

@@ -1,7 +1,7 @@
-"""What XLA needs to be told: the same numbers in forms that a device computes faster.
+"""Operations in forms that a device computes faster than what XLA makes of the plain expressions.
 
 Each function is named by what it computes, and its docstring shows the plain expression that it replaces.
-``DG_JAX_PLAIN=1`` in the environment, read once at import, takes the plain expressions everywhere.
+With ``DG_JAX_PLAIN=1`` in the environment, read once at import, all of them use the plain expressions.
 """
 
 import functools
@@ -17,13 +17,13 @@ from dg_jax.surgery import _mesh
 
 PLAIN = os.environ.get("DG_JAX_PLAIN", "") not in ("", "0")
 
-_CHAINS = 4096  # partial sums; on a CPU with fewer, 57M equal terms lose their last digits
+_CHAINS = 4096  # partial sums; with fewer, long sums lose their last digits on a CPU
 _BLOCKS = 8
-_LONG = 2**15  # shorter rows are multiplied faster than they are cut into pieces
-_FEW = 4  # so many rows have at most ten pairs, for which a CPU has registers
+_LONG = 2**15  # shorter rows are faster as one matrix product
+_FEW = 4  # so few rows have at most ten pairs, which fit into a CPU's registers
 _PIECE = 2**19  # components of all rows together that stay in a CPU's cache
 _MOST_IN_NETWORK = 16
-_VECTOR = 8  # XLA:CPU computes so many components at once, but only one where the length is no multiple of it
+_VECTOR = 8  # XLA:CPU computes so many components at once, but one by one if the length is not a multiple of it
 # Two rounds of shift and multiply, with the constants that Chris Wellons' search found to leave the least bias:
 # https://github.com/skeeto/hash-prospector
 _ROUNDS = ((16, 0x21F0AAAD, 15, 0x735A2D97, 15), (16, 0x7FEB352D, 15, 0x846CA68B, 16))
@@ -38,9 +38,9 @@ T = TypeVar("T")
 
 
 def over_rows(operation: Callable[[Any, Any], Any], rows: jax.Array | list[jax.Array]) -> jax.Array:
-    """Reduces the leading axis: ``jnp.sum(rows, axis=0)`` for ``jnp.add``, and so for minimum and maximum.
+    """Reduces the leading axis: ``jnp.sum(rows, axis=0)`` for ``jnp.add``, and the same for minimum and maximum.
 
-    One pass over the memory, which XLA:CPU makes of the reduction only with a tenth of the speed.
+    This is one pass over the memory. XLA:CPU compiles the plain reduction to a far slower one.
 
     Args:
         operation: ``jnp.add``, ``jnp.minimum`` or ``jnp.maximum``.
@@ -58,8 +58,8 @@ def over_rows(operation: Callable[[Any, Any], Any], rows: jax.Array | list[jax.A
 def sorted_rows(rows: list[jax.Array]) -> list[jax.Array]:
     """Sorts each component over the rows: ``list(jnp.sort(jnp.stack(rows), axis=0))``.
 
-    A network of minima and maxima, which XLA fuses into one pass; on a CPU its sort takes some 50 times as long. Beyond
-    some 16 rows the network would take long to compile.
+    A network of minima and maxima, which XLA fuses into one pass; its sort is far slower on a CPU. Beyond 16 rows the
+    network would take long to compile, so they are sorted.
 
     Args:
         rows: N of ``[*shape]``.
@@ -77,10 +77,10 @@ def sorted_rows(rows: list[jax.Array]) -> list[jax.Array]:
 
 
 def computed_once(weights: jax.Array) -> jax.Array:
-    """Computes a few numbers before what follows uses them: ``weights``.
+    """Makes XLA compute N weights once, before they are used: ``weights``.
 
-    XLA:CPU takes what makes N weights into the loop over millions of components that uses them, and computes it again
-    for each of these: up to twice the time. A sum it does not take along.
+    XLA:CPU would move the computation of the weights into the loop over millions of components that uses them, and
+    repeat it for each component. It does not move a sum.
 
     Args:
         weights: ``[N]``.
@@ -98,8 +98,8 @@ def computed_once(weights: jax.Array) -> jax.Array:
 def sums(*arrays: jax.Array) -> tuple[jax.Array, ...]:
     """Sums each of several arrays of one shape: ``tuple(jnp.sum(array) for array in arrays)``.
 
-    XLA:CPU computes one sum after the other, on one thread. Together they are one loop on all threads,
-    fused with what makes the arrays.
+    XLA:CPU computes one sum after the other, on one thread. Together they are one loop on all threads, fused with the
+    computation of the arrays.
 
     Args:
         arrays: of one shape; each is summed in its own dtype.
@@ -139,8 +139,8 @@ def _sums_in_chains(*arrays: jax.Array) -> tuple[jax.Array, ...]:
 def count(mask: jax.Array) -> jax.Array:
     """Counts what is true: ``jnp.sum(mask)``, int32.
 
-    Adds block upon block first. XLA:CPU fuses this with what makes the mask, but before a reduction alone it would
-    write the mask to memory, which costs as much again as all else.
+    Adds the blocks of the mask to each other first. XLA:CPU fuses this with the computation of the mask; before a plain
+    reduction it would write the mask to memory, which is slow.
     """
     return _by_device(_plain_count, _count_in_blocks, mask)
 
@@ -162,15 +162,16 @@ def inner_products(
 ) -> jax.Array:
     """Returns the inner products of all pairs of rows: ``rows @ rows.T`` of ``rows / scales[:, None]`` in ``dtype``.
 
-    On a CPU the product of a few rows with millions of columns takes up to ten times as long as one pass over the
-    memory. Few rows are multiplied pair by pair in one pass, many piece by piece.
+    On a CPU the matrix product of a few rows with millions of columns is far slower than one pass over the memory. So
+    few rows are multiplied pair by pair in one pass, and many piece by piece.
 
     Args:
         rows: ``[N, n]``.
-        dtype: what is computed in, at least as wide as that of the rows.
-        then_freed: whether nothing else needs the rows. Then many are not multiplied piece by piece either: beside
-            that loop XLA:CPU computes the rows of the next leaves, and holds those of three at once.
-        scales: ``[N]`` in ``dtype``; 1 by default. Before that loop XLA would write down all that was scaled.
+        dtype: dtype of the computation, at least as wide as that of the rows.
+        then_freed: whether nothing else needs the rows. Then many rows are multiplied as a whole: during a loop over
+            pieces XLA:CPU would compute the rows of the next leaves, and hold those of three leaves at once.
+        scales: what the rows are divided by, ``[N]`` in ``dtype``; 1 by default. Each piece is scaled in the loop, as
+            XLA would write whole scaled rows to memory before it.
 
     Returns:
         ``[N, N]``.
@@ -181,7 +182,7 @@ def inner_products(
 
     if rows.shape[1] < _LONG or (then_freed and len(rows) > _FEW):
         return _matrix_product(scaled(rows))
-    if len(rows) <= _FEW:  # on an H100, too
+    if len(rows) <= _FEW:  # quicker on an H100, too
         return _matrix_product(scaled(rows)) if PLAIN else _pair_by_pair(scaled(rows))
     return _by_device(lambda rows: _matrix_product(scaled(rows)), lambda rows: _in_pieces(rows, scaled), rows)
 
@@ -212,7 +213,7 @@ def _in_pieces(rows: jax.Array, scaled: Callable[[jax.Array], jax.Array]) -> jax
 def noise_where(conflict: jax.Array, key: jax.Array, sigma: jax.Array, total: jax.Array) -> jax.Array:
     """Puts noise where there is conflict: ``jnp.where(conflict, sigma * jax.random.normal(key, total.shape), total)``.
 
-    Draws by :func:`normal`, so the draws differ from those of the plain expression; their distribution does not.
+    Draws with :func:`normal`, so the draws differ from those of the plain expression; their distribution does not.
 
     Args:
         conflict: bool ``[*shape]``.
@@ -243,15 +244,15 @@ def _hashed_noise_where(conflict: jax.Array, key: jax.Array, sigma: jax.Array, t
 
 
 def normal(key: jax.Array, start: int, stop: int) -> jax.Array:
-    """Returns components ``start`` to ``stop`` of an endless row of draws: ``jax.random.normal(key, [stop - start])``.
+    """Returns components ``start`` to ``stop`` of an endless list of draws: ``jax.random.normal(key, [stop - start])``.
 
-    Each draw is a hash of the key and its place, so it is the same however an array is cut over devices. Takes a third
-    of the time of threefry, which makes eight times as many operations a number: noise needs no cryptography.
+    Each draw is a hash of the key and its place, so it does not depend on how an array is split over devices. This is
+    faster than threefry, which takes more operations for each number: noise needs no cryptography.
 
     Args:
         key: typed PRNG key of any implementation.
         start: place of the first.
-        stop: place after the last. After 2³² places the row repeats itself.
+        stop: place after the last. After 2³² places the list repeats itself.
 
     Returns:
         float32 ``[stop - start]``, each one of 2²⁴ values between -5.42 and 5.42, none of them 0.
@@ -262,9 +263,10 @@ def normal(key: jax.Array, start: int, stop: int) -> jax.Array:
 
 
 def is_drawn(key: jax.Array, share: jax.Array) -> jax.Array:
-    """Draws true with a probability: ``jax.random.uniform(key, share.shape, share.dtype) < share``.
+    """Draws true with given probabilities: ``jax.random.uniform(key, share.shape, share.dtype) < share``.
 
-    Draws by the hash of :func:`normal`, so they differ from those of the plain expression; their distribution does not.
+    Draws with the hash of :func:`normal`, so the draws differ from those of the plain expression; their distribution
+    does not.
 
     Args:
         key: typed PRNG key.
@@ -273,7 +275,7 @@ def is_drawn(key: jax.Array, share: jax.Array) -> jax.Array:
     if PLAIN:
         return jax.random.uniform(key, share.shape, share.dtype) < share
     places = jax.lax.iota(jnp.uint32, share.size).reshape(share.shape)
-    is_below: jax.Array = _uniform(key, places) < 2 * share - 1  # and not + 1 on the left, which may round to 2
+    is_below: jax.Array = _uniform(key, places) < 2 * share - 1  # not + 1 on the left, as that may round to 2
     return is_below
 
 
@@ -293,11 +295,11 @@ def _uniform(key: jax.Array, places: jax.Array) -> jax.Array:
 
 
 def by_vmap_or_unrolled(by_vmap: Callable[..., Any], unrolled: Callable[..., Any], params: Any, *stacked: Any) -> Any:
-    """Takes the gradients of N rows: ``by_vmap(params, *stacked)``, where they are traced for a CPU one by one.
+    """Computes the gradients of N rows: ``by_vmap(params, *stacked)``; under ``jit`` on a CPU one row after the other.
 
-    Unrolled, the activations of one domain at a time are kept. On an H100 under ``vmap`` SmallCNN's step takes a
-    quarter less, AlexNet's 1% more. (Large convolutions become grouped ones under ``vmap``, which are slow; those of
-    dg_jax.models have a rule of their own.) Outside of ``jit`` nothing is to be gained.
+    Unrolled, only one domain's activations are kept at a time. On a GPU ``vmap`` is quicker for a small network, and as
+    quick for a large one. (Large convolutions become grouped ones under ``vmap``, which are slow; those of
+    dg_jax.models have a rule of their own.) Outside of ``jit`` unrolling gains nothing.
     """
     if PLAIN or not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, stacked))):
         return by_vmap(params, *stacked)
@@ -307,7 +309,7 @@ def by_vmap_or_unrolled(by_vmap: Callable[..., Any], unrolled: Callable[..., Any
 def _by_device(plain: Callable[..., T], on_cpu: Callable[..., T], *arrays: jax.Array) -> T:
     """Computes ``plain(*arrays)``, on a CPU in another form, which cuts arrays into pieces.
 
-    On a mesh these would lie on several devices, and be sent.
+    Not on a mesh: there the pieces would lie on several devices, and be sent between them.
     """
     if PLAIN or _mesh.is_on_a_mesh(arrays):
         return plain(*arrays)

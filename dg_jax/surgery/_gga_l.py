@@ -1,4 +1,4 @@
-"""GGA-L: the mean and noise, the more the gradients disagree."""
+"""GGA-L: adds noise to the mean, the more the gradients disagree."""
 
 from typing import Any, NamedTuple
 
@@ -30,15 +30,15 @@ class GgaLState(NamedTuple):
 
 
 def gga_l(gamma: float | jax.Array = 1e-3, key: int | jax.Array = 0) -> optax.GradientTransformationExtraArgs:
-    r"""Adds noise to the mean, of which the size grows with the angles between the gradients.
+    r"""Adds noise to the mean; its size grows with the angles between the gradients.
 
     .. math:: g^* = \frac1N \sum_i g^{(i)} + \epsilon, \qquad \epsilon_j \sim N(0, \sigma^2), \qquad
         \sigma = \gamma\, \Big( 1 - \frac{2}{N (N - 1)} \sum_{i < k} \cos(g^{(i)}, g^{(k)}) \Big)
 
     Args:
         gamma: γ, at least 0, in the gradient's unit. May be traced.
-        key: an integer or a key of ``jax.random.key``, from which the state's key is made; may be traced. Two
-            optimizers with the same key, as the default, draw the same noise.
+        key: an integer seed or a key of ``jax.random.key``, the first key of the state; may be traced. Two optimizers
+            with the same key, such as the default, draw the same noise.
 
     Returns:
         A combiner for stacked gradients, with a :class:`GgaLState`, whose key advances.
@@ -48,8 +48,9 @@ def gga_l(gamma: float | jax.Array = 1e-3, key: int | jax.Array = 0) -> optax.Gr
             fit the parameters or each other, or are not floating-point; the leaf is named.
 
     Note:
-        On the scale of the mean, but the noise does not grow with the gradients, as in the released code: γ must fit
-        their size. N = 1 gives back the one gradient. A NaN or an infinity in any row makes all of it NaN.
+        The result has the scale of the mean. The noise does not grow with the gradients, as in the released code, so γ
+        must fit their size. N = 1 gives back the one gradient. A NaN or an infinity in any row makes the whole result
+        NaN.
 
     Example:
         >>> import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""GradDrop: of each component only one sign is kept, drawn by its share."""
+"""GradDrop: keeps only one sign of each component, drawn at random by its share."""
 
 from typing import Any, NamedTuple
 
@@ -28,13 +28,13 @@ def grad_drop(key: int | jax.Array = 0, leak: float | jax.Array = 0.0) -> optax.
     .. math:: P_j = \frac12 \Big( 1 + \frac{\sum_i g_j^{(i)}}{\sum_i |g_j^{(i)}|} \Big), \qquad
         g^*_j = \sum_i \big( \lambda + (1 - \lambda) M_j^{(i)} \big)\, g_j^{(i)}
 
-    M is 1 for the positive entries with probability P, and otherwise for the negative ones. Where all signs agree it is
-    the sum.
+    With probability P, M is 1 for the positive entries and 0 for the others; otherwise it is 1 for the negative entries
+    only. Where all signs agree the result is the sum.
 
     Args:
-        key: an integer or a key of ``jax.random.key``, from which the state's key is made; may be traced. Two
-            optimizers with the same key, as the default, draw the same signs.
-        leak: λ in [0, 1], what is kept of the other sign; 1 gives the sum. May be traced.
+        key: an integer seed or a key of ``jax.random.key``, the first key of the state; may be traced. Two optimizers
+            with the same key, such as the default, draw the same signs.
+        leak: λ in [0, 1], the share of the other sign that is kept; 1 gives the sum. May be traced.
 
     Returns:
         A combiner for stacked gradients, with a :class:`GradDropState`, whose key advances.
@@ -44,7 +44,8 @@ def grad_drop(key: int | jax.Array = 0, leak: float | jax.Array = 0.0) -> optax.
             not fit the parameters or each other, or are not floating-point; the leaf is named.
 
     Note:
-        On the scale of the sum. N = 1 gives back the one gradient. A NaN or an infinity in any row reaches the result.
+        The result has the scale of the sum. N = 1 gives back the one gradient. A NaN or an infinity in any row reaches
+        the result.
 
     Example:
         >>> import jax.numpy as jnp
@@ -87,5 +88,5 @@ def _of_leaf(stacked: jax.Array, key: jax.Array, leak: float | jax.Array) -> jax
     is_positive = _fast.is_drawn(key, share)
     leak = jnp.asarray(leak, share.dtype)
     kept = jnp.where(is_positive, positive + leak * negative, negative + leak * positive)
-    # What is broken is not dropped, it must be seen.
+    # A NaN or an infinity is not dropped: it must be seen.
     return jnp.where(jnp.isfinite(positive) & jnp.isfinite(negative), kept, positive + negative).astype(stacked.dtype)

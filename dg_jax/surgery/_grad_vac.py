@@ -36,35 +36,36 @@ def grad_vac(
 ) -> optax.GradientTransformationExtraArgs:
     r"""Turns each gradient towards the others where its cosine is below the usual one, then sums.
 
-    Gradient i meets all other *original* gradients j in a random order of its own. With their cosine φ and its target
-    :math:`\hat\phi_{ij}`:
+    Gradient i is compared with all other *original* gradients j, in a random order of its own. With their cosine φ and
+    its target :math:`\hat\phi_{ij}`:
 
     .. math:: g^{(i)} \leftarrow g^{(i)} + \frac{\|g^{(i)}\| \big( \hat\phi_{ij} \sqrt{1 - \phi^2} - \phi
         \sqrt{1 - \hat\phi_{ij}^2} \big)}{\|g^{(j)}\| \sqrt{1 - \hat\phi_{ij}^2}}\, g^{(j)}
         \quad \text{if } \phi < \hat\phi_{ij}, \qquad
         \hat\phi_{ij} \leftarrow (1 - \beta) \hat\phi_{ij} + \beta \phi
 
-    The result is :math:`g^* = \sum_i g^{(i)}`. The first update, and with β = 0 every one, is PCGrad's.
+    The result is :math:`g^* = \sum_i g^{(i)}`. The first update is that of PCGrad; with β = 0 every update is.
 
     Args:
         beta: β in [0, 1], how fast the targets follow the cosines. May be traced.
-        key: an integer or a key of ``jax.random.key``, from which the state's key is made; may be traced.
-        num_rows: N, with which the state has its shape from the start, as ``scan`` needs it. Under
-            ``optax.inject_hyperparams`` it belongs into ``static_args``.
+        key: an integer seed or a key of ``jax.random.key``, the first key of the state; may be traced.
+        num_rows: N. With it the state has its shape from the start, which ``scan`` needs. Under
+            ``optax.inject_hyperparams`` it belongs in ``static_args``.
 
     Returns:
         A combiner for stacked and two-pass Jacobians, with a :class:`GradVacState`, whose key advances.
 
     Raises:
-        ValueError: ``beta`` is not in [0, 1], ``key`` neither an integer nor a key, or ``num_rows`` no integer of at
-            least 1; in ``update``, N is another than before, or the gradients do not fit the parameters or each other,
-            or are not floating-point; the leaf is named.
+        ValueError: ``beta`` is not in [0, 1], ``key`` is neither an integer nor a key, or ``num_rows`` is not an
+            integer of at least 1; in ``update``, N is not the same as before, or the gradients do not fit the
+            parameters or each other, or are not floating-point; the leaf is named.
 
     Note:
-        On the scale of the sum. N = 1 gives back the one gradient. Nothing is turned towards a zero gradient. Targets
-        count up to a cosine of 0.999 only, beyond which the turn would have no limit. A NaN or an infinity in any row
-        reaches the result, of N > 1 all of it, and the targets. Stacked gradients may have any norm, as in
-        :func:`pcgrad`; those of a two-pass Jacobian have norms of 1e-15 to 1e15, whose squares are in range.
+        The result has the scale of the sum. N = 1 gives back the one gradient. No gradient is turned towards a zero
+        gradient. A target counts as at most 0.999, because beyond that the turn would have no limit. A NaN or an
+        infinity in any row reaches the result (for N > 1 all of it) and the targets. Stacked gradients may have any
+        norm, as in :func:`pcgrad`. Those of a two-pass Jacobian must have norms from 1e-15 to 1e15, so that their
+        squares are in range.
 
     Example:
         >>> import jax.numpy as jnp
@@ -106,7 +107,7 @@ def grad_vac(
 
 
 def _turn(cosines: jax.Array, orders: jax.Array, targets: jax.Array, beta: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Turns all unit gradients side by side: row i has gradient i as a combination of them; and the new targets."""
+    """Returns the turned gradients, row i as a combination of the unit gradients, and the new targets."""
     n = len(cosines)
     i = jnp.arange(n)
 

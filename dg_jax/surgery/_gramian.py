@@ -1,4 +1,4 @@
-"""What the rules on the Gramian share: the facts, the log, and the weighted sum. So a rule is a function to weights."""
+"""What the rules on the Gramian share: cosines and norms, the log, the weighted sum. A rule only computes weights."""
 
 import math
 from collections.abc import Callable
@@ -20,14 +20,14 @@ class GramianState(NamedTuple):
     """What the last update saw and did, scalars. A zero gradient has cosine 0 with any other.
 
     Attributes:
-        weight_min: the smallest weight; 1 before the first update, as the next.
-        weight_max: the largest weight.
-        row_norm: mean of the norms of the N gradients; 0 before the first update, as the next.
-        norm: norm of the result.
-        cosine_mean: mean of the N(N-1)/2 pairwise cosines; 1 for N = 1 and before the first update, as the next.
-        cosine_min: the smallest of them.
+        weight_min: the smallest weight; 1 before the first update.
+        weight_max: the largest weight; 1 before the first update.
+        row_norm: mean of the norms of the N gradients; 0 before the first update.
+        norm: norm of the result; 0 before the first update.
+        cosine_mean: mean of the N(N-1)/2 pairwise cosines; 1 for N = 1 and before the first update.
+        cosine_min: the smallest of them, as ``cosine_mean``.
         conflicting: share of the pairs with a negative cosine.
-        descent: the smallest cosine between a gradient and the result: below 0 the step makes some loss worse.
+        descent: the smallest cosine between a gradient and the result; below 0 the step makes some loss worse.
     """
 
     weight_min: jax.Array
@@ -41,12 +41,13 @@ class GramianState(NamedTuple):
 
 
 def combiner(name: str, weigh: Weigh, degree: Any = 0) -> optax.GradientTransformationExtraArgs:
-    """Makes a combiner of a function from the Gramian to weights.
+    """Makes a combiner from a function that computes weights from the Gramian.
 
     Args:
-        name: what errors call it.
-        weigh: cosines and relative norms to weights. A gradient that is zero has norm and cosines 0, and any weight.
-        degree: the weights of gradients k times as long are k^degree times as large.
+        name: its name in errors.
+        weigh: computes weights from cosines and relative norms. A zero gradient has norm and cosines 0; its weight does
+            not matter.
+        degree: for gradients k times as long the weights are k^degree times as large.
     """
 
     def init(params: Any) -> GramianState:
@@ -59,7 +60,7 @@ def combiner(name: str, weigh: Weigh, degree: Any = 0) -> optax.GradientTransfor
         scale = jax.lax.stop_gradient(jnp.where(jnp.max(norms) > 0, jnp.max(norms), 1))
         weights = weigh(cosines, norms / scale) * scale**degree
         is_whole = jnp.all(jnp.isfinite(cosines)) & jnp.all(jnp.isfinite(norms))
-        weights = jnp.where(is_whole, weights, jnp.nan)  # a broken gradient must be seen, whatever a solver makes of it
+        weights = jnp.where(is_whole, weights, jnp.nan)  # a NaN must be seen, even if a solver hides it
         return weights, _state(cosines, norms, weights)
 
     def rule(jacobian: Jacobian, state: GramianState, losses: Any) -> tuple[optax.Updates, GramianState]:
@@ -108,7 +109,7 @@ def preference_of(name: str, preference: Any, cosines: jax.Array) -> jax.Array:
 
 
 def check_preference(name: str, preference: Any) -> None:
-    """Raises a ``ValueError`` for a preference that is no list of numbers of at least 0; traced ones pass."""
+    """Raises a ``ValueError`` for a preference that is not a list of numbers of at least 0; traced ones pass."""
     if preference is None or isinstance(preference, jax.core.Tracer):
         return
     values = np.asarray(preference)
@@ -133,5 +134,5 @@ def safe_reciprocal(norms: jax.Array) -> jax.Array:
 
 
 def unit_diagonal(cosines: jax.Array) -> jax.Array:
-    """Returns the cosines with a 1 for a zero gradient with itself, so that it is a row of its own in a system."""
+    """Returns the cosines with ones on the diagonal, so that a zero gradient does not make a system singular."""
     return jnp.where(jnp.eye(len(cosines), dtype=bool), 1, cosines)

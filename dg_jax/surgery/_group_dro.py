@@ -1,4 +1,4 @@
-"""Group DRO: the gradients are weighted by how badly their domains do (paper, section 3.3)."""
+"""Group DRO: gradients of domains with a high loss get more weight (paper, section 3.3)."""
 
 from typing import Any, NamedTuple
 
@@ -12,10 +12,10 @@ from dg_jax.surgery._jacobian import Jacobian
 
 
 class GroupDROState(NamedTuple):
-    """What the gradients were weighted by.
+    """The weights of the gradients.
 
     Attributes:
-        weights: q ``[N]``, sums to 1. Before the first update of a combiner that was not told N it is the scalar 1.
+        weights: q ``[N]``, sums to 1. Without ``num_rows`` it is the scalar 1 before the first update.
     """
 
     weights: jax.Array
@@ -29,24 +29,24 @@ def group_dro(step_size: float = 0.01, num_rows: int | None = None) -> optax.Gra
 
     Args:
         step_size: η, above 0 (DomainBed's ``groupdro_eta``).
-        num_rows: N. ``init`` cannot read it off the parameters: if it is not given, the state changes its shape from
-            ``[]`` to ``[N]`` at the first update. Under ``jax.jit`` that costs a second trace; ``jax.lax.scan``, and a
-            checkpoint that is restored into a fresh state, need ``num_rows``. ``optax.inject_hyperparams`` needs it in
-            its ``static_args``.
+        num_rows: N, which ``init`` cannot know from the parameters. Without it the state changes its shape from ``[]``
+            to ``[N]`` at the first update; under ``jax.jit`` that costs a second trace. ``jax.lax.scan`` needs it, and
+            so does a checkpoint that is restored into a fresh state. Under ``optax.inject_hyperparams`` it belongs in
+            ``static_args``.
 
     Returns:
         A combiner for stacked and two-pass Jacobians, with a :class:`GroupDROState`. ``update`` needs the extra
         argument ``losses``, ``[N]``.
 
     Raises:
-        ValueError: ``step_size`` is not above 0, or ``num_rows`` below 1; in ``update``, ``losses`` is missing or not
-            ``[N]``, the state is that of another N, or the gradients do not fit the parameters or each other, or are
+        ValueError: ``step_size`` is not above 0, or ``num_rows`` is below 1; in ``update``, ``losses`` is missing or
+            not ``[N]``, the state is for another N, or the gradients do not fit the parameters or each other, or are
             not floating-point; the leaf is named.
 
     Note:
-        On the scale of the mean: the weights sum to 1. N = 1 gives back the one gradient. A NaN or an infinity in any
-        row reaches the result; a NaN or a positive infinity in any loss makes all of it NaN. A weight that has fallen
-        below the range of its dtype stays zero, as in DomainBed.
+        The result has the scale of the mean: the weights sum to 1. N = 1 gives back the one gradient. A NaN or an
+        infinity in any row reaches the result; a NaN or a positive infinity in any loss makes the whole result NaN. A
+        weight that has fallen below the range of its dtype stays zero, as in DomainBed.
 
     Example:
         >>> import jax.numpy as jnp, optax

@@ -23,12 +23,13 @@ def imtl_g() -> optax.GradientTransformationExtraArgs:
             the leaf is named.
 
     Note:
-        On the scale of the mean: the weights sum to 1, but may be negative, so that a step can make a loss worse. N =
-        1 gives back the one gradient. Projections are equal where the gradients are linearly independent; otherwise
-        the pseudoinverse keeps the eigenvalues of C above N eps times the largest. A zero gradient has weight 0.
-        Where the weights cannot sum to 1, as their sum is below 1e-6 of its terms', the result is zero. A NaN or an
-        infinity in any row makes all of it NaN. Stacked gradients may have any norm; those of a two-pass Jacobian
-        have norms of 1e-15 to 1e15, whose squares are in range.
+        The result has the scale of the mean: the weights sum to 1. They may be negative, so a step can make a loss
+        worse. N = 1 gives back the one gradient. Projections are equal where the gradients are linearly independent;
+        otherwise the pseudoinverse keeps the eigenvalues of C above 10 N eps times the largest. A zero gradient has
+        weight 0. If the sum of the weights is below 1e-6 of that of their absolute values, they cannot be scaled to sum
+        to 1, and the result is zero. A NaN or an infinity in any row makes the whole result NaN. Stacked gradients may
+        have any norm. Those of a two-pass Jacobian must have norms from 1e-15 to 1e15, so that their squares are in
+        range.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax

@@ -1,4 +1,4 @@
-"""The gradients of N losses, in four forms, and the facts that rules read off them.
+"""The gradients of N losses, in four forms, and the facts that rules read from them.
 
 =========== ================================================= ============================
 form        what it is                                        facts
@@ -25,13 +25,13 @@ Jacobian: TypeAlias = Any  # a pytree with arrays, SumMinMax, a TwoPass or an On
 
 
 class SumMinMax(NamedTuple):
-    """What is accumulated of one parameter's N gradients, in the memory of three.
+    """Sum, minimum and maximum of the N gradients of one parameter, in the memory of three gradients.
 
     Attributes:
-        total: their sum ``[*shape]``; float32 for narrower ones.
+        total: their sum ``[*shape]``; float32 if they are narrower.
         smallest: their minimum, component by component, ``[*shape]`` in their dtype.
         largest: their maximum, as ``smallest``.
-        num_rows: N, an int, or an int32 scalar where it came out of ``jax.jit`` or a loop.
+        num_rows: N, an int, or an int32 scalar after ``jax.jit`` or a loop.
     """
 
     total: jax.Array
@@ -41,12 +41,13 @@ class SumMinMax(NamedTuple):
 
 
 class TwoPass(NamedTuple):
-    """The Jacobian for rules on the Gramian: no gradient is held, only how to pull a combination of them back.
+    """The Jacobian for rules on the Gramian: the inner products, and a function that combines the gradients.
 
     Attributes:
         gramian: inner products of the N gradients over the whole tree, ``[N, N]``, float32, or float64 where a
             parameter is float64.
-        pull: weights ``[N]`` to ``(gradient,)``, the gradient of the losses weighted so; made by :func:`jax.vjp`.
+        pull: takes weights ``[N]`` and returns ``(gradient,)``, the gradient of the weighted losses; made by
+            :func:`jax.vjp`.
     """
 
     gramian: jax.Array
@@ -54,10 +55,10 @@ class TwoPass(NamedTuple):
 
 
 class OnDemand(NamedTuple):
-    """A two-pass Jacobian of which the Gramian is computed where it is asked for, within the same ``jit``.
+    """A two-pass Jacobian whose Gramian is computed only when it is asked for, within the same ``jit``.
 
     Attributes:
-        gramian: without arguments to the inner products ``[N, N]``, as in :class:`TwoPass`.
+        gramian: a function without arguments that returns the inner products ``[N, N]``, as in :class:`TwoPass`.
         pull: as in :class:`TwoPass`.
     """
 
@@ -66,11 +67,12 @@ class OnDemand(NamedTuple):
 
 
 def accumulate(gradient: optax.Updates, before: optax.Updates | None = None) -> optax.Updates:
-    """Adds one gradient to those before it, for a loop of one's own over the losses.
+    """Adds one gradient to those before it, for your own loop over the losses.
 
-    :func:`~dg_jax.surgery.agr_sum`, :func:`~dg_jax.surgery.agr_rand`, :func:`~dg_jax.surgery.deep_all` and
-    :func:`~dg_jax.surgery.sum` take what comes of it instead of stacked gradients, so that N gradients are never held
-    at once. Their result is the same, to the bit: stacked gradients are summed in the order of their rows, too.
+    :func:`~dg_jax.surgery.agr_sum`, :func:`~dg_jax.surgery.agr_rand`, :func:`~dg_jax.surgery.and_mask` (threshold 1),
+    :func:`~dg_jax.surgery.deep_all` and :func:`~dg_jax.surgery.sum` take what it returns instead of stacked gradients,
+    so that N gradients are never held at once. The result is the same to the bit, because stacked gradients are also
+    summed in the order of their rows.
 
     Args:
         gradient: pytree like the parameters, leaves ``[*shape]``.
@@ -176,10 +178,10 @@ def gramian(stacked: optax.Updates, then_freed: bool = False, scales: jax.Array 
 
 @jax.jit  # so that a call outside of jit does not trace the branches each time
 def cosines_and_norms(jacobian: Jacobian) -> tuple[jax.Array, jax.Array]:
-    """Returns the facts of inner products: ⟨g_i, g_j⟩ = cosines[i, j] norms[i] norms[j].
+    """Returns cosines and norms: ⟨g_i, g_j⟩ = cosines[i, j] norms[i] norms[j].
 
-    So they are in range for gradients of any size, save two-pass ones, of which the squares must be. A gradient of
-    zero has norm 0 and cosine 0 with all, itself too.
+    These are in range for gradients of any size, except two-pass ones, whose squares must be in range. A zero gradient
+    has norm 0, and cosine 0 with all, also with itself.
 
     Returns:
         Cosines ``[N, N]`` and norms ``[N]``.
@@ -189,16 +191,15 @@ def cosines_and_norms(jacobian: Jacobian) -> tuple[jax.Array, jax.Array]:
     else:
         products, scales = _products_in_range(jacobian)
     squares = jnp.diagonal(products)
-    lengths = jnp.sqrt(jnp.where(squares == 0, 1, squares))  # of 0 the root has no derivative
+    lengths = jnp.sqrt(jnp.where(squares == 0, 1, squares))  # the root has no derivative at 0
     cosines = products / lengths[:, None] / lengths[None, :]
     return cosines, jnp.where(squares == 0, 0, lengths) * scales
 
 
 def _products_in_range(stacked: optax.Updates) -> tuple[jax.Array, jax.Array]:
-    """Returns inner products ``[N, N]`` of the rows over their scales ``[N]``.
+    """Returns inner products ``[N, N]`` of the rows divided by scales, and the scales ``[N]``.
 
-    The scales are 1. Where a square would leave the range of the dtype, and only there, one more pass takes each row's
-    largest entry.
+    The scales are 1. Only if a square leaves the range of the dtype, one more pass makes them each row's largest entry.
     """
     dtype = widest(stacked)
     info = jnp.finfo(dtype)
@@ -209,7 +210,7 @@ def _products_in_range(stacked: optax.Updates) -> tuple[jax.Array, jax.Array]:
         rows = [leaf.reshape(len(leaf), -1).astype(dtype) for leaf in jax.tree.leaves(stacked)]
         largest = [jnp.max(jnp.abs(row), axis=1, initial=0) for row in rows]
         scales = jax.lax.stop_gradient(_fast.over_rows(jnp.maximum, largest))
-        # XLA divides by multiplying with the reciprocal, which is subnormal, and so zero, beyond this.
+        # XLA divides by multiplying with the reciprocal. Beyond this limit that is subnormal, and so zero.
         scales = jnp.minimum(jnp.where(scales == 0, 1, scales), (1 / info.tiny).astype(dtype))
         return gramian(stacked, scales=scales), scales
 
@@ -273,30 +274,30 @@ def smallest(accumulated: Jacobian) -> optax.Updates:
 
 
 def wide(dtype: Any) -> Any:
-    """Returns the dtype that sums of such leaves are taken in: float32, or float64 for float64."""
+    """Returns the dtype in which sums of such leaves are computed: float32, or float64 for float64."""
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
 def widest(tree: Any) -> Any:
-    """Returns float64 where a leaf is float64 (and 64 bits are enabled), else float32; any tree, or None."""
+    """Returns float64 where a leaf is float64 (and 64 bits are enabled), else float32; the tree may be None."""
     tree = tree.gramian if isinstance(tree, TwoPass) else tree
     is_double = any(getattr(leaf, "dtype", type(leaf)) in (np.float64, float) for leaf in jax.tree.leaves(tree))
     return jax.dtypes.canonicalize_dtype(np.float64 if is_double else np.float32)
 
 
 def leaf_name(path: Any) -> str:
-    """Returns what errors call the leaf at a path."""
+    """Returns the name of the leaf at a path, for errors."""
     return jax.tree_util.keystr(path) or "the only leaf"
 
 
 def check_floating(tree: Any) -> None:
-    """Raises a ``ValueError`` that names the first leaf which is no floating-point array."""
+    """Raises a ``ValueError`` that names the first leaf that is not a floating-point array."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not hasattr(leaf, "dtype"):
-            raise ValueError(f"gradients: {leaf_name(path)} is a {type(leaf).__name__}, no array; give arrays")
+            raise ValueError(f"gradients: {leaf_name(path)} is a {type(leaf).__name__}, not an array; give arrays")
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             dtype = "float0" if leaf.dtype == jax.dtypes.float0 else leaf.dtype
             raise ValueError(
                 f"gradients: {leaf_name(path)} is {dtype}, but only floating-point arrays are combined; "
-                "differentiate with respect to the others by themselves, or not at all"
+                "differentiate with respect to the others separately, or not at all"
             )

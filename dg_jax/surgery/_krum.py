@@ -8,28 +8,29 @@ from dg_jax.surgery import _combiner, _gramian
 
 
 def krum(byzantine: int, selected: int = 1) -> optax.GradientTransformationExtraArgs:
-    r"""Takes the gradient with the smallest squared distances to its nearest neighbours; more of them are averaged.
+    r"""Takes the gradient with the smallest squared distances to its nearest neighbours, or averages several such.
 
     .. math:: s_i = \sum_{j \in \mathcal{N}_i} \|g^{(i)} - g^{(j)}\|^2, \qquad
         \mathcal{N}_i \text{ the } N - f - 2 \text{ nearest to } i
 
     Args:
         byzantine: f, how many of the gradients may be anything, an integer of at least 0. The theorem is for
-            N > 2 f + 2. Under ``optax.inject_hyperparams`` it belongs into ``static_args``, as the next.
+            N > 2 f + 2. Under ``optax.inject_hyperparams`` ``byzantine`` and ``selected`` belong in ``static_args``.
         selected: how many gradients, those with the smallest s, are averaged; 1 is Krum, more is Multi-Krum.
 
     Returns:
         A combiner for stacked and two-pass Jacobians, with a :class:`GramianState`.
 
     Raises:
-        ValueError: ``byzantine`` or ``selected`` is no such integer; in ``update``, N is below f + 3 or ``selected``,
-            or the gradients do not fit the parameters or each other, or are not floating-point; the leaf is named.
+        ValueError: ``byzantine`` or ``selected`` is not such an integer; in ``update``, N is below f + 3 or
+            ``selected``, or the gradients do not fit the parameters or each other, or are not floating-point; the leaf
+            is named.
 
     Note:
-        On the scale of the mean. Of equal s the first row counts. The distances are read off the Gramian, so they are
-        exact to some 1e-3 of the longest gradient in float32: rows that are closer than that are equally near. A NaN
-        or an infinity in any row makes all of the result NaN. Stacked gradients may have any norm; those of a
-        two-pass Jacobian have norms of 1e-15 to 1e15, whose squares are in range.
+        The result has the scale of the mean. Of equal s the first row is taken. The distances are computed from the
+        Gramian, so in float32 they are exact to about 1e-3 of the longest gradient: rows that are closer than that are
+        equally near. A NaN or an infinity in any row makes the whole result NaN. Stacked gradients may have any norm.
+        Those of a two-pass Jacobian must have norms from 1e-15 to 1e15, so that their squares are in range.
 
     Example:
         >>> import jax.numpy as jnp

@@ -10,14 +10,14 @@ from jax.sharding import NamedSharding, PartitionSpec
 def automatic(function: Callable[..., Any], tree: Any, out: Callable[[Any], Any]) -> Callable[..., Any]:
     """Returns a function in which XLA decides on shardings, as on Auto axes, also where the axes are Explicit.
 
-    Those of ``jax.make_mesh`` are so by default. Reshapes and products of sharded arrays there need a sharding for each
-    step. Where no leaf of ``tree`` is on Explicit axes the function comes back as it is.
+    The axes of ``jax.make_mesh`` are Explicit by default. There reshapes and products of sharded arrays need a sharding
+    for each step. If no leaf of ``tree`` is on Explicit axes, the function is returned as it is.
 
     Args:
-        function: of arrays.
-        tree: what it is given, to find the mesh.
-        out: takes ``at``, which makes a sharding of a partition spec, and returns the shardings of what the function
-            returns.
+        function: a function of arrays.
+        tree: its arguments, in which the mesh is found.
+        out: takes ``at``, which makes a sharding from a partition spec, and returns the shardings of the function's
+            results.
     """
     mesh = _explicit_mesh(tree)
     if mesh is None:
@@ -26,7 +26,7 @@ def automatic(function: Callable[..., Any], tree: Any, out: Callable[[Any], Any]
     def at(*spec: Any) -> NamedSharding:
         return NamedSharding(mesh, PartitionSpec(*spec))
 
-    # Under jit the devices come from the arrays, elsewhere from a mesh that would have to be set.
+    # Under jit the devices come from the arrays; without it a mesh would have to be set.
     on_auto_axes: Callable[..., Any] = jax.jit(jax.sharding.auto_axes(function, out_sharding=out(at)))
     return on_auto_axes
 
@@ -37,7 +37,7 @@ def spec_of(array: jax.Array) -> tuple[Any, ...]:
 
 
 def replicated(array: jax.Array) -> jax.Array:
-    """Returns the array with all of it on each device of its Explicit mesh; any other array as it is."""
+    """Returns the array replicated on all devices of its Explicit mesh; any other array as it is."""
     mesh = _explicit_mesh(array)
     return array if mesh is None else jax.sharding.reshard(array, NamedSharding(mesh, PartitionSpec()))
 
@@ -54,7 +54,7 @@ def _explicit_mesh(tree: Any) -> Any:
 
 
 def _meshes(tree: Any) -> Iterator[Any]:
-    if hasattr(jax.sharding, "auto_axes"):  # no JAX without Explicit axes
+    if hasattr(jax.sharding, "auto_axes"):  # an older JAX has no Explicit axes
         for leaf in jax.tree.leaves(tree):
             mesh = getattr(getattr(jax.typeof(leaf), "sharding", None), "mesh", None)
             if mesh is not None:

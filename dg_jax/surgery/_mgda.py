@@ -12,8 +12,8 @@ def mgda() -> optax.GradientTransformationExtraArgs:
 
     .. math:: g^* = \sum_i w_i g^{(i)}, \qquad w = \arg\min_{w \ge 0,\, \sum_i w_i = 1} \Big\| \sum_i w_i g^{(i)} \Big\|
 
-    Its inner product with every gradient is at least its own squared norm, so a small step makes no loss worse; where
-    it is zero, no direction does.
+    Its inner product with every gradient is at least its own squared norm, so a small step makes no loss worse. Where
+    it is zero, no direction makes all losses better.
 
     Returns:
         A combiner for stacked and two-pass Jacobians, with a :class:`GramianState`.
@@ -23,11 +23,11 @@ def mgda() -> optax.GradientTransformationExtraArgs:
             the leaf is named.
 
     Note:
-        On the scale of the mean: the weights sum to 1, but the result is as short as the shortest gradient, or
-        shorter: steps get small where one loss is nearly solved. N = 1 gives back the one gradient. Where some
-        gradient is zero, so is the result. A NaN or an infinity in any row makes all of it NaN. Stacked gradients may
-        have any norm; those of a two-pass Jacobian have norms of 1e-15 to 1e15, whose squares are in range. The
-        weights are exact to some 1e-6 of the optimum in float32.
+        The result has the scale of the mean: the weights sum to 1. But it is at most as long as the shortest gradient,
+        so steps get small where one loss is nearly solved. N = 1 gives back the one gradient. Where some gradient is
+        zero, so is the result. A NaN or an infinity in any row makes the whole result NaN. Stacked gradients may have
+        any norm. Those of a two-pass Jacobian must have norms from 1e-15 to 1e15, so that their squares are in range.
+        The weights are exact to about 1e-6 of the optimum in float32.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -56,10 +56,10 @@ def mgda() -> optax.GradientTransformationExtraArgs:
 
 
 def _weigh(cosines: jax.Array, norms: jax.Array) -> jax.Array:
-    """On unit gradients, of which row i has the weight w_i |g_i|.
+    """Returns the weights, found on unit gradients, where gradient i has the weight w_i |g_i|.
 
-    The shortest one with sum 1 has the direction of the minimum of |Σ y_i u_i|² + (Σ q_i y_i - 1)², y ≥ 0, with q_i in
-    proportion to 1 / |g_i|: along a direction both are quadratic, and the second alone says how far.
+    The shortest combination with Σ w_i = 1 has the direction of the minimum of |Σ y_i u_i|² + (Σ q_i y_i - 1)², y ≥ 0,
+    with q_i in proportion to 1 / |g_i|. Along each direction the minimum grows with the length of the combination.
     """
     is_zero = norms == 0
     smallest = jnp.min(jnp.where(is_zero, jnp.inf, norms))

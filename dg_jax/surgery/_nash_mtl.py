@@ -22,13 +22,13 @@ def nash_mtl() -> optax.GradientTransformationExtraArgs:
             the leaf is named.
 
     Note:
-        On a scale of its own: the result is about sqrt(N) long, whatever the norms of the gradients, and does not
-        change where one of them does. Neither divided by the norm of G nor clipped, as the authors' code does: where
-        that is wanted, ``optax.clip_by_global_norm`` follows in the chain. N = 1 gives the gradient over its norm. A
-        zero gradient has weight 0. Where gradients cancel, as two opposite ones do, there is no solution: a ridge of
-        4 N eps on the cosines keeps the weights finite. A NaN or an infinity in any row makes all of it NaN. Stacked
-        gradients may have any norm; those of a two-pass Jacobian have norms of 1e-15 to 1e15, whose squares are in
-        range.
+        The result has a scale of its own: it is about sqrt(N) long for gradients of any norm, and does not change with
+        the norm of one of them. It is neither divided by the norm of G nor clipped, unlike in the authors' code; if you
+        want that, add ``optax.clip_by_global_norm`` after it in the chain. N = 1 gives the gradient divided by its
+        norm. A zero gradient has weight 0. Where gradients cancel, as two opposite ones do, there is no solution: a
+        ridge of 4 N eps on the cosines keeps the weights finite. A NaN or an infinity in any row makes the whole result
+        NaN. Stacked gradients may have any norm. Those of a two-pass Jacobian must have norms from 1e-15 to 1e15, so
+        that their squares are in range.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -53,7 +53,7 @@ def nash_mtl() -> optax.GradientTransformationExtraArgs:
     """
 
     def weigh(cosines: jax.Array, norms: jax.Array) -> jax.Array:
-        # With x_i = w_i |g_i| the equation is one on the cosines alone: C x = 1 / x.
+        # With x_i = w_i |g_i| this is an equation on the cosines alone: C x = 1 / x.
         x = _solvers.power_fixed_point(_gramian.unit_diagonal(cosines), jnp.ones_like(norms), 1.0)
         return x * _gramian.safe_reciprocal(norms)
 

@@ -30,17 +30,17 @@ class PCGradState(NamedTuple):
 def pcgrad(key: int | jax.Array = 0) -> optax.GradientTransformationExtraArgs:
     r"""Projects each gradient off the others that it conflicts with, then sums.
 
-    Gradient i meets all other *original* gradients j in a random order of its own; where their inner product is
-    negative, it loses its part along g(j):
+    Gradient i is compared with all other *original* gradients j, in a random order of its own. Where their inner
+    product is negative, its part along g(j) is removed:
 
     .. math:: g^{(i)} \leftarrow g^{(i)} - \frac{\langle g^{(i)}, g^{(j)} \rangle}{\|g^{(j)}\|^2}\, g^{(j)}
         \quad \text{if } \langle g^{(i)}, g^{(j)} \rangle < 0 \qquad \text{(eq. 5)}, \qquad g^* = \sum_i g^{(i)}
 
-    Every projected gradient is a linear combination of the N gradients, so all of this happens on their Gramian.
+    Every projected gradient is a linear combination of the N gradients, so all of this is computed on their Gramian.
 
     Args:
-        key: an integer or a key of ``jax.random.key``, from which the state's key is made; may be traced. Two
-            optimizers with the same key, as the default, draw the same orders.
+        key: an integer seed or a key of ``jax.random.key``, the first key of the state; may be traced. Two optimizers
+            with the same key, such as the default, draw the same orders.
 
     Returns:
         A combiner for stacked and two-pass Jacobians, with a :class:`PCGradState`, whose key advances.
@@ -50,11 +50,11 @@ def pcgrad(key: int | jax.Array = 0) -> optax.GradientTransformationExtraArgs:
             each other, or are not floating-point; the leaf is named.
 
     Note:
-        On the scale of the sum. Nothing is projected on a zero gradient. N = 1 gives back the one gradient. A NaN or an
-        infinity in any row reaches the result, of N > 1 all of it. Stacked gradients may have any norm, but where two
-        differ by a factor beyond some 1e37 (in float32) the result may be infinite or NaN. Those of a two-pass
-        Jacobian have norms of 1e-15 to 1e15, whose squares are in range; above, the result is NaN, far below a gradient
-        counts as zero.
+        The result has the scale of the sum. No gradient is projected off a zero gradient. N = 1 gives back the one
+        gradient. A NaN or an infinity in any row reaches the result (for N > 1 all of it). Stacked gradients may have
+        any norm, but if two differ by a factor beyond about 1e37 (in float32) the result may be infinite or NaN. Those
+        of a two-pass Jacobian must have norms from 1e-15 to 1e15, so that their squares are in range: above, the result
+        is NaN; far below, a gradient counts as zero.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -92,7 +92,7 @@ def pcgrad(key: int | jax.Array = 0) -> optax.GradientTransformationExtraArgs:
 
 
 def _project(cosines: jax.Array, orders: jax.Array) -> jax.Array:
-    """Eq. 5 on unit gradients, for all i side by side: row i has the projected gradient i as a combination of them."""
+    """Applies eq. 5 to all unit gradients at once: row i is projected gradient i as a combination of them."""
     n = len(cosines)
     i = jnp.arange(n)
 

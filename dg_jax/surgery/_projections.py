@@ -1,4 +1,4 @@
-"""What the rules share that change each gradient along the others, in a random order."""
+"""Shared by the rules that change each gradient along the others, in a random order."""
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +20,12 @@ def weights_of_sum(combinations: jax.Array, norms: jax.Array) -> jax.Array:
     """Returns the weight of each gradient in the sum of all changed ones, ``[N]``.
 
     Args:
-        combinations: row i has changed gradient i over its norm as a combination of unit gradients, ``[N, N]``.
+        combinations: ``[N, N]``; row i is changed gradient i over the norm of gradient i, as a combination of unit
+            gradients.
         norms: of the gradients, ``[N]``.
     """
     lengths = jnp.where(norms == 0, 1, norms)
-    # XLA divides by multiplying with the reciprocal, which is subnormal, and so zero, beyond this.
+    # XLA divides by multiplying with the reciprocal. Beyond this limit that is subnormal, and so zero.
     lengths = lengths / jnp.minimum(jnp.max(lengths), (1 / jnp.finfo(norms.dtype).tiny).astype(norms.dtype))
     others = jnp.where(jnp.eye(len(norms), dtype=bool), 0, combinations)
     of_units = jnp.where(others == 0, 0, others * lengths[:, None] / lengths[None, :])

@@ -15,11 +15,11 @@ def sand_mask(
     .. math:: m_j = \max\!\Big( 0, \tanh\!\Big( \frac{k}{v_j} \Big( \Big| \frac1N \sum_i \mathrm{sgn}(g_j^{(i)}) \Big|
         - \tau \Big) \Big) \Big), \qquad g^*_j = \frac{m_j}{10^{-10} + \bar m} \; \frac1N \sum_i g_j^{(i)}
 
-    v is the variance of the N entries, over N - 1, and the mean :math:`\bar m` is over the leaf of j.
+    v is the variance of the N entries (over N - 1), and :math:`\bar m` is the mean over the leaf of j.
 
     Args:
-        threshold: τ in [0, 1). 1, DomainBed's default, would make every mask zero. May be traced.
-        steepness: k, above 0, over the square of a gradient's unit. May be traced.
+        threshold: τ in [0, 1). DomainBed's default, 1, would make every mask zero. May be traced.
+        steepness: k, above 0, in the square of the gradient's unit. May be traced.
 
     Returns:
         A combiner for stacked gradients, with an :class:`AgreementState`.
@@ -29,9 +29,9 @@ def sand_mask(
             fit the parameters or each other, or are not floating-point; the leaf is named.
 
     Note:
-        On the scale of the mean, longer the less of a leaf is left. The variances of usual gradients are so small that
-        the mask is 0 or 1. Without a variance, as for N = 1, it is 1 where the gradient is not zero. A NaN or an
-        infinity in any row reaches the result.
+        The result has the scale of the mean; it is longer, the less of a leaf is kept. Usual gradients have such small
+        variances that the mask is 0 or 1. Where the variance is 0, as for N = 1, the mask is 1 where the gradient is
+        not zero. A NaN or an infinity in any row reaches the result.
 
     Example:
         >>> import jax.numpy as jnp

@@ -22,17 +22,17 @@ def ridge(h: jax.Array) -> jax.Array:
 def solve_on(free: jax.Array, h: jax.Array, right: jax.Array, refinements: int = 3) -> jax.Array:
     """Solves h x = right on some unknowns, the others being 0.
 
-    Where the matrix on these unknowns is singular and the system has solutions, it is the one of least norm, up to
+    If the matrix on these unknowns is singular and the system has solutions, the result is the one of least norm, up to
     rounding.
 
     Args:
         free: which unknowns, booleans ``[N]``.
         h: positive semidefinite ``[N, N]``, with ones on the diagonal.
         right: ``[N]``.
-        refinements: each takes out once more what the ridge, without which a singular matrix has no factors, puts in.
+        refinements: how often the error of the ridge is corrected; without the ridge a singular matrix has no factors.
     """
     both = free[:, None] & free[None, :]
-    # Enough that what rounding leaves of a system that is singular stays small.
+    # Large enough that the rounding errors of a singular system stay small.
     delta = jnp.asarray(jnp.finfo(h.dtype).eps ** 0.75, h.dtype)
     regular = jnp.where(both, h, 0) + jnp.diag(jnp.where(free, delta, 1))
     factor = jax.scipy.linalg.cho_factor(regular)
@@ -54,8 +54,8 @@ class _Search(NamedTuple):
 def free_set(h: jax.Array, linear: jax.Array) -> jax.Array:
     """Returns which unknowns are above 0 at the minimum of ½ xᵀ h x + linearᵀ x over x ≥ 0, booleans ``[N]``.
 
-    Block principal pivoting: all that violate the conditions of optimality change sides at once; where that makes no
-    progress, only the last of them, which cannot go round in circles.
+    Block principal pivoting: all that violate the conditions of optimality change sides at once. Where that makes no
+    progress, only the last of them does, which cannot cycle.
 
     References:
         Portugal, Júdice, Vicente, "A comparison of block pivoting and interior-point algorithms for linear least
@@ -63,7 +63,7 @@ def free_set(h: jax.Array, linear: jax.Array) -> jax.Array:
     """
     h, linear = jax.lax.stop_gradient((h, linear))
     n = len(h)
-    # Unknowns of a singular system are known no better than this: with less the search may go round in circles.
+    # The unknowns of a singular system are not more exact than this; with a smaller limit the search may cycle.
     eps = jnp.finfo(h.dtype).eps ** (2 / 3)
 
     def violating(free: jax.Array) -> jax.Array:
@@ -112,35 +112,35 @@ def projected(cosines: jax.Array, parts: jax.Array) -> jax.Array:
 
 
 def farthest_gain(h: jax.Array, norms: jax.Array, toward: jax.Array, radius: jax.Array) -> jax.Array:
-    """Returns the step of at most a length, from a point, with the largest smallest gain over N gradients.
+    """Returns the step from a point, of at most a given length, with the largest smallest gain over N gradients.
 
-    For a gain t the shortest step that gives all gradients at least t is a minimum over x ≥ 0 of the kind above, of
-    which the length grows with t. The t of the length wanted is searched for by halving; on the set of gradients that
-    then matter the step is linear in t. Where gradients cancel, no step however long has more than some gain: then it
-    is the shortest with that.
+    The shortest step with which all gradients gain at least t is a minimum over x ≥ 0, as in :func:`nonnegative`. Its
+    length grows with t. The t of the wanted length is found by halving; on the set of gradients that then matter the
+    step is linear in t. Where gradients cancel, the gain has a limit for steps of any length: then the result is the
+    shortest step that reaches it.
 
     Args:
         h: cosines of the gradients, ones on the diagonal, ``[N, N]``.
         norms: their norms, ``[N]``.
         toward: inner products of the unit gradients with the point, ``[N]``.
-        radius: the length.
+        radius: the given length.
 
     Returns:
         The step as a combination of the unit gradients, at least 0, ``[N]``.
     """
     per_gain = jnp.where(norms > 0, 1 / jnp.where(norms > 0, norms, 1), 0)
     smallest = jnp.min(jnp.where(norms > 0, norms, jnp.inf), initial=1.0)
-    per_gain = per_gain * smallest  # a gain is counted in this norm, so that its factors are at most 1
+    per_gain = per_gain * smallest  # a gain is in units of this norm, so that its factors are at most 1
 
     def squared_length(gain: jax.Array) -> jax.Array:
         linear = toward - gain * per_gain
         x = nonnegative(h, linear)
         inner = h @ x
-        # Where gradients cancel a gain may be out of reach: no x is a solution, which is seen by what it misses.
+        # Where gradients cancel, a gain may be out of reach. Then no x is a solution, and its conditions are violated.
         missed = jnp.max(-(inner + linear)) > jnp.finfo(h.dtype).eps ** 0.5 * jnp.max(jnp.abs(linear))
         return jnp.where(missed, jnp.inf, x @ inner)
 
-    # Without a step the gain is that of the point; with one of this length no gradient gains more than along itself.
+    # Without a step the gain is that of the point. A step of this length gains most along a gradient itself.
     gains = jnp.where(norms > 0, toward / jnp.where(per_gain > 0, per_gain, 1), jnp.inf)
     reachable = jnp.where(norms > 0, (toward + radius) / jnp.where(per_gain > 0, per_gain, 1), jnp.inf)
     low, high = jax.lax.stop_gradient((jnp.min(gains), jnp.min(reachable)))
@@ -182,11 +182,11 @@ def power_fixed_point(h: jax.Array, b: jax.Array, power: jax.Array | float) -> j
         gradient = h @ x - barrier
         hessian = h + jnp.diag(power * barrier / x)
         move = -jnp.linalg.solve(hessian, gradient)
-        # Relative to x a step is at most a half, which keeps x above 0; near the solution it is whole.
+        # A step is at most half of x, which keeps x above 0; near the solution it is a full Newton step.
         shrink = jnp.minimum(1, 0.5 / jnp.max(jnp.abs(move / x)))
         stepped: jax.Array = x + shrink * move
         return stepped
 
-    alone = b ** (1 / (1 + power))  # where all cosines are 0
+    alone = b ** (1 / (1 + power))  # the solution if all cosines are 0
     x: jax.Array = jax.lax.fori_loop(0, _NEWTON_STEPS, step, alone)
     return x

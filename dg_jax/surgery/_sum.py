@@ -13,18 +13,19 @@ def sum() -> optax.GradientTransformationExtraArgs:
 
     .. math:: g^* = \sum_i g^{(i)}
 
-    This is the gradient of the sum of the N losses. It is the one for heads of their own: what only one loss has a
-    gradient for gets that gradient, beside surgery on what the losses share.
+    This is the gradient of the sum of the N losses. Use it for the heads of single losses, together with surgery on
+    parameters that the losses share: a parameter that only one loss uses gets the gradient of that loss.
 
     Returns:
-        A combiner for Jacobians of all three forms. It has no state.
+        A combiner for Jacobians of all four forms. It has no state.
 
     Raises:
         ValueError: in ``update``, the gradients do not fit the parameters or each other, or are not floating-point;
             the leaf is named.
 
     Note:
-        On the scale of the sum. N = 1 gives back the one gradient. A NaN or an infinity in any row reaches the result.
+        The result has the scale of the sum. N = 1 gives back the one gradient. A NaN or an infinity in any row reaches
+        the result.
 
     Example:
         >>> import jax.numpy as jnp, optax

@@ -1,4 +1,4 @@
-"""Trimmed mean and median: component by component, without the largest and the smallest rows."""
+"""Trimmed mean and median: component by component, without the largest and the smallest entries."""
 
 import jax
 import jax.numpy as jnp
@@ -15,19 +15,19 @@ def trimmed_mean(trim: int = 1) -> optax.GradientTransformationExtraArgs:
 
     Args:
         trim: b, how many are dropped on each side, an integer of at least 0. Under ``optax.inject_hyperparams`` it
-            belongs into ``static_args``.
+            belongs in ``static_args``.
 
     Returns:
         A combiner for stacked gradients, with an :class:`AgreementState`.
 
     Raises:
-        ValueError: ``trim`` is no such integer; in ``update``, N is below 2 b + 1, or the gradients do not fit the
+        ValueError: ``trim`` is not such an integer; in ``update``, N is below 2 b + 1, or the gradients do not fit the
             parameters or each other, or are not floating-point; the leaf is named.
 
     Note:
-        On the scale of the mean. N = 1 gives back the one gradient with ``trim=0`` only. A NaN in any row of a
-        component reaches it; an infinity is dropped where it is among the b largest or smallest. Subnormal numbers
-        count as zeros where the hardware flushes them.
+        The result has the scale of the mean. N = 1 gives back the one gradient with ``trim=0`` only. A NaN in any row
+        of a component reaches the result there; an infinity is dropped if it is among the b largest or smallest.
+        Subnormal numbers count as zeros where the hardware flushes them.
 
     Example:
         >>> import jax.numpy as jnp
@@ -68,8 +68,9 @@ def median() -> optax.GradientTransformationExtraArgs:
             the leaf is named.
 
     Note:
-        On the scale of the mean. N = 1 gives back the one gradient. A NaN in any row of a component reaches it; an
-        infinity does where it is in the middle. Subnormal numbers count as zeros where the hardware flushes them.
+        The result has the scale of the mean. N = 1 gives back the one gradient. A NaN in any row of a component reaches
+        the result there; an infinity does if it is in the middle. Subnormal numbers count as zeros where the hardware
+        flushes them.
 
     Example:
         >>> import jax.numpy as jnp
@@ -89,4 +90,4 @@ def median() -> optax.GradientTransformationExtraArgs:
 def _mean_of_middle(rows: list[jax.Array], trim: int) -> jax.Array:
     middle = _fast.sorted_rows(rows)[trim : len(rows) - trim]
     mean = _fast.over_rows(jnp.add, middle) / len(middle)
-    return jnp.where(jnp.isnan(_fast.over_rows(jnp.maximum, rows)), jnp.nan, mean)  # sorted, a NaN would be dropped
+    return jnp.where(jnp.isnan(_fast.over_rows(jnp.maximum, rows)), jnp.nan, mean)  # sorting may drop a NaN

@@ -15,24 +15,24 @@ def upgrad(preference: jax.Array | Sequence[float] | None = None) -> optax.Gradi
     .. math:: g^* = \sum_i p_i\, \pi(g^{(i)}), \qquad
         \pi(g) = \arg\min_d \|d - g\| \;\text{ with }\; \langle d, g^{(j)} \rangle \ge 0 \text{ for all } j
 
-    The result conflicts with no gradient. For N = 2 it is PCGrad's result over 2.
+    The result conflicts with no gradient. For N = 2 it is the result of PCGrad divided by 2.
 
     Args:
-        preference: p, N numbers of at least 0; 1/N each by default. Under ``optax.inject_hyperparams`` an array.
+        preference: p, N numbers of at least 0; 1/N each by default. Under ``optax.inject_hyperparams`` give an array.
 
     Returns:
         A combiner for stacked and two-pass Jacobians, with a :class:`GramianState`.
 
     Raises:
-        ValueError: ``preference`` is no list of numbers of at least 0; in ``update``, the gradients do not fit the
-            parameters or each other, or are not floating-point; the leaf is named, or ``preference`` has another N.
+        ValueError: ``preference`` is not a list of numbers of at least 0; in ``update``, ``preference`` has another N,
+            or the gradients do not fit the parameters or each other, or are not floating-point; the leaf is named.
 
     Note:
-        On the scale of the mean, with the default preference. N = 1 gives back p times the one gradient. Nothing is
-        projected on a zero gradient. No regularisation: gradients k times as long give a result k times as long, and
-        what is left of a conflict is rounding, some 1e-6 of the gradients. A NaN or an infinity in any row makes all
-        of it NaN. Stacked gradients may have any norm; those of a two-pass Jacobian have norms of 1e-15 to 1e15,
-        whose squares are in range.
+        The result has the scale of the mean with the default preference. N = 1 gives back p times the one gradient.
+        Zero gradients play no part in the projection. There is no regularisation: gradients k times as long give a
+        result k times as long, and what is left of a conflict is rounding, about 1e-6 of the gradients. A NaN or an
+        infinity in any row makes the whole result NaN. Stacked gradients may have any norm. Those of a two-pass
+        Jacobian must have norms from 1e-15 to 1e15, so that their squares are in range.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax

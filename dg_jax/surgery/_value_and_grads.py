@@ -1,4 +1,4 @@
-"""From a loss, or several, to N losses and their Jacobian in one of its four forms."""
+"""Turns a loss, or several, into N losses and their Jacobian in one of its four forms."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ class Losses(Protocol):
     def __call__(self, params: Any, /, *args: Any, **kwargs: Any) -> Any: ...
 
 
-# Components of a gradient, from which on it outweighs activations: AlexNet's dense layers have 17 and 38 million.
+# From so many components on a gradient is larger than activations: AlexNet's dense layers have 17 and 38 million.
 _LARGE = 1e6
 
 
@@ -53,28 +53,29 @@ def value_and_grads(
                                                                                  of all domains in most steps
     ================ ============================ ============================== ==================================
 
-    ``stacked`` keeps the activations of one domain on a CPU and of all N elsewhere, ``accumulated`` of one,
-    ``two_pass`` of all N, until its second pass; :func:`jax.checkpoint` around the loss trades them for time.
-    Measured: docs/forms.md.
+    ``stacked`` keeps the activations of one domain on a CPU and of all N elsewhere, ``accumulated`` those of one,
+    ``two_pass`` those of all N until its second pass. :func:`jax.checkpoint` around the loss trades them for time.
+    Measurements: docs/forms.md.
 
     Args:
         loss_fn: ``loss_fn(params, *row) -> scalar``, the loss of one domain; with ``has_aux`` ``(scalar, aux)``.
         form: which form of Jacobian is returned.
         has_aux: whether the loss returns more than a scalar.
-        gram_of: for ``two_pass`` and ``on_demand``, which leaves' gradients the inner products are taken of, from names
-            such as ``"dense.kernel"`` to booleans; by default all. The first pass then goes back to these leaves only.
+        gram_of: for ``two_pass`` and ``on_demand``, takes the name of a leaf, such as ``"dense.kernel"``, and returns
+            whether its gradients are part of the inner products; by default all are. The first pass then goes back to
+            these leaves only.
 
     Returns:
-        ``fn(params, *stacked) -> (losses [N], jacobian)``; every leaf of ``stacked`` has a leading axis N, keys of
-        random losses too. With ``has_aux`` it is ``((losses, aux), jacobian)``, and aux has a leading axis N.
+        ``fn(params, *stacked) -> (losses [N], jacobian)``; every leaf of ``stacked`` has a leading axis N, also keys of
+        random losses. With ``has_aux`` it is ``((losses, aux), jacobian)``, and aux has a leading axis N.
 
     Raises:
         ValueError: ``form`` is none of the four, or ``gram_of`` is given with one that has no Gramian; when called,
             nothing is stacked, leaves disagree in N (the leaf is named), or ``gram_of`` takes no leaf.
 
     Note:
-        ``two_pass`` saves memory under ``jit`` only. It cannot pass ``optax.partition`` and ``optax.masked``, and takes
-        ``vmap(grad)`` of the loss. ``on_demand`` cannot leave the ``jit`` that it is made in.
+        ``two_pass`` saves memory under ``jit`` only. It does not work with ``optax.partition`` and ``optax.masked``,
+        and takes ``vmap(grad)`` of the loss. ``on_demand`` cannot leave the ``jit`` that it is made in.
 
     Example:
         >>> import jax.numpy as jnp
@@ -133,17 +134,17 @@ def value_and_grads(
 
 
 def unrolled(loss_fn: Loss, has_aux: bool = False) -> ValueAndJacobian:
-    """Returns what :func:`value_and_grads` does for ``form="stacked"``, on every device one row after the other.
+    """Like :func:`value_and_grads` with ``form="stacked"``, but takes one row after the other on any device.
 
-    It is for losses of which ``vmap`` would make something slow, and keeps the activations of one row at a time.
+    It is for losses that are slow under ``vmap``, and keeps the activations of one row at a time.
     """
     value_and_grad = jax.value_and_grad(loss_fn, has_aux=has_aux)
 
     def rows(params: Any, *stacked: Any) -> Any:
         results = [value_and_grad(params, *_row(stacked, 0))]
         for i in range(1, _num_rows(stacked)):
-            # XLA would go forwards through all rows first, and so keep the activations of all. Large gradients may
-            # wait: the combiner can then take one leaf after the other, and not all need be there at once.
+            # XLA would run the forward passes of all rows first, and so keep the activations of all. Large gradients
+            # may wait: then the combiner can take one leaf after the other, and not all are held at once.
             small = [leaf for leaf in jax.tree.leaves(results[-1]) if 0 < leaf.size < _LARGE]
             results.append(value_and_grad(params, *_row(stacked, i + _zero_after(small))))
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
@@ -158,27 +159,27 @@ def value_and_jacobian(
 
     .. math:: \ell = (L_1(\theta), \dots, L_N(\theta)), \qquad g^{(i)} = \nabla_\theta L_i(\theta)
 
-    A function that returns all losses goes forwards once, and N times backwards through all of it: it is for losses
-    that share most of their work. Of a list, each function is differentiated by itself, without what is the others'
-    alone; under ``jit`` XLA computes once what they share.
+    A function that returns all losses takes one forward pass, and N backward passes through all of it: use it for
+    losses that share most of their work. In a list, each function is differentiated by itself, without the work that
+    only the others need; under ``jit`` XLA computes shared work once.
 
     Args:
         losses_fn: ``losses_fn(params, *args) -> [N]``, or a list of N functions ``(params, *args) -> scalar``; with
             ``has_aux`` each returns ``(losses, aux)``.
         form: which form of Jacobian is returned, as in :func:`value_and_grads`.
-        has_aux: whether more than losses is returned.
-        gram_of: which leaves' gradients the inner products are taken of, as in :func:`value_and_grads`.
+        has_aux: whether the functions return more than losses.
+        gram_of: which leaves are part of the inner products, as in :func:`value_and_grads`.
 
     Returns:
-        ``fn(params, *args) -> (losses [N], jacobian)``; with ``has_aux`` ``((losses, aux), jacobian)``, of a list a
-        tuple of N auxes.
+        ``fn(params, *args) -> (losses [N], jacobian)``; with ``has_aux`` ``((losses, aux), jacobian)``, where for a
+        list aux is a tuple of N.
 
     Raises:
         ValueError: ``form`` is none of the four, ``gram_of`` is given with one that has no Gramian, or the list is
-            empty; when called, the losses are no vector, or ``gram_of`` takes no leaf.
+            empty; when called, the losses are not a vector, or ``gram_of`` takes no leaf.
 
     Note:
-        ``two_pass`` saves memory under ``jit`` only. It cannot pass ``optax.partition`` and ``optax.masked``.
+        ``two_pass`` saves memory under ``jit`` only. It does not work with ``optax.partition`` and ``optax.masked``.
 
     Example:
         >>> import jax.numpy as jnp
@@ -203,7 +204,7 @@ def value_and_jacobian(
         return jnp.concatenate([loss for loss, _ in results]), tuple(aux for _, aux in results)
 
     def pull_all(params: Any, *args: Any) -> Any:
-        """All losses, with aux, and the pull-back of them together."""
+        """Returns all losses, with aux, their common pull-back and N."""
         values, pull = _vjp(lambda p: all_losses(p, *args), params, has_aux)
         losses = values[0] if has_aux else values
         if not losses.size:
@@ -271,7 +272,7 @@ def _form(form: Form, gram_of: GramOf | None, *in_order: ValueAndJacobian) -> Va
 
 
 def _split(params: Any, gram_of: GramOf | None) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """Returns the leaves that the Gramian is taken of, and how they become all parameters again."""
+    """Returns the leaves that the Gramian is taken of, and a function that makes all parameters from them."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(params)
     names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
     taken = [number for number, name in enumerate(names) if gram_of is None or gram_of(name)]
@@ -286,7 +287,7 @@ def _split(params: Any, gram_of: GramOf | None) -> tuple[list[Any], Callable[[li
 
 
 def _vjp(losses_fn: Callable[[Any], Any], params: Any, has_aux: bool) -> tuple[Any, Any]:
-    """Returns what the function returns, and the pull-back of its losses, weights in the dtype of the Gramian."""
+    """Returns what the function returns, and the pull-back of its losses, for weights in the dtype of the Gramian."""
 
     def wide_losses(p: Any) -> tuple[jax.Array, Any]:
         values = losses_fn(p)
@@ -333,13 +334,14 @@ def _one_after_the_other(n: int, value_and_grad: Callable[[int, Any], tuple[Any,
 
     Args:
         n: their number.
-        value_and_grad: of a row, which is given as an int and again as what may be an array of this value.
+        value_and_grad: value and gradient of a row. It gets the number of the row as an int, and again as what may be
+        an array.
     """
     value, gradient = value_and_grad(0, 0)
     values, accumulated = [value], _jacobian.accumulate(gradient)
     # XLA would compute all gradients first and then fuse their sums; on a CPU it drops optimization barriers before
-    # that. So each sum is a loop of one turn, out of which the number of the next row comes. XLA would unroll it, did
-    # it know that the count starts with 1.
+    # that. So each sum is a loop of one turn, which also gives the number of the next row. XLA must not know that the
+    # count starts with 1, or it would unroll the loop.
     count = 1 + _zero_after([leaf for leaf in jax.tree.leaves((value, gradient)) if leaf.size][:1])
     for k in range(1, n):
         value, gradient = value_and_grad(k, count)
@@ -356,5 +358,5 @@ def _one_after_the_other(n: int, value_and_grad: Callable[[int, Any], tuple[Any,
 
 
 def _zero_after(arrays: list[jax.Array]) -> jax.Array | int:
-    """0, but XLA, which does not know that no number is above infinity, has to compute the arrays first."""
+    """Returns 0, but XLA has to compute the arrays first: it does not know that no number is above infinity."""
     return sum((array.ravel()[0] > jnp.inf).astype(jnp.int32) for array in arrays)

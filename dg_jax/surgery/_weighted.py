@@ -11,25 +11,25 @@ from dg_jax.surgery import _gramian
 
 
 def weighted(weights: jax.Array | Sequence[float]) -> optax.GradientTransformationExtraArgs:
-    r"""Adds the gradients with weights that stay as they are given.
+    r"""Adds the gradients with fixed weights.
 
     .. math:: g^* = \sum_i w_i g^{(i)}
 
-    It is the gradient of the weighted losses, and logs what the rules on the Gramian log.
+    The result is the gradient of the weighted losses. The state logs the same as that of the rules on the Gramian.
 
     Args:
-        weights: w, N numbers. Under ``optax.inject_hyperparams`` an array.
+        weights: w, N numbers. Under ``optax.inject_hyperparams`` give an array.
 
     Returns:
         A combiner for stacked and two-pass Jacobians, with a :class:`GramianState`.
 
     Raises:
-        ValueError: ``weights`` is no list of finite numbers; in ``update``, there are not N of them, or the gradients
-            do not fit the parameters or each other, or are not floating-point; the leaf is named.
+        ValueError: ``weights`` is not a list of finite numbers; in ``update``, there are not N of them, or the
+            gradients do not fit the parameters or each other, or are not floating-point; the leaf is named.
 
     Note:
         The scale is that of the weights: 1 each gives the sum, 1/N each the mean. N = 1 gives back w times the one
-        gradient. A NaN or an infinity in any row makes all of the result NaN.
+        gradient. A NaN or an infinity in any row makes the whole result NaN.
 
     Example:
         >>> import jax.numpy as jnp

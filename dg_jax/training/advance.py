@@ -1,4 +1,4 @@
-"""Steps, in the fastest form for the device."""
+"""Runs training steps in the fastest form for the device."""
 
 import time
 
@@ -9,12 +9,11 @@ from dg_jax.training import backend, devices, step
 
 
 class Advance:
-    """Takes steps: ``state, metrics = advance(state, most)``, and ``advance.each(metrics)`` are those of each step.
+    """Takes steps: ``state, metrics = advance(state, most)``; ``advance.each(metrics)`` lists the metrics of each step.
 
-    On a CPU a call takes one step, because XLA:CPU runs convolutions in a loop some ten
-    times slower; so it does where each step is fed other images. Otherwise a call takes
-    ``most`` steps, as one ``lax.scan`` on the device. The state that goes in is donated and
-    must not be used again.
+    On a CPU a call takes one step, because XLA:CPU runs convolutions much slower inside a loop. A call also takes one
+    step if each step gets new images. Otherwise a call takes ``most`` steps, as one ``lax.scan`` on the device. The
+    state that goes in is donated and must not be used again.
 
     Attributes:
         done: number of the last step taken, counted from the start of the run.
@@ -35,9 +34,9 @@ class Advance:
         Args:
             take_step: the step.
             batches: its feed.
-            first: how many steps have been taken before.
-            compiled: for a caller that takes the same step on feeds of the same shapes one after
-                the other: a dict, at first empty, in which the programs stay.
+            first: how many steps were taken before.
+            compiled: a dict, empty at first, that keeps the compiled programs; for a caller that takes the same step
+                on several feeds of the same shapes.
             stepwise: whether a call takes one step; by default what is fastest.
             layout: the devices that the step is made for.
         """
@@ -52,7 +51,7 @@ class Advance:
         self._layout = layout
 
     def __call__(self, state: step.TrainState, most: int) -> tuple[step.TrainState, step.StepMetrics]:
-        """Returns the state after one or more steps, at most ``most``, and their metrics, perhaps not computed yet."""
+        """Returns the state after 1 to ``most`` steps, and their metrics, which may not be computed yet."""
         count = 1 if self._stepwise else most
         take_steps = self._compile(state, count)
         start = time.monotonic()
@@ -62,7 +61,7 @@ class Advance:
         return state, metrics
 
     def each(self, metrics: step.StepMetrics) -> list[step.StepMetrics]:
-        """Waits for the metrics that a call returned, and returns those of each of its steps, on the host."""
+        """Waits for the metrics of a call, and returns those of each of its steps, on the host."""
         start = time.monotonic()
         metrics = jax.device_get(metrics)
         self._seconds += time.monotonic() - start
@@ -71,7 +70,7 @@ class Advance:
         return [jax.tree.map(lambda leaf: leaf[i], metrics) for i in range(len(metrics.losses))]  # noqa: B023
 
     def images_per_second(self) -> float | None:
-        """Returns how many images were trained on in a second of steps, compilation apart; ``None`` without steps."""
+        """Returns the training speed in images per second, without compilation; ``None`` before the first step."""
         images = (self.done - self._first) * self._images_per_step
         return images / self._seconds if images else None
 

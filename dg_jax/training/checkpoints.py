@@ -21,14 +21,14 @@ from dg_jax import errors
 from dg_jax.training import devices, drive, files, processes, step
 from dg_jax.training.selection import Selected, Selection
 
-_ABSENT_BEFORE_GONE = 10  # looks in a row, a tenth of a second apart
+_ABSENT_BEFORE_GONE = 10  # checks in a row, a tenth of a second apart
 
 
 class Checkpoints:
     """``checkpoints/last/<step>``: whole states to go on from. ``checkpoints/best/<step>``: the selected network.
 
-    A last checkpoint holds the best parameters too, so that it alone is enough to resume.
-    While a run goes on there are two, should the later one turn out to be damaged.
+    A last checkpoint also holds the best parameters, so it alone is enough to resume.
+    During a run the last two are kept, in case the later one is damaged.
     """
 
     def __init__(self, folder: pathlib.Path, layout: devices.Layout = devices.ONE):
@@ -36,7 +36,7 @@ class Checkpoints:
         self._folder = folder.absolute()
         self._remove_unfinished()
         options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
-        if jax.process_count() > 1:  # each by itself, in a folder of its own
+        if jax.process_count() > 1:  # each process by itself, in its own folder
             own = jax.process_index()
             alone = ocp.options.MultiprocessingOptions(
                 primary_host=own, active_processes={own}, barrier_sync_key_prefix=str(own)
@@ -50,26 +50,26 @@ class Checkpoints:
         self._next_save, self._like = 0.0, None
 
     def seconds(self) -> float:
-        """Returns how long the run has taken, with what it took before it was resumed."""
+        """Returns how long the run has taken, in seconds, including the time before it was resumed."""
         return time.monotonic() - self._start
 
     def save_if_due(self, state: step.TrainState, best: Selected) -> None:
-        """Saves, unless more than a tenth of the time would go into checkpoints."""
+        """Saves, unless checkpoints would take more than a tenth of the time."""
         if processes.of_first(time.monotonic() >= self._next_save):
             self.save(state, best)
 
     def save(self, state: step.TrainState, best: Selected) -> None:
-        """Saves the state under the number of its step. Once it is complete, the one before the last is removed.
+        """Saves the state under the number of its step. Once it is complete, only the last two are kept.
 
         Raises:
-            UserError: it cannot be written; those before are kept.
+            UserError: it cannot be written; the earlier ones are kept.
         """
         start = time.monotonic()
         number = int(state.step)
         if processes.of_first(number != self._last.latest_step()):
-            # Before the first validation whatever stands as the best will be replaced by it.
+            # Before the first validation there is no best, so the current parameters fill its place.
             selected = state.params if best.params is None else best.params
-            # A dict, as Orbax takes no array by itself, which the parameters may be.
+            # A dict, as the parameters may be a single array, which Orbax does not take.
             whole = self._layout.whole(state, self._like)
             trees = _on_host({"state": whole._asdict(), "best": {"params": selected}})
             progress = {"selected_step": best.step, "val_accuracy": best.accuracy, "seconds": self.seconds()}
@@ -83,11 +83,11 @@ class Checkpoints:
         self._next_save = end + 9 * (end - start)
 
     def finish(self, best: Selected, constants: chex.ArrayTree) -> None:
-        """Saves the selected parameters alone, to use the network later. Of the states only the last is kept.
+        """Saves the selected parameters alone, for later use of the network. Keeps only the last state.
 
         Args:
-            best: what is selected.
-            constants: what the network holds beside its parameters.
+            best: the selected parameters.
+            constants: the network's arrays that are not parameters.
 
         Raises:
             UserError: they cannot be written.
@@ -104,10 +104,9 @@ class Checkpoints:
                 shutil.rmtree(damaged)
 
     def restore(self, fresh: step.TrainState) -> tuple[step.TrainState, Selected]:
-        """Returns the last state and the best parameters; where there are none, ``fresh`` and nothing selected.
+        """Returns the last state and the best parameters; without a checkpoint, ``fresh`` and nothing selected.
 
-        A damaged checkpoint is set aside, which a line on stderr says, and the one before it
-        is taken.
+        A damaged checkpoint is moved aside, with a warning on stderr, and the one before it is used.
 
         Args:
             fresh: a state of the same structure, shapes and dtypes.
@@ -119,13 +118,13 @@ class Checkpoints:
                 found = self._restore(number, fresh)
                 break
             except (MemoryError, jax.errors.JaxRuntimeError):
-                raise  # says nothing of the file
-            except Exception as error:  # of a damaged file Orbax may raise anything
+                raise  # says nothing about the file
+            except Exception as error:  # Orbax may raise anything for a damaged file
                 damaged.append(f"{self._folder / 'last' / str(number)} ({_reason(error)})")
                 self._set_aside(number)
         if damaged:
             with contextlib.redirect_stderr(io.StringIO()):
-                gc.collect()  # with its failed tasks, of which asyncio would otherwise complain at some time
+                gc.collect()  # of Orbax's failed tasks; asyncio would otherwise complain about them later
             going_on = f"going on from step {int(found[0].step)}" if found else "starting again"
             print(f"warning: damaged checkpoint: {', '.join(damaged)}; {going_on}", file=sys.stderr)
         state, best = found or (fresh, Selected())
@@ -148,7 +147,7 @@ class Checkpoints:
         checksum = progress.pop("checksum")
         found = {name: restored[name] for name in trees}
         if checksum != _checksum(found, progress):
-            raise ValueError("its checksum is another")
+            raise ValueError("its checksum does not match")
         found = jax.tree.map(_on_device, found, trees)
         best = Selected(found["best"]["params"], progress["selected_step"], progress["val_accuracy"])
         self._start -= progress["seconds"]
@@ -175,7 +174,7 @@ class Checkpoints:
             ) from error
 
     def _reason_against_writing(self) -> str | None:
-        """Says why a file could not be written. Orbax writes many at once, and may report the error of another one."""
+        """Returns why a file cannot be written. Orbax writes many at once, and may report the error of another file."""
         try:
             (self._folder / "last" / "probe.orbax-checkpoint-tmp").write_bytes(bytes(2**20))
         except OSError as error:
@@ -183,8 +182,8 @@ class Checkpoints:
         return None
 
     def _remove_unfinished(self) -> None:
-        absent = _ABSENT_BEFORE_GONE  # nothing there at the first look needs no second
-        for _ in range(100):  # threads of Orbax may still be writing, which makes a folder again that was removed
+        absent = _ABSENT_BEFORE_GONE  # if the first check finds nothing, there is no second
+        for _ in range(100):  # Orbax's threads may still be writing, and may create a removed folder again
             found = list(self._folder.glob("*/*.orbax-checkpoint-tmp*"))
             absent = 0 if found else absent + 1
             if absent > _ABSENT_BEFORE_GONE:
@@ -197,10 +196,10 @@ class Checkpoints:
 
 
 class Saving(drive.Hook):
-    """Saves at each validation if it is due, and where the training is stopped."""
+    """Saves at each validation if it is due, and when the training is stopped."""
 
     def __init__(self, store: Checkpoints, selection: Selection):
-        """Takes where to save, and what was selected so far; stands after ``selection`` among the hooks."""
+        """Takes where to save, and the selection so far; must come after ``selection`` among the hooks."""
         self.every = selection.every
         self._store, self._selection = store, selection
 
@@ -221,13 +220,13 @@ def read_selected(
     Args:
         folder: its ``checkpoints``.
         params: parameters of the same structure, shapes and dtypes.
-        constants: what the network holds beside them, of the same structure.
+        constants: the network's arrays that are not parameters, of the same structure.
 
     Returns:
         Parameters and constants.
 
     Raises:
-        DamagedError: there is none, or another.
+        DamagedError: there is none, it cannot be read, or its arrays have other shapes.
     """
     steps = [path for path in (folder / "best").glob("*") if path.name.isdecimal()]
     if not steps:
@@ -238,10 +237,10 @@ def read_selected(
             found = reader.restore(steps[0].absolute() / "default", _on_host(like))
             shapes = [jax.tree.map(jnp.shape, tree) for tree in (found, like)]
             if shapes[0] != shapes[1]:
-                raise ValueError("its shapes are others")
+                raise ValueError("its shapes are different")
         except (MemoryError, jax.errors.JaxRuntimeError):
-            raise  # says nothing of the file
-        except Exception as error:  # of a damaged file Orbax may raise anything
+            raise  # says nothing about the file
+        except Exception as error:  # Orbax may raise anything for a damaged file
             raise files.DamagedError(f"{steps[0]} cannot be read: {_reason(error)}") from error
     return found["params"], found["constants"]
 
@@ -270,7 +269,7 @@ def _on_device(array: np.ndarray, like: chex.Array) -> chex.Array:
 
 
 def _checksum(trees: dict[str, chex.ArrayTree], progress: dict) -> int:
-    """CRC-32 of all values that a checkpoint holds; those of Orbax do not cover the arrays."""
+    """CRC-32 of all values in a checkpoint; Orbax's own checksums do not cover the arrays."""
     checksum = zlib.crc32(json.dumps(progress, sort_keys=True).encode())
     for array in jax.tree.leaves(trees):
         checksum = zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data, checksum)

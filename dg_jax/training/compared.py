@@ -11,7 +11,7 @@ from dg_jax import errors
 from dg_jax.config import RunConfig, flag, flat
 from dg_jax.training.files import read_object
 
-# Settings that may differ between a run and its continuation. Of what lies at a path the contents are compared.
+# Settings that may differ between a run and its continuation. For paths the contents of the files are compared.
 _NOT_COMPARED = (
     "iterations",
     "data_dir",
@@ -35,7 +35,7 @@ _SHORT.maxlist = _SHORT.maxdict = 20
 _SHORT.maxstring = 200
 
 
-# What is read of a configuration, which may be another version's, and how it must be.
+# The fields read from a configuration, which another version may have written, with a check of each.
 NEEDED = {
     **dict.fromkeys(("dataset", "target", "strategy", "batches"), lambda value: isinstance(value, str)),
     **dict.fromkeys(("seed", "iterations"), lambda value: type(value) is int),
@@ -54,18 +54,18 @@ def check_recorded(stored: Mapping[str, Any], place: pathlib.Path) -> None:
     """Raises a ``UserError`` unless the file at ``place`` records which inputs it was made from."""
     if not isinstance(stored.get("inputs"), dict):
         raise errors.UserError(
-            f"{place} was written by an earlier version and does not say of which pictures, split lists and weights "
-            "it is; give --overwrite to do it again, or another --results-dir"
+            f"{place} was written by an earlier version and does not say which pictures, split lists and weights "
+            "it used; give --overwrite to do it again, or another --results-dir"
         )
 
 
 def check_inputs(inputs: Mapping[str, str], stored: Mapping[str, Any], place: pathlib.Path) -> None:
-    """Raises a ``UserError`` that names what changed unless ``stored`` is of the same inputs.
+    """Raises a ``UserError`` that names what changed if the inputs are not the recorded ones.
 
     Args:
-        inputs: the contents of what there is now, see :func:`dg_jax.run.identify`.
-        stored: what was written, with those of then under ``"inputs"``.
-        place: where that lies.
+        inputs: the inputs as they are now, see :func:`dg_jax.run.identify`.
+        stored: what was recorded, with the inputs of that time under ``"inputs"``.
+        place: where it is stored.
     """
     check_recorded(stored, place)
     theirs = stored["inputs"]
@@ -78,12 +78,12 @@ def check_inputs(inputs: Mapping[str, str], stored: Mapping[str, Any], place: pa
 
 
 def check(config: RunConfig, inputs: Mapping[str, str], config_file: pathlib.Path) -> None:
-    """Raises a ``UserError`` that names what differs unless a run on disk had the same inputs and settings.
+    """Raises a ``UserError`` that names the difference if a run on disk had other inputs or settings.
 
     Args:
         config: the run as it is asked for.
         inputs: see :func:`check_inputs`.
-        config_file: that of the run on disk.
+        config_file: the file of the run on disk.
 
     Raises:
         DamagedError: the file cannot be read.

@@ -1,9 +1,9 @@
 """Where the arrays of a training are stored: on one device, or on several along the mesh axis ``data``.
 
-Each domain's images are split over the devices, and so are the components of gradients and of the optimizer's state;
-parameters are on all. A step then adds up N gradients over the devices, of which each device keeps its own
-components, and gathers the new parameters; docs/devices.md has the bytes. XLA derives the rest from these constraints,
-so that the numbers are those of one device, up to the rounding of sums in another order.
+Each domain's images are split over the devices, and so are the components of gradients and of the optimizer's state.
+Each device holds all parameters. A step adds up the N gradients over the devices; each device keeps the sums of its own
+components. Then the step gathers the new parameters; docs/devices.md has the bytes. XLA derives the rest from these
+constraints, so the numbers are those of one device, up to the rounding of sums in another order.
 """
 
 import contextlib
@@ -25,14 +25,15 @@ from dg_jax.data import feed
 from dg_jax.training import backend
 
 AXIS = "data"
-_FEWEST = 1024  # components; smaller arrays lie on all devices, as a message takes as long for one number as for these
+MOST_OF_CPU = 128  # devices that a CPU is taken for; with a thousand XLA fails
+_FEWEST = 1024  # components; smaller arrays are whole on all devices, as a shorter message is no quicker
 
 
 class Layout:
     """Which array is stored on which devices.
 
     Attributes:
-        mesh: the devices; ``None`` for one, where nothing here does anything.
+        mesh: the devices; ``None`` for one device, where nothing has to be placed.
     """
 
     def __init__(self, devices: Sequence[jax.Device]):
@@ -45,7 +46,7 @@ class Layout:
         return self.mesh.size if self.mesh else 1
 
     def in_use(self) -> contextlib.AbstractContextManager:
-        """Within this, programs are traced for these devices."""
+        """Returns a context in which programs are traced for these devices."""
         return jax.set_mesh(self.mesh) if self.mesh else contextlib.nullcontext()
 
     def feed(self, batches: feed.Feed) -> feed.Feed:
@@ -85,23 +86,23 @@ class Layout:
         return jax.tree.map(lambda leaf, shaped: leaf.reshape(shaped.shape), gathered, like)
 
     def state(self, state: chex.ArrayTree) -> chex.ArrayTree:
-        """Inside a step: places the new state as the next step expects it, flat arrays split, all others on all."""
+        """Inside a step: places the new state as the next step expects it, flat arrays split, others on all devices."""
         return self._constrain(state, self._of_state)
 
     def images(self, domain_batch: dict[str, chex.Array]) -> dict[str, chex.Array]:
-        """Inside a step, arrays ``[N, B, ...]`` split along B."""
+        """Inside a step: splits arrays ``[N, B, ...]`` along B."""
         return self._constrain(domain_batch, lambda leaf: self._at(None, AXIS))
 
     def examples(self, tree: chex.ArrayTree) -> chex.ArrayTree:
-        """Inside a program, arrays ``[B, ...]`` split along B if it divides over the devices."""
+        """Inside a program: splits arrays ``[B, ...]`` along B if the number of devices divides B."""
         return self._constrain(tree, lambda leaf: self._at(AXIS) if len(leaf) % self.count == 0 else self._at())
 
     def on_all(self, tree: chex.ArrayTree) -> chex.ArrayTree:
-        """Inside a program, arrays on all devices, as parameters and what goes to the host."""
+        """Inside a program: puts arrays on all devices, such as parameters and what goes to the host."""
         return self._constrain(tree, lambda leaf: self._at())
 
     def jacobian(self, jacobian: Any) -> Any:
-        """Inside a step, any form of Jacobian with its leaves flat and, except for N, split by component."""
+        """Inside a step: makes the leaves of any form of Jacobian flat except for N, and splits them by component."""
 
         def flat_leaf(leaf: Any) -> Any:
             if isinstance(leaf, surgery.SumMinMax):
@@ -115,7 +116,7 @@ class Layout:
         return jax.tree.map(flat_leaf, jacobian, is_leaf=lambda leaf: isinstance(leaf, surgery.SumMinMax))
 
     def flat(self, tree: chex.ArrayTree) -> chex.ArrayTree:
-        """Inside a step, a tree like the parameters with its leaves flat and split by component."""
+        """Inside a step: makes the leaves of a tree like the parameters flat, and splits them by component."""
         return self._constrain(jax.tree.map(lambda leaf: leaf.reshape(-1), tree), self._of_state)
 
     def _of_state(self, leaf: Any) -> NamedSharding:
@@ -143,7 +144,7 @@ def of_run(config: RunConfig) -> Layout:
     """Returns the layout that a run asks for, or its default.
 
     Raises:
-        UserError: there are not so many devices, or they do not divide the batch.
+        UserError: there are fewer devices, or their number does not divide the batch.
     """
     known, asked, batch_size = jax.devices(), config.machine.devices, config.optimisation.batch_size
     dividing = [count for count in range(1, len(known) + 1) if batch_size % count == 0]
@@ -166,19 +167,19 @@ def of_run(config: RunConfig) -> Layout:
 
 
 def make_of_cpu(config: RunConfig) -> None:
-    """Makes XLA take a CPU for as many devices as a run asks for, before JAX is first used; later without effect."""
+    """Makes XLA split a CPU into as many devices as a run asks for; without effect once JAX is in use."""
     asked = config.machine.devices
     if (
         isinstance(asked, int)
-        and asked > 1
+        and 1 < asked <= MOST_OF_CPU
         and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
     ):
-        with contextlib.suppress(RuntimeError):  # JAX is in use: of_run says how many devices there are
+        with contextlib.suppress(RuntimeError):  # JAX is in use: of_run reports too few devices
             jax.config.update("jax_num_cpu_devices", asked // (config.machine.num_processes or 1))
 
 
 def _put(tree: chex.ArrayTree, shardings: Any) -> chex.ArrayTree:
-    """Places arrays. Keys are placed as their data, which JAX can put on devices of other processes."""
+    """Places arrays, and keys as their data, as JAX can put only data on devices of other processes."""
 
     def put(leaf: Any, sharding: NamedSharding) -> jax.Array:
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -192,8 +193,8 @@ def _put(tree: chex.ArrayTree, shardings: Any) -> chex.ArrayTree:
 def flat(optimizer: optax.GradientTransformationExtraArgs, layout: Layout) -> optax.GradientTransformationExtraArgs:
     """Returns a chain that begins with a combiner; on several devices it works on flat arrays.
 
-    They can be split over any number of devices that divides their size, whatever their shapes. On one device XLA would
-    fuse less, and AlexNet's step take a third more memory.
+    Flat arrays can be split over any number of devices that divides their size, whatever their shapes. On one device
+    the chain stays as it is: with flat arrays XLA fuses less, and a step takes more memory.
     """
     if layout.mesh is None:
         return optimizer

@@ -1,4 +1,4 @@
-"""Accuracy and loss over whole parts, in batches of one shape."""
+"""Computes accuracy and loss over whole parts, in batches of one shape."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,10 +16,10 @@ AT_ONCE = 128
 
 
 class Evaluation(NamedTuple):
-    """How a network does on some images.
+    """How well a network does on some images.
 
     Attributes:
-        confusion: how many images of each class (rows) were taken for each (columns), integers ``[classes, classes]``.
+        confusion: number of images by true class (rows) and predicted class (columns), integers ``[classes, classes]``.
         loss: mean cross-entropy in nats.
     """
 
@@ -28,7 +28,7 @@ class Evaluation(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """The part that was right, in [0, 1]."""
+        """The fraction of images with the right class, in [0, 1]."""
         return float(np.trace(self.confusion) / np.sum(self.confusion))
 
 
@@ -41,7 +41,7 @@ class Evaluations(NamedTuple):
     Attributes:
         validation: on the validation parts of all sources together.
         test: on the test part of the target.
-        watched: on what is only looked at, by name.
+        watched: on each part that is only watched, by its name.
     """
 
     validation: Callable[[chex.ArrayTree], Any]
@@ -84,9 +84,9 @@ def make_evaluate(apply_fn, layout: devices.Layout = devices.ONE) -> Callable[[c
 
 
 def make_evaluate_seeds(apply_fn) -> Callable[[chex.ArrayTree, Batches], list[Evaluation]]:
-    """Builds the same for S networks side by side.
+    """Builds the function of :func:`make_evaluate` for S networks side by side.
 
-    Parameters and parts have a leading axis S; a mask is one for all.
+    Parameters and parts have a leading axis S; one mask is for all.
     """
     totals = jax.jit(jax.vmap(_make_totals(apply_fn, devices.ONE), in_axes=(0, 0, None)))
 
@@ -98,7 +98,7 @@ def make_evaluate_seeds(apply_fn) -> Callable[[chex.ArrayTree, Batches], list[Ev
 
 
 def _whole(results: Sequence[tuple[chex.Array, chex.Array]]) -> Evaluation:
-    """Adds up what the batches gave."""
+    """Adds up the results of the batches."""
     confusion = np.sum([np.asarray(confusion) for _, confusion in results], axis=0)
     return Evaluation(confusion, sum(float(loss) for loss, _ in results) / int(np.sum(confusion)))
 

@@ -1,4 +1,4 @@
-"""Files of a run: written whole or not at all, and read with a check of what is in them."""
+"""Files of a run: written whole or not at all, and checked when they are read."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ def read_object(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]])
     """Reads a JSON object that must have certain keys, and checks the value of each.
 
     Raises:
-        DamagedError: it cannot be read, or is another.
+        DamagedError: it cannot be read, or a value is missing or wrong.
     """
     try:
         stored = foreign.parse_json(foreign.text(path))
@@ -28,31 +28,31 @@ def read_object(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]])
         wrong = [name for name, is_right in needed.items() if name not in stored or not is_right(stored[name])]
         if wrong:
             raise ValueError(f"missing or wrong: {errors.listed(wrong)}")
-        json.dumps(stored, ensure_ascii=False).encode()  # refuses a lone surrogate, which is no text
+        json.dumps(stored, ensure_ascii=False).encode()  # refuses a lone surrogate, which is not text
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedError(f"{path} is damaged ({error}); remove {path.parent} to do the run again") from error
     return stored
 
 
 def is_count(value: Any) -> bool:
-    """Whether a value out of JSON is a number of steps."""
+    """Whether a value from JSON is a number of steps."""
     return type(value) is int and 0 <= value < 2**63  # true and false are integers to Python
 
 
 def is_fraction(value: Any) -> bool:
-    """Whether a value out of JSON is an accuracy."""
+    """Whether a value from JSON is an accuracy."""
     return isinstance(value, float) and 0 <= value <= 1
 
 
 def is_square(value: Any) -> bool:
-    """Whether a value out of JSON is a square of counts, not all zero, as a confusion matrix is."""
+    """Whether a value from JSON is a square matrix of counts, not all zero, as a confusion matrix is."""
     rows = value if isinstance(value, list) else []
     is_of_counts = all(isinstance(row, list) and len(row) == len(rows) and all(map(is_count, row)) for row in rows)
     return is_of_counts and any(map(any, rows))
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:
-    """Writes a file so that it is there whole or not at all; raises an ``OSError`` if it cannot be written."""
+    """Writes a file whole or not at all; raises an ``OSError`` if it cannot be written."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("w") as file:

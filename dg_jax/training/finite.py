@@ -1,4 +1,4 @@
-"""Ends a run when a number is not finite, and names the step and the domain."""
+"""Ends a run when a number is not finite, with an error that names the step and the domain."""
 
 from collections.abc import Sequence
 
@@ -12,28 +12,25 @@ from dg_jax.training import step
 
 
 def check_losses(
-    losses: np.ndarray, number: int, sources: Sequence[str], seeds: Sequence[int] = (), what: str = "loss"
+    losses: np.ndarray, number: int, sources: Sequence[str], seed: int | None = None, what: str = "loss"
 ) -> None:
     """Raises a ``RunError`` that names step, domain and seed of a loss that is not finite.
 
     Args:
-        losses: ``[N]``, or ``[S, N]`` for S seeds.
+        losses: ``[N]``.
         number: the step.
         sources: names of the domains trained on.
-        seeds: the S seeds; none for one run.
+        seed: the seed, where several runs are trained side by side.
         what: what the losses are called.
     """
-    if seeds:
-        for seed, of_seed in zip(seeds, losses, strict=True):
-            check_losses(of_seed, number, sources, what=f"{what} of seed {seed}")
-        return
     broken = np.flatnonzero(~np.isfinite(losses))
     if broken.size:
-        # An objective that does not give one row to each source mixes them.
+        # An objective without one row for each source mixes the sources.
         is_by_domain = len(losses) == len(sources)
         names = [sources[i] for i in broken.tolist()] if is_by_domain else sources
+        of_seed = "" if seed is None else f" of seed {seed}"
         raise errors.RunError(
-            f"the {what} of {', '.join(names)} is {losses[broken[0]]} at step {number}; "
+            f"the {what}{of_seed} of {', '.join(names)} is {losses[broken[0]]} at step {number}; "
             "what was written before stays; try a smaller --learning-rate"
         )
 
@@ -41,8 +38,8 @@ def check_losses(
 def check_state(state: step.TrainState, number: int, *, of_seeds: bool = False) -> None:
     """Raises a ``RunError`` that names the step if a parameter or a number of the optimizer's state is not finite.
 
-    A loss tells of it one step later, and of squares beyond float32 in Adam's state, which
-    hold the parameters where they are, never.
+    The loss shows this one step later. It never shows squares in Adam's state beyond float32: these stop the
+    parameters from changing.
     """
     if not _is_finite(state):
         raise errors.RunError(

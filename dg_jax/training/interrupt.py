@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to stop, not a crash."""
+"""Turns Ctrl-C and SIGTERM into a request to stop."""
 
 import signal
 import threading
@@ -19,9 +19,9 @@ class Interrupted(Exception):
 class StopRequest:
     """Within ``with StopRequest() as stop``, ``stop.signal_number`` is set once a signal has come.
 
-    A second signal acts as it would have without this. In a thread that is not the main one signals are
-    left alone, as Python gives them to the main one only. A signal on which nothing was done raises
-    :class:`Interrupted` at the end of the block, as the caller may have more to do.
+    A second signal acts as usual. Outside of the main thread signals are left alone, as Python handles them in the main
+    thread only. If a signal has come and the block ends without an error, :class:`Interrupted` is raised at its end, as
+    the caller may have more to do.
     """
 
     def __init__(self) -> None:

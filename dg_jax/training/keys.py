@@ -1,4 +1,4 @@
-"""All randomness of a run, from its seed."""
+"""The random keys of a run, all made from its seed."""
 
 import enum
 
@@ -7,7 +7,7 @@ import jax
 
 
 class Purpose(enum.IntEnum):
-    """What a random key is for. The numbers must not change: they are part of every result."""
+    """What a random key is for. The numbers must not change: every result depends on them."""
 
     WEIGHTS = 0
     SAMPLING = 1

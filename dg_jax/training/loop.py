@@ -29,8 +29,8 @@ def train(
         config: a configuration that :func:`dg_jax.config.check` accepts.
         data: its dataset; every source's training part holds at least a batch.
         params: initial parameters; the first step uses them up, so that they are in memory only once.
-        apply_fn: ``apply_fn(params, images, *, key, train) -> logits``, of any library. Arrays that it holds
-            beside the parameters are saved with them, if they are its ``constants``.
+        apply_fn: ``apply_fn(params, images, *, key, train) -> logits``, of any library. Its other arrays are saved with
+            the parameters if they are its attribute ``constants``.
         folder: where the run is written, opened by :func:`dg_jax.training.run_folder.open_folder`.
         hooks: see :class:`dg_jax.training.drive.Hook`; called before the validation of the same step.
         show_progress: whether to show on a terminal how far the run is.
@@ -61,10 +61,10 @@ def train(
         saving = checkpoints.Saving(store, selection)
         hooks = [*hooks, selection, saving]
         state, last = drive.drive(
-            take_steps, state, config.optimisation.iterations, hooks, sources=config.sources, stop=stop
+            take_steps, state, config.optimisation.iterations, hooks, sources=[config.sources], stop=stop
         )
         saving.on_stop(state)
-        if take_steps.done % config.optimisation.val_every:  # after it was saved: a longer run does not validate here
+        if take_steps.done % config.optimisation.val_every:  # after the save: a longer run does not validate here
             state = selection.on_pause(state, last)
         selection.end(state)
         store.finish(selection.best, getattr(apply_fn, "constants", {}))

@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: one JSON object a line, one line a validation. It is read here only."""
+"""``metrics.jsonl``: one line of JSON for each validation. Only this module reads it."""
 
 import pathlib
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from dg_jax import errors
 from dg_jax.reading import foreign
 from dg_jax.training import files
 
-_MOST_BYTES = 32 * 2**20  # a hundred thousand validations
+_MOST_BYTES = 32 * 2**20  # about a hundred thousand validations
 
 
 class Lines(NamedTuple):
@@ -16,8 +16,8 @@ class Lines(NamedTuple):
 
     Attributes:
         whole: text and values of each line that has a step.
-        damaged: how many lines are something else.
-        is_cut_off: whether the last line has no end.
+        damaged: how many other complete lines there are.
+        is_cut_off: whether the last line is incomplete.
     """
 
     whole: list[tuple[str, dict[str, Any]]]
@@ -45,7 +45,7 @@ def read(path: pathlib.Path) -> Lines:
 
 
 def keep(path: pathlib.Path, is_kept: Callable[[int], bool]) -> None:
-    """Removes the lines of steps that ``is_kept`` refuses, a line that was cut off, and damaged lines.
+    """Removes lines whose step ``is_kept`` refuses, an incomplete last line, and damaged lines.
 
     Raises:
         DamagedError: the file cannot be read.
@@ -55,7 +55,7 @@ def keep(path: pathlib.Path, is_kept: Callable[[int], bool]) -> None:
     try:
         lines = read(path)
     except (OSError, ValueError) as error:
-        raise files.DamagedError(f"{path} is damaged ({error}); remove it to go on without what it says") from error
+        raise files.DamagedError(f"{path} is damaged ({error}); remove it to go on without its lines") from error
     if lines.damaged:
         errors.warn(f"{path}: {lines.damaged} damaged lines are left out")
     files.write_by_rename(path, "".join(f"{text}\n" for text, values in lines.whole if is_kept(values["step"])))
@@ -65,7 +65,7 @@ def validations(path: pathlib.Path) -> list[dict[str, Any]]:
     """Returns the values of each validation of a finished run.
 
     Raises:
-        DamagedError: the file cannot be read, or a line is no validation.
+        DamagedError: the file cannot be read, or a line is not a validation.
     """
     try:
         lines = read(path)
@@ -76,14 +76,14 @@ def validations(path: pathlib.Path) -> list[dict[str, Any]]:
             if not files.is_fraction(values.get("val_accuracy")) or not isinstance(watched, dict):
                 raise ValueError(f"no accuracy at step {values['step']}")
             if not all(map(files.is_fraction, watched.values())):
-                raise ValueError(f"no accuracy of a part watched at step {values['step']}")
+                raise ValueError(f"no accuracy of a watched part at step {values['step']}")
     except (OSError, ValueError) as error:
         raise files.DamagedError(f"{path} is damaged ({error}); remove {path.parent} to do the run again") from error
     return [values for _, values in lines.whole]
 
 
 def watched(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Returns what was noted at each validation of a finished run whose dataset has parts to watch.
+    """Returns what was recorded at each validation of a finished run whose dataset has watched parts.
 
     Returns:
         For each validation the values of ``"step"``, ``"val_accuracy"`` and ``"watched"`` (name of

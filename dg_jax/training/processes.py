@@ -1,6 +1,6 @@
 """One run trained by several processes, each with devices of its own; the first one writes and prints.
 
-All do the same: each step waits for the others, and so does what is here.
+All processes make the same calls: each step waits for the others, and so do the functions here.
 """
 
 import contextlib
@@ -21,10 +21,10 @@ from dg_jax.config import RunConfig, changed
 
 
 def begin(config: RunConfig) -> None:
-    """Connects the processes of a run, if its flags, or JAX's own ``JAX_COORDINATOR_ADDRESS``, say that there are more.
+    """Connects the processes of a run if its flags or JAX's own ``JAX_COORDINATOR_ADDRESS`` say that there are several.
 
     Raises:
-        RunError: they do not find each other.
+        RunError: they cannot connect.
     """
     machine = config.machine
     coordinator = machine.coordinator or ("auto" if os.environ.get("JAX_COORDINATOR_ADDRESS") else None)
@@ -55,7 +55,7 @@ def results_dir(config: RunConfig) -> Iterator[RunConfig]:
 
 
 def of_first(value: Any) -> Any:
-    """Returns the first process's value, which must fit into JSON."""
+    """Returns the first process's value, which JSON must be able to hold."""
     if jax.process_count() == 1:
         return value
     text = np.frombuffer(json.dumps(value).encode() if is_first() else b"", np.uint8)
@@ -65,7 +65,7 @@ def of_first(value: Any) -> Any:
 
 
 def arrays_of_first(tree: chex.ArrayTree) -> chex.ArrayTree:
-    """Returns the first process's arrays, NumPy; those of the others only have their shapes."""
+    """Returns the first process's arrays, as NumPy arrays; those of the other processes only give the shapes."""
     return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
 
 
@@ -76,7 +76,7 @@ def largest(number: int) -> int:
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """Makes an error in one process an error of all. Otherwise the others would wait for it."""
+    """Makes an error in one process an error of all. Otherwise the others would wait for it for ever."""
     try:
         yield
     except Exception:

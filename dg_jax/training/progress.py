@@ -17,7 +17,7 @@ _BETWEEN_LINES = 10.0  # seconds
 
 
 class Display(drive.Hook):
-    """Prints what is trained on which data. Then it shows a bar with as many figures as fit, or prints lines."""
+    """Prints what is trained on which data. Then it shows a bar with as many metrics as fit, or prints lines."""
 
     def __init__(self, config: RunConfig, is_shown: bool):
         self._config, self._is_shown = config, is_shown
@@ -46,7 +46,7 @@ class Display(drive.Hook):
         self._bar.stop()
 
     def begins(self, data: dataset.MultiDomainDataset, folder: run_folder.RunFolder, done: int, devices: int) -> None:
-        """Prints what is trained on which data, from which step on, and where it is written."""
+        """Prints what is trained on which data, from which step on, and where the run is written."""
         config = self._config
         network, optimisation, example = config.network, config.optimisation, data.example
         size = f"{example['shape'][0]} px" if example["dtype"] == "uint8" else f"examples {example['shape']}"
@@ -66,12 +66,12 @@ class Display(drive.Hook):
             self._say(f"done in {result['wall_seconds']:.0f} s: {accuracy:.1f}% right on {result['target']}")
 
     def on_step(self, number: int, metrics: step.StepMetrics) -> None:
-        """Shows the figures of one step."""
+        """Shows the metrics of one step."""
         self._metrics = metrics
         self._bar.update(self._task, completed=number, description="training")
         if not self._bar.disable:
             total = self._config.optimisation.iterations
-            # Five spaces part the columns.
+            # Five spaces separate the columns.
             room = self._terminal.width - len(f"compiling{total}/{total}-:--:--") - self._bar_width() - 5
             self._bar.update(self._task, figures=", ".join(_fitting(self._figures(), room)))
 
@@ -93,7 +93,7 @@ class Display(drive.Hook):
         return 10 if self._terminal.width < 80 else 20
 
     def _figures(self) -> list[str]:
-        """The figures of the last step, the most important first."""
+        """Returns the metrics of the last step, the most important first."""
         if self._metrics is None:
             return [self._accuracy]
         losses, combiner = self._metrics.losses, dict(self._metrics.combiner)
@@ -114,7 +114,7 @@ class Display(drive.Hook):
 
 
 def _fitting(figures: Iterable[str], room: int) -> list[str]:
-    """Returns the first figures, as many as fit into the line."""
+    """Returns the figures that fit into the line, in their order; one that does not fit is skipped."""
     shown: list[str] = []
     for figure in figures:
         if len(", ".join([*shown, figure])) <= room:

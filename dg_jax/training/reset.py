@@ -1,4 +1,4 @@
-"""A fresh start for an optimizer in mid-run."""
+"""Resets the state of an optimizer in the middle of a run."""
 
 from typing import NamedTuple
 
@@ -18,8 +18,8 @@ class ResetAtState(NamedTuple):
 def reset_at(inner: optax.GradientTransformation, step: int) -> optax.GradientTransformationExtraArgs:
     """Gives ``inner`` its initial state back before the update number ``step``, counted from 0.
 
-    DomainBed does so with Adam where IRM's penalty sets in, because moments of the
-    gradients before the jump say nothing of those after it.
+    DomainBed does so with Adam when IRM's full penalty starts, because the moments of the gradients before this jump
+    say nothing about those after it.
     """
     inner = optax.with_extra_args_support(inner)
 

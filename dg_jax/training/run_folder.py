@@ -19,7 +19,7 @@ from dg_jax.training.files import is_count, read_object, write_by_rename, writin
 class RunFolder:
     """``<results-dir>/<dataset>/<target>/<strategy>/seed-<seed>/``.
 
-    With ``--combiner`` the strategy's name is ``<strategy>+<combiner>``, with
+    With ``--combiner`` the folder of the strategy is ``<strategy>+<combiner>``; with
     ``--batches=single_domain`` it ends in ``-single_domain``.
     """
 
@@ -36,7 +36,7 @@ class RunFolder:
 
     @property
     def metrics_file(self) -> pathlib.Path:
-        """One JSON object a line, one line a validation."""
+        """One line of JSON for each validation."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -52,7 +52,7 @@ class RunFolder:
         write_by_rename(self.result_file, json.dumps(result, indent=2, allow_nan=False) + "\n")
 
     def forget_progress(self) -> None:
-        """Removes checkpoints and metrics, for a run that starts again."""
+        """Removes checkpoints, metrics and TensorBoard's files, for a run that starts again."""
         for folder in (self.checkpoints, self.tensorboard):
             shutil.rmtree(folder, ignore_errors=True)
         self.metrics_file.unlink(missing_ok=True)
@@ -62,13 +62,13 @@ class RunFolder:
             file.write(json.dumps(values, allow_nan=False) + "\n")
 
     def go_on_from(self, number: int, config: RunConfig) -> None:
-        """Makes ready to train on from step ``number``; raises a ``UserError`` if the run is beyond its last step."""
+        """Prepares to go on from step ``number``; raises a ``UserError`` if the run is already past its last step."""
         if number > config.optimisation.iterations:
             raise errors.UserError(
                 f"--iterations={config.optimisation.iterations}: the run in {self.path} is at step {number} already; "
                 "ask for more, or --overwrite to start again"
             )
-        # A run that ended between two validations of this one has validated there.
+        # A shorter run also validated at its end, which may lie between two validations of this run.
         metrics_file.keep(self.metrics_file, lambda step: step <= number and step % config.optimisation.val_every == 0)
 
 
@@ -81,11 +81,11 @@ def folder_of(config: RunConfig) -> RunFolder:
 
 
 def settled(config: RunConfig, folder: RunFolder) -> RunConfig:
-    """Returns a run's configuration with the annealing steps as a number: with ``resume`` the one it began with.
+    """Returns a run's configuration with its number of annealing steps; a resumed run keeps the one it began with.
 
     Raises:
         DamagedError: the configuration of the run to resume cannot be read.
-        UserError: the run to resume would end before its penalty sets in.
+        UserError: the run to resume would end before its full penalty starts.
     """
     name = config.methods.objective
     if name not in strategies.ANNEALED or getattr(config.method, name).anneal_steps is not None:
@@ -111,19 +111,18 @@ def open_folder(
 ) -> Iterator[None]:
     """Makes the folder ready to train in: new, emptied, or as it was left.
 
-    Within ``with open_folder(...)`` no other process can. The lock goes with the process,
-    however it ends.
+    Within ``with open_folder(...)`` no other process can open it. The lock ends with the process, however that ends.
 
     Args:
         config: the run.
         folder: where it is written.
-        inputs: what :func:`dg_jax.run.identify` says of what it is made of.
-        classes: names of the classes, in the order of the labels; noted for users of the network.
-        example: what the network is given, noted too, see :attr:`dg_jax.data.dataset.MultiDomainDataset.example`.
+        inputs: the run's inputs, from :func:`dg_jax.run.identify`.
+        classes: names of the classes, in the order of the labels; recorded for users of the network.
+        example: what the network takes, also recorded, see :attr:`dg_jax.data.dataset.MultiDomainDataset.example`.
 
     Raises:
-        UserError: it cannot be written, an unfinished run lies in it and neither
-            ``resume`` nor ``overwrite`` is set, or the run to resume had other settings or inputs.
+        UserError: the folder cannot be written; it holds an unfinished run and neither ``resume`` nor ``overwrite`` is
+            set; or the run to resume had other settings or inputs.
         RunError: another process is writing it.
     """
     with writing(folder.path):
@@ -138,7 +137,7 @@ def open_folder(
                     f"{folder.path}: another process is writing this run; wait for it, or give another --results-dir"
                 ) from error
             if config.output.overwrite:
-                folder.result_file.unlink(missing_ok=True)  # first, so that half of it is never taken for a whole run
+                folder.result_file.unlink(missing_ok=True)  # first, so that the rest is never taken for a finished run
                 folder.forget_progress()
             if folder.checkpoints.exists():
                 if not config.resume:
@@ -147,7 +146,7 @@ def open_folder(
                     )
                 compared.check(config, inputs, folder.config_file)
             else:
-                # What was stopped before its first checkpoint has nothing to go on from.
+                # A run that stopped before its first checkpoint has nothing to go on from.
                 folder.metrics_file.unlink(missing_ok=True)
             folder.result_file.unlink(missing_ok=True)
             recorded = compared.to_json(config) | {"classes": list(classes), "inputs": dict(inputs)}

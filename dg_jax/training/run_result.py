@@ -1,4 +1,4 @@
-"""``result.json``: the result of a finished run, and whether a run is finished."""
+"""``result.json``: writes and reads the result of a finished run, and says whether a run is finished."""
 
 import functools
 import math
@@ -37,12 +37,12 @@ def make(
 
     Args:
         config: the run's configuration.
-        data: its dataset, with the damaged files that it does without and the identity of the inputs.
+        data: its dataset, with the list of damaged files left out and the identity of the inputs.
         selected: the selected parameters.
-        tested: what they do on the target.
-        tested_last: what the last parameters do on the target.
-        seconds: the run's time.
-        take_steps: what took its steps.
+        tested: their evaluation on the target.
+        tested_last: the evaluation of the last parameters on the target.
+        seconds: how long the run took.
+        take_steps: the object that took its steps.
 
     Raises:
         RunError: a loss on the target is not finite, so that its accuracy says nothing.
@@ -74,7 +74,7 @@ def make(
         "test_accuracy": tested.accuracy,
         "test_accuracy_last": tested_last.accuracy,
         "test_accuracy_by_class": _by_class(data.classes, tested.confusion),
-        "confusion": tested.confusion.tolist(),  # images of each class (rows) that were taken for each (columns)
+        "confusion": tested.confusion.tolist(),  # images by true class (rows) and predicted class (columns)
         "test_loss": tested.loss,
         "wall_seconds": seconds,
         "images_per_second": take_steps.images_per_second(),
@@ -103,7 +103,7 @@ def _by_class(classes: Sequence[str], confusion: np.ndarray) -> dict[str, float 
 
 
 def _processor() -> str:
-    """Returns the name of the CPU. On a CPU the order of XLA's sums depends on it."""
+    """Returns the name of the CPU; in a run on a CPU the order of XLA's sums depends on it."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -113,15 +113,14 @@ def _processor() -> str:
 
 
 def finished(config: RunConfig, folder: RunFolder, identify: Callable[[], Mapping[str, str]]) -> dict | None:
-    """Returns the result of a run that need not be done (again), else ``None``.
+    """Returns the result of a run that is already finished, otherwise ``None``.
 
-    With ``overwrite`` every run is to be done; with ``resume`` one that ended before
-    ``iterations`` is to go on.
+    With ``overwrite`` every run is done again. With ``resume`` a run that ended before ``iterations`` goes on.
 
     Args:
         config: the run.
         folder: where it is written.
-        identify: returns what :func:`dg_jax.run.identify` does, and is called where there is a run to compare with.
+        identify: returns what :func:`dg_jax.run.identify` does; called only if there is a run to compare with.
 
     Raises:
         DamagedError: its files cannot be read.
@@ -136,10 +135,10 @@ def finished(config: RunConfig, folder: RunFolder, identify: Callable[[], Mappin
     result = read_object(folder.result_file, _of_a_result(config))
     compared.check(config, identify(), folder.config_file)
     done = (
-        f"--iterations={config.optimisation.iterations}: the run in {folder.path} is done with {result['iterations']}"
+        f"--iterations={config.optimisation.iterations}: the finished run in {folder.path} has {result['iterations']}"
     )
     if result["iterations"] > config.optimisation.iterations:
-        raise errors.UserError(f"{done}; give as many, another --results-dir, or --overwrite to start again")
+        raise errors.UserError(f"{done}; give the same, another --results-dir, or --overwrite to start again")
     if result["iterations"] == config.optimisation.iterations:
         return result
     if config.resume:
@@ -148,11 +147,11 @@ def finished(config: RunConfig, folder: RunFolder, identify: Callable[[], Mappin
 
 
 def read(folder: RunFolder) -> tuple[dict, dict]:
-    """Returns configuration and result of a finished run as they are on disk, by whatever version they were written.
+    """Returns configuration and result of a finished run as they are on disk, whichever version wrote them.
 
     Raises:
         DamagedError: its files cannot be read, or are those of another run.
-        UserError: it does not say of which inputs it is.
+        UserError: it does not say which inputs it used.
     """
     stored, result = read_object(folder.config_file, compared.NEEDED), read_object(folder.result_file, _OF_A_RESULT)
     compared.check_recorded(stored, folder.path)
@@ -169,7 +168,7 @@ _FIGURES_OF_A_RESULT: dict[str, Callable[[Any], bool]] = {
     "classes": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
     "confusion": is_square,
 }
-# Of a result whose configuration is not known.
+# The fields of a result that are read if its configuration is not known.
 _OF_A_RESULT = _FIGURES_OF_A_RESULT | {
     **dict.fromkeys(("dataset", "target", "strategy", "combiner"), lambda value: isinstance(value, str)),
     "sources": lambda value: isinstance(value, list),
@@ -177,7 +176,7 @@ _OF_A_RESULT = _FIGURES_OF_A_RESULT | {
 
 
 def _of_a_result(config: RunConfig) -> dict[str, Callable[[Any], bool]]:
-    """Returns the fields of a result that are read again, with a check of each."""
+    """Returns the fields of a run's result that are read, with a check of each."""
     named = {
         "dataset": config.data.dataset,
         "target": config.target,

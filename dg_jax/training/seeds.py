@@ -1,4 +1,4 @@
-"""Several seeds of one run side by side in one program."""
+"""Several runs side by side in one program, which differ in their seeds, rates or domains."""
 
 import contextlib
 import itertools
@@ -18,11 +18,11 @@ from dg_jax.training import advance, drive, evaluate, finite, interrupt, run_fol
 
 
 class Programs(NamedTuple):
-    """Compiled programs for runs that differ only in pictures, seeds, rates and initial parameters.
+    """Compiled programs, shared by runs that differ only in pictures, seeds, rates and initial parameters.
 
     Attributes:
         trainer: the functions of a step.
-        steps: compiled, by how many there are in one call.
+        steps: the compiled steps, by the number of steps in one call.
         run_evaluation: see :func:`dg_jax.training.evaluate.make_evaluate_seeds`.
     """
 
@@ -39,23 +39,23 @@ def train(
 ) -> list[dict]:
     """Trains S runs under ``vmap``, as :func:`dg_jax.training.loop.train` does one, and writes their results.
 
-    The numbers are those of the single runs up to float32 rounding, which in hundreds of
-    steps grows. No checkpoints are written. ``wall_seconds`` in each result is the time of all.
+    The numbers are those of the single runs up to float32 rounding, which grows over hundreds of steps. No checkpoints
+    are written. ``wall_seconds`` in each result is the time of all runs together.
 
     Args:
-        configs: the configurations, which differ in their seeds only.
+        configs: the configurations, which differ in seeds, rates and domains only, and all have N sources.
         data: the dataset of each, as its seed splits it.
-        networks: initial parameters and ``apply_fn`` of each; that of the first serves all.
-        compiled: for several groups of runs: a dict, at first empty, in which their
-            :class:`Programs` stay, so that each is compiled once.
+        networks: initial parameters and ``apply_fn`` of each; the first ``apply_fn`` is used for all.
+        compiled: a dict, empty at first, that keeps the :class:`Programs` of several groups of runs, so that each is
+            compiled once.
 
     Returns:
-        What ``result.json`` of each holds.
+        What the ``result.json`` of each run holds.
 
     Raises:
         UserError: images do not fit into memory, parts are not equally large for all
             seeds, or a folder cannot be written.
-        RunError: a loss, a parameter or what Adam has gathered is not finite, or another process is
+        RunError: a loss, a parameter or a number of Adam's state is not finite, or another process is
             writing one of the runs.
         Interrupted: SIGINT or SIGTERM came.
     """
@@ -65,7 +65,7 @@ def train(
     if config.method.average == "swad":
         raise errors.UserError("--average=swad does not go with --vectorize-seeds; leave one out")
     start = time.monotonic()
-    alone, together = feeds(configs, [[own.domains[domain]["train"] for domain in config.sources] for own in data])
+    alone, together = feeds(configs, _sources_of(configs, data, "train"))
     params = stacked([of_seed for of_seed, _ in networks])
     compiled = {} if compiled is None else compiled
     program = _program(config, apply_fn, (params, together.like))
@@ -78,7 +78,7 @@ def train(
     evaluations = _evaluations(run_evaluation, configs, data)
     folders = [run_folder.folder_of(own) for own in configs]
     with contextlib.ExitStack() as locks, interrupt.StopRequest() as stop:
-        # Only now, when it is known that the runs fit together.
+        # Opened only now, when the runs are known to fit together.
         for own, own_data, folder in zip(configs, data, folders, strict=True):
             locks.enter_context(
                 run_folder.open_folder(own, folder, own_data.inputs, own_data.classes, own_data.example)
@@ -91,7 +91,7 @@ def train(
             state,
             config.optimisation.iterations,
             [chosen],
-            sources=config.sources,
+            sources=[own.sources for own in configs],
             stop=stop,
             seeds=numbers,
         )
@@ -119,25 +119,32 @@ def first_state(trainer: step.Trainer, configs: Sequence[RunConfig], params: che
 def _evaluations(
     run: Callable, configs: Sequence[RunConfig], data: Sequence[dataset.MultiDomainDataset]
 ) -> evaluate.Evaluations:
-    """The evaluations of S runs side by side."""
+    """Builds the evaluations of S runs side by side."""
 
     def on(parts: Sequence[Sequence[dataset.AnyPart]]) -> Callable[[chex.ArrayTree], list[evaluate.Evaluation]]:
         passes = stacked_passes(parts)
         return lambda params: run(params, passes)
 
-    config = configs[0]
+    tested = [[own.domains[of_run.target]["test"]] for of_run, own in zip(configs, data, strict=True)]
     return evaluate.Evaluations(
-        validation=on([[own.domains[domain]["validation"] for domain in config.sources] for own in data]),
-        test=on([[own.domains[config.target]["test"]] for own in data]),
+        validation=on(_sources_of(configs, data, "validation")),
+        test=on(tested),
         watched={name: on([[own.watched[name]] for own in data]) for name in data[0].watched},
     )
 
 
+def _sources_of(
+    configs: Sequence[RunConfig], data: Sequence[dataset.MultiDomainDataset], part: str
+) -> list[list[dataset.AnyPart]]:
+    """One of the parts of all sources of each run."""
+    return [[own.domains[domain][part] for domain in of_run.sources] for of_run, own in zip(configs, data, strict=True)]
+
+
 class _Selection(drive.Hook):
-    """What :class:`dg_jax.training.selection.Selection` is for one run.
+    """Does for S runs what :class:`dg_jax.training.selection.Selection` does for one.
 
     Attributes:
-        best: what is selected of each run, without its parameters.
+        best: the selection of each run, without its parameters.
         params: the selected parameters, each leaf with a leading axis S.
     """
 
@@ -160,8 +167,7 @@ class _Selection(drive.Hook):
         watched = {name: run(params) for name, run in self._evaluations.watched.items()}
         is_better = []
         for i, (own, validation) in enumerate(zip(self._configs, validations, strict=True)):
-            loss = np.array([[validation.loss]])
-            finite.check_losses(loss, number, own.sources, [own.seed], what="validation loss")
+            finite.check_losses(np.array([validation.loss]), number, own.sources, own.seed, "validation loss")
             is_better.append(own.optimisation.selection == "last" or validation.accuracy > self.best[i].accuracy)
             if is_better[i]:
                 self.best[i] = selection.Selected(None, number, validation.accuracy)
@@ -173,10 +179,10 @@ class _Selection(drive.Hook):
 
 
 def feeds(configs: Sequence[RunConfig], sources: Sequence[Sequence[dataset.AnyPart]]) -> tuple[feed.Feed, feed.Feed]:
-    """Makes the feed of the first of S runs, for its shapes, and one of all, whose values have a leading axis S.
+    """Makes the feed of the first of S runs, for its shapes, and one feed for all, with a leading axis S in its values.
 
     Args:
-        configs: their configurations, which differ in their seeds only.
+        configs: their configurations, as :func:`train` takes them.
         sources: for each the training parts of its N sources.
 
     Raises:
@@ -197,7 +203,7 @@ def feeds(configs: Sequence[RunConfig], sources: Sequence[Sequence[dataset.AnyPa
 def _program(config: RunConfig, apply_fn: Callable, arguments: chex.ArrayTree) -> tuple:
     """Returns the settings that two groups of runs must have in common to share their programs.
 
-    Seeds, rates and pictures are arguments of a program; only the shapes of these are part of it.
+    Seeds, rates and pictures are arguments of a program; only their shapes are part of it.
     """
     leaves, structure = jax.tree.flatten(arguments)
     return config.methods, config.method, config.optimisation, apply_fn, structure, tuple(map(jax.typeof, leaves))
@@ -212,12 +218,12 @@ def stacked(trees: Sequence[chex.ArrayTree]) -> chex.ArrayTree:
 
 
 def stacked_passes(parts: Sequence[Sequence[dataset.AnyPart]]) -> list[tuple[dataset.Part, chex.Array]]:
-    """One pass over the parts of each seed, as batches ``[S, B, …]`` with a mask for all."""
+    """Makes one pass over the parts of each seed, as batches ``[S, B, …]`` with one mask for all."""
     passes = zip(*(feed.passes(of_seed, evaluate.AT_ONCE)() for of_seed in parts), strict=True)
     return [(stacked([part for part, _ in batches]), batches[0][1]) for batches in passes]
 
 
 @jax.jit
 def _chosen(is_first: chex.Array, first: chex.ArrayTree, second: chex.ArrayTree) -> chex.ArrayTree:
-    """For each seed its entry of the first tree or of the second."""
+    """Takes for each seed its entry of the first tree or of the second."""
     return jax.tree.map(lambda one, other: jax.vmap(jnp.where)(is_first, one, other), first, second)

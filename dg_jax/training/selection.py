@@ -1,4 +1,4 @@
-"""Validates at intervals, and selects the parameters that are tested in the end (section 4.1 of the paper)."""
+"""Validates at intervals, and selects the parameters to test at the end (section 4.1 of the paper)."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,11 +15,11 @@ from dg_jax.training import advance, drive, evaluate, finite, run_folder, step, 
 class Selected(NamedTuple):
     """The parameters with the highest validation accuracy so far, or with ``--selection=last`` those validated last.
 
-    With ``--average=ema`` they are averages, as all that is validated.
+    With ``--average=ema`` they are averaged parameters, as these are what is validated.
 
     Attributes:
         params: the parameters; ``None`` before the first validation.
-        step: after how many steps.
+        step: the number of steps that were taken.
         accuracy: their validation accuracy in [0, 1]; -1 before the first validation.
     """
 
@@ -32,7 +32,7 @@ class Selection(drive.Hook):
     """Validates every ``config.optimisation.val_every`` steps, and keeps the parameters that are selected.
 
     Attributes:
-        best: what is selected so far; with ``--average=swad`` nothing before the end.
+        best: the selection so far; with ``--average=swad`` nothing before the end.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class Selection(drive.Hook):
         folder: run_folder.RunFolder,
         hooks: Sequence[drive.Hook],
     ):
-        """Takes the run, its evaluations, what was selected before, where a validation is written, and who is told."""
+        """Takes the run, its evaluations, the earlier selection, what takes steps, the folder, and hooks to call."""
         self.every, self.best = config.optimisation.val_every, best
         self._config, self._evaluations, self._take_steps = config, evaluations, take_steps
         self._folder, self._hooks = folder, hooks
 
     def on_pause(self, state: step.TrainState, metrics: step.StepMetrics | None) -> step.TrainState:
-        """Validates; ``metrics`` are noted too."""
+        """Validates, and records the result and ``metrics``."""
         number = int(state.step)
         params = validated(state, self._config)
         validation = self._evaluations.validation(params)
@@ -72,21 +72,21 @@ class Selection(drive.Hook):
         return state
 
     def end(self, state: step.TrainState) -> None:
-        """With ``--average=swad`` selects what the last state has averaged."""
+        """With ``--average=swad`` selects the average that the last state holds."""
         if self._config.method.average == "swad":
             params = swad.average(state.valley)
             self.best = Selected(params, int(state.step), self._evaluations.validation(params).accuracy)
 
 
 def validated(state: step.TrainState, config: RunConfig) -> chex.ArrayTree:
-    """Returns the parameters of a state that are validated, and that may be selected."""
+    """Returns the parameters of a state that are validated and may be selected."""
     return state.average if config.method.average == "ema" else state.params
 
 
 def figures(
     number: int, validation: evaluate.Evaluation, watched: dict[str, float], metrics: step.StepMetrics | None
 ) -> dict[str, Any]:
-    """Returns what a line of ``metrics.jsonl`` holds of one run at one step."""
+    """Returns the values of a line of ``metrics.jsonl``, for one run at one step."""
     values: dict[str, Any] = {"step": number, "val_accuracy": validation.accuracy, "val_loss": validation.loss}
     if watched:
         values["watched"] = watched

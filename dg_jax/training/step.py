@@ -22,10 +22,10 @@ class TrainState(NamedTuple):
         params: the network's parameters.
         opt_state: state of the whole optax chain, with the learning rate and the weight decay.
         step: number of steps taken, int32 scalar.
-        key: PRNG key of what the objective draws; the same at every step.
+        key: PRNG key for the objective's random numbers; the same at every step.
         kept: what the objective keeps from step to step.
-        average: with ``--average=ema`` the average of the parameters, with ``swad`` that since the last validation.
-        valley: with ``--average=swad`` what it knows of the validations before, see :mod:`dg_jax.training.swad`.
+        average: with ``--average=ema`` the average of the parameters; with ``swad`` that since the last validation.
+        valley: with ``--average=swad`` what earlier validations have shown, see :mod:`dg_jax.training.swad`.
     """
 
     params: chex.ArrayTree
@@ -42,7 +42,7 @@ class StepMetrics(NamedTuple):
 
     Attributes:
         losses: float32 ``[N]``, one for each gradient.
-        combiner: the scalars that the combiner logs, by name.
+        combiner: the scalars that the combiner reports, by name.
     """
 
     losses: chex.Array
@@ -60,8 +60,8 @@ class Trainer:
         init: ``init(params, seed, rates) -> TrainState``; seed and rates (see :func:`rates`) are by default
             the run's, and may be traced under ``jax.vmap`` over runs.
         step: ``step(state, value) -> (state, metrics)``, with a value of the run's feed.
-        like: shapes of the state that the step takes; of several devices, see :meth:`devices.Layout.split`, they are
-            not those of ``init``.
+        like: shapes of the state that the step takes; on several devices they differ from those of ``init``, see
+            :meth:`devices.Layout.split`.
     """
 
     init: Callable[..., TrainState]
@@ -70,7 +70,7 @@ class Trainer:
 
 
 def rates(config: RunConfig) -> dict[str, chex.Array]:
-    """Returns learning rate and weight decay: runs that share a compiled program may differ in them."""
+    """Returns learning rate and weight decay, in which runs that share a compiled program may differ."""
     return {name: jnp.float32(rate) for name, rate in dataclasses.asdict(config.rates).items()}
 
 
@@ -95,14 +95,13 @@ def make_trainer(
 ) -> Trainer:
     """Builds the step of a run.
 
-    The chain is the paper's: combined gradient, plus λ times the parameters, through
-    Adam. ``params`` and ``batches`` give the shapes. Images and keys come into each step as
-    arguments and are no constants of the compiled program, which so serves every seed.
-    ``layout`` says on which devices.
+    The chain is the paper's: combined gradient, plus λ times the parameters, through Adam. ``params`` and ``batches``
+    give the shapes, and ``layout`` gives the devices. Images and keys are arguments of each step, not constants of the
+    compiled program, so one program serves every seed.
     """
     methods = config.methods
     objective_settings = config.method_settings(methods.objective)
-    draw = batches.draw  # and not the feed, whose images would stay in memory as long as the step
+    draw = batches.draw  # not the feed, whose images would stay in memory as long as the step
 
     def make_objective(rates):
         return strategies.make_objective(
@@ -141,7 +140,7 @@ def make_trainer(
         return optax.inject_hyperparams(chain, hyperparam_dtype=jnp.float32)(**rates)
 
     def init(params, seed=config.seed, rates=rates(config)):  # noqa: B008
-        # Copies, as a state is used up by the next step.
+        # Copies, as the next step uses a state up.
         opt_state = make_optimizer(seed, jax.tree.map(jnp.copy, rates)).init(params)
         average = () if config.method.average == "none" else jax.tree.map(jnp.zeros_like, params)
         return TrainState(
@@ -154,7 +153,7 @@ def make_trainer(
             swad.init(params, config.method.swad) if config.method.average == "swad" else (),
         )
 
-    # The state has the seed and the rates that count.
+    # Seed and rates have no effect here: those in the state are used.
     optimizer = devices.flat(make_optimizer(config.seed, rates(config)), layout)
 
     def step(state, value):
@@ -174,14 +173,14 @@ def make_trainer(
 
 
 def _share(config: RunConfig, step: chex.Array) -> chex.Array:
-    """The part of the average that the parameters make up which step number ``step``, counted from 0, has made."""
+    """Returns the share in the average of the parameters after step number ``step``, counted from 0."""
     if config.method.average == "swad":
         return 1 / (step % config.optimisation.val_every + 1)
     return jnp.maximum(1 / (step + 1), 1 - config.method.ema.decay)
 
 
 def _drop(config: RunConfig) -> optax.GradientTransformation:
-    """Scales the updates from a step on, where the run asks for it."""
+    """Scales the updates from a step on, if the run asks for it."""
     if config.optimisation.learning_rate_drop is None:
         return optax.identity()
     step, factor = config.optimisation.learning_rate_drop.split(":")
@@ -189,7 +188,7 @@ def _drop(config: RunConfig) -> optax.GradientTransformation:
 
 
 def _logged(combiner_state) -> dict[str, chex.Array]:
-    """The floating-point scalars of a combiner's state."""
+    """Returns the floating-point scalars of a combiner's state."""
     fields = combiner_state._asdict()
     return {
         name: value

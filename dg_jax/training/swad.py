@@ -1,4 +1,4 @@
-"""SWAD: the mean of the parameters over the steps between which the validation loss is lowest."""
+"""SWAD: averages the parameters over the steps in a valley of the validation loss."""
 
 from typing import NamedTuple
 
@@ -12,19 +12,20 @@ from dg_jax.config import methods
 
 
 class Valley(NamedTuple):
-    """What is known of the valley after some validations. A segment are the steps from one to the next.
+    """What is known of the valley so far. A segment is the steps from one validation to the next.
 
     Attributes:
         segments: the means of the parameters over the last K segments, the latest last; leaves ``[K, *shape]``.
         losses: the validation losses at their ends, float32 ``[K]``.
-        steps: how many steps they have, int32 ``[K]``.
-        mean: the mean over the segments that certainly lie in the valley; before there is one, over that before it.
-        count: number of steps in it, int32.
-        validations: how many there were, int32.
+        steps: the number of steps in each, int32 ``[K]``.
+        mean: the mean over the segments that certainly lie in the valley; before the first, the segment that ends where
+            the valley begins.
+        count: number of steps in the segments of the mean that lie in the valley, int32.
+        validations: number of validations so far, int32.
         start: the validation at which the valley begins, counted from 1; 0 before that is known.
-        taken: the last validation whose segment is in the mean.
+        taken: the validation that ends the last segment in the mean.
         end: the validation at which the valley ends; 0 while it goes on.
-        threshold: the loss that is too high, float32.
+        threshold: a loss above this is too high, float32.
     """
 
     segments: chex.ArrayTree
@@ -57,23 +58,23 @@ def init(params: chex.ArrayTree, settings: methods.Swad) -> Valley:
 def after_validation(
     valley: Valley, segment: chex.ArrayTree, steps: int, loss: float, settings: methods.Swad
 ) -> Valley:
-    """Looks for the beginning of the valley, or for its end, at one more validation.
+    """Looks for the beginning or the end of the valley after one more validation.
 
-    The valley begins at the first validation whose loss is the least of ``n_converge``, itself first; what is
-    ``1 + tolerance_ratio`` times the mean of these is too high. It ends before the first ``n_tolerance`` in a row that
-    are too high.
+    The valley begins at the first validation whose loss is the lowest of the ``n_converge`` losses from it on. A loss
+    above ``1 + tolerance_ratio`` times the mean of these is too high. The valley ends before the first ``n_tolerance``
+    losses in a row that are too high.
 
     Args:
-        valley: what is known; it is used up.
+        valley: what was known before.
         segment: the mean of the parameters since the last validation.
-        steps: over how many steps.
+        steps: the number of steps since then.
         loss: the validation loss.
         settings: of ``--average=swad``.
 
     Reference:
         Cha et al., "SWAD: Domain Generalization by Seeking Flat Minima", NeurIPS 2021, algorithm 1. The authors' code
-        also takes up to three segments before the beginning, and some twice where that is among the first six
-        validations; here none.
+        also averages up to three segments before the beginning, some of them twice if the beginning is among the first
+        six validations. Here none of these is averaged.
     """
     if int(valley.end):
         return valley
@@ -94,7 +95,7 @@ def after_validation(
         before = jax.tree.map(lambda leaf: leaf[-settings.n_converge], valley.segments)
         valley = valley._replace(
             start=jnp.int32(start),
-            taken=jnp.int32(start),  # and not the same array, as the next step uses up both
+            taken=jnp.int32(start),  # not the same array, as the next step uses up both
             mean=before,
             threshold=jnp.float32(threshold),
         )
@@ -105,9 +106,9 @@ def after_validation(
 
 
 def average(valley: Valley) -> chex.ArrayTree:
-    """Returns the mean over the valley if the training ends here; where none has begun that over the last segment.
+    """Returns the mean over the valley if the training ends here; before a valley, the mean over the last segment.
 
-    Of the last segments none is taken from which on all losses are too high.
+    Last segments whose losses are all too high are left out.
     """
     if not int(valley.start):
         return jax.tree.map(lambda leaf: leaf[-1], valley.segments)
@@ -121,7 +122,7 @@ def average(valley: Valley) -> chex.ArrayTree:
 
 
 def _taken(valley: Valley, validation: int) -> Valley:
-    """Takes the segment that ends at a validation into the mean."""
+    """Adds the segment that ends at a validation to the mean."""
     i = validation - int(valley.validations) - 1
     count = valley.count + valley.steps[i]
     mean = _mixed(valley.mean, valley.segments, i, valley.steps[i] / count)

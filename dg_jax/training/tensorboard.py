@@ -1,4 +1,4 @@
-"""A run's figures for TensorBoard: a hook like any that a user writes."""
+"""Writes a run's metrics for TensorBoard, with a hook such as a user could write."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from dg_jax.training import compared, drive, run_folder
 
 @contextlib.contextmanager
 def of_run(config: RunConfig, folder: run_folder.RunFolder) -> Iterator[list[drive.Hook]]:
-    """Within ``with of_run(config, folder) as hooks`` there is a hook that writes, where ``--log`` asks for it."""
+    """Within ``with of_run(config, folder) as hooks``, ``hooks`` has a TensorBoard hook if ``--log`` asks for it."""
     hook = TensorBoard(config, folder)
     try:
         yield [hook] if config.output.log == "tensorboard" else []
@@ -20,15 +20,15 @@ def of_run(config: RunConfig, folder: run_folder.RunFolder) -> Iterator[list[dri
 
 
 class TensorBoard(drive.Hook):
-    """Writes the settings, and of each validation accuracy and loss, losses by domain and the combiner's figures."""
+    """Writes the settings, and each validation's accuracy and loss, losses by domain and metrics of the combiner."""
 
     def __init__(self, config: RunConfig, folder: run_folder.RunFolder):
-        """Takes a run and its folder, to whose ``tensorboard`` is written from the first validation on."""
+        """Takes a run and its folder; writing into its ``tensorboard`` begins at the first validation."""
         self._config, self._folder = config, folder
         self._writer: Any = None
 
     def on_validation(self, values: Mapping[str, Any]) -> None:
-        """Writes the figures of one validation."""
+        """Writes the metrics of one validation."""
         number = values["step"]
         if self._writer is None:
             self._open(number)
@@ -45,14 +45,14 @@ class TensorBoard(drive.Hook):
                 self._writer.add_scalar(name, value, number)
 
     def close(self) -> None:
-        """Ends the writing."""
+        """Closes the files."""
         if self._writer is not None:
             self._writer.close()
 
     def _open(self, number: int) -> None:
-        import tensorboardX  # of an extra of its own
+        import tensorboardX  # an optional package
 
-        # What an earlier try wrote from this step on is hidden.
+        # purge_step hides what an earlier try wrote from this step on.
         folder = str(self._folder.tensorboard)
         self._writer = tensorboardX.SummaryWriter(folder, purge_step=number, filename_suffix=f".{number}")
         settings = json.dumps(compared.to_json(self._config), indent=2)

@@ -2,5 +2,5 @@
 
 import os
 
-# JAX would take three quarters of a GPU's memory when it starts, and leave PyTorch too little beside it.
+# By default JAX takes three quarters of a GPU's memory when it starts, which leaves PyTorch too little.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

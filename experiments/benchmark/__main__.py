@@ -16,13 +16,13 @@ from dg_jax.reading import names
 # Each is a module of this package with ``main(arguments) -> None``.
 BENCHMARKS = {
     "combiners": "the combiners on gradients of AlexNet's size",
-    "limit": "every combiner over what its memory traffic takes at least",
+    "limit": "every combiner, over the least time of its memory traffic",
     "family": "the rules on the Gramian, against TorchJD",
     "step": "a whole training step of each strategy",
     "forms": "a training step of each combiner in each form of Jacobian",
-    "cheaper": "steps that keep weights, or take the Gramian of one layer",
-    "devices": "what a step sends, holds and takes on several devices",
-    "run": "whole runs of dg_jax.run, and what their start is made of",
+    "cheaper": "steps that keep the rule's weights, or use the Gramian of one layer",
+    "devices": "communication, memory and time of a step on several devices",
+    "run": "whole runs of dg_jax.run, and the parts of their start",
     "input": "images from the prepared dataset to the device",
     "gpu": "all that is measured on a GPU, in one command",
     "prepare": "preparing and opening a downloaded dataset",

@@ -1,4 +1,4 @@
-"""What a step costs whose weights are kept for some steps, or whose Gramian is that of one layer, and what it does.
+"""Cost and effect of cheaper steps: weights that are kept for some steps, or the Gramian of one layer.
 
 python -m experiments.benchmark cheaper
 """
@@ -20,7 +20,7 @@ LAST_LAYER = {"dense": str(forms.LAYERS - 1), "alexnet": "dense3.kernel"}
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Measures the steps of rules on the Gramian in their cheaper variants, beside a step on the mean."""
+    """Measures the steps of rules on the Gramian in their cheaper variants, and a step on the mean gradient."""
 
     networks: tuple[str, ...] = ("dense",)
     """Which networks: dense, alexnet."""
@@ -29,17 +29,17 @@ class Arguments:
     combiners: tuple[str, ...] = ("cagrad", "upgrad")
     """Which rules."""
     k: int = 10
-    """For how many steps weights are kept; so many are one measurement."""
+    """Weights are kept for this many steps. One measurement takes as many steps."""
     repetitions: int = 3
     """How many times each is measured."""
     steps: int = 50
-    """After how many steps the losses are looked at."""
+    """The losses are reported after this many steps."""
     output: pathlib.Path | None = None
     """The JSON file; by default in experiments/benchmark/results/."""
 
 
 def variants(combiner: str, network: str, n: int, k: int) -> dict[str, tuple[optax.GradientTransformation, str, bool]]:
-    """Returns by name the link, the form, and whether the Gramian is that of the last layer."""
+    """Returns the variants by name: combiner, form of Jacobian, and whether the Gramian is that of the last layer."""
     rule = strategies.make_combiner(combiner, {}, num_rows=n)
     return {
         "the mean": (surgery.deep_all(), "two_pass", False),
@@ -64,8 +64,9 @@ def main(flags: Sequence[str]) -> None:
     measure.known_names("--combiners", arguments.combiners, two_pass)
     table = report.Table(
         "cheaper",
-        f"A step with Adam of the networks of `forms`, the mean of {arguments.k}: median (fastest to slowest); over "
-        f"that of the mean. Losses of the domains after {arguments.steps} steps on one batch, from the same start.",
+        f"A step with Adam on the networks of `forms`, averaged over {arguments.k} steps: median (fastest to slowest), "
+        "and its ratio to a step on the mean. Losses of the domains "
+        f"after {arguments.steps} steps on one batch, from the same start.",
         [
             report.Column("network", "network"),
             report.Column("N", "N"),

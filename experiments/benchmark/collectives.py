@@ -10,7 +10,7 @@ _BYTES = {"pred": 1, "u8": 1, "bf16": 2, "s32": 4, "u32": 4, "f32": 4, "f64": 8}
 
 
 def sent(compiled: jax.stages.Compiled) -> list[tuple[str, int]]:
-    """Returns the collectives of a program by name, each with the bytes that it gives to one device."""
+    """Returns for each collective of a program its name and the bytes that it gives to one device."""
     found = []
     for line in (compiled.as_text() or "").splitlines():
         match = re.match(rf"\s*(?:ROOT )?\S+ = (.*?) ({'|'.join(_NAMES)})(?:-start)?\(", line)

@@ -3,8 +3,8 @@
     python -m experiments.benchmark combiners
 
 The gradients are 3 × 57.0M float32 in the shapes of AlexNet's parameters ("tree") and as one
-vector ("flat"). From a tree PyTorch first flattens and concatenates each domain's gradients, and
-gives back views of the result, as the paper's own code does.
+vector ("flat"). For a tree, PyTorch first flattens and concatenates each domain's gradients, and
+then returns views of the result. The paper's own code does the same.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ except ModuleNotFoundError:
 NAMES = ("agr_sum", "agr_rand", "pcgrad", "deep_all", "group_dro")
 ROWS = 3
 STEP_SIZE = 0.01
-# Of the largest component: sums and inner products are taken in another order.
+# Relative to the largest component: sums and inner products add in another order.
 TOLERANCE = 1e-5
 SIGMA_TOLERANCE = 1e-4
 
@@ -50,9 +50,9 @@ class Arguments:
     components: int = stacks.ALEXNET
     """Length of a gradient; by default AlexNet's."""
     growth_components: int = 10_000_000
-    """Length of a gradient where the number of rows N grows."""
+    """Length of a gradient in the table over the number of rows N."""
     growth_rows: tuple[int, ...] = (2, 4, 8, 16)
-    """These N."""
+    """The numbers of rows N in that table."""
     output: pathlib.Path | None = None
     """The JSON file; by default in experiments/benchmark/results/."""
 
@@ -63,8 +63,8 @@ def losses_of(rows: int) -> np.ndarray:
 
 
 def compiled(combiner: str, stacked: chex.ArrayTree) -> tuple[jax.stages.Compiled, tuple[Any, ...]]:
-    """Returns our compiled combiner and the arguments of a call, which gives the gradient and the state."""
-    jax.block_until_ready(stacked)  # the way onto the device, in the background, is none of the memory that is measured
+    """Returns our compiled combiner and its arguments. A call returns the gradient and the state."""
+    jax.block_until_ready(stacked)  # so that a copy in the background does not count as memory
     rows = len(jax.tree.leaves(stacked)[0])
     link = strategies.make_combiner(combiner, {}, num_rows=rows, step_size=STEP_SIZE)
     params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), stacked)
@@ -74,13 +74,13 @@ def compiled(combiner: str, stacked: chex.ArrayTree) -> tuple[jax.stages.Compile
 
 
 def ours(combiner: str, stacked: chex.ArrayTree) -> Callable[[], tuple[chex.ArrayTree, NamedTuple]]:
-    """Returns a call of our compiled combiner, which gives the gradient and the state."""
+    """Returns a function that calls our compiled combiner and returns the gradient and the state."""
     update, arguments = compiled(combiner, stacked)
     return lambda: jax.block_until_ready(update(*arguments))
 
 
 def plain(combiner: str, stack: torch.Tensor) -> Callable[[], torch.Tensor]:
-    """Returns a call of PyTorch's on a stack ``[N, n]``."""
+    """Returns a function that calls PyTorch's combiner on a stack ``[N, n]``."""
     combine = rival_combiner(combiner, len(stack), stack.device)
 
     def call():
@@ -92,7 +92,7 @@ def plain(combiner: str, stack: torch.Tensor) -> Callable[[], torch.Tensor]:
 
 
 def plain_on_tree(combiner: str, domains: list[list[torch.Tensor]]) -> Callable[[], list[torch.Tensor]]:
-    """Returns a call of PyTorch's on the gradients of N domains, each a list of tensors in the parameters' shapes."""
+    """Returns the same for the gradients of N domains, each a list of tensors in the parameters' shapes."""
     first = domains[0]
     combine = rival_combiner(combiner, len(domains), first[0].device)
 
@@ -116,7 +116,7 @@ def rival_combiner(combiner: str, rows: int, device: torch.device) -> Callable[[
 
 
 def torchjd(combiner: str, stack: torch.Tensor) -> Callable[[], torch.Tensor]:
-    """Returns a call of TorchJD's aggregator."""
+    """Returns a function that calls TorchJD's aggregator on a stack ``[N, n]``."""
     aggregate = TORCHJD[combiner]()
 
     def call():
@@ -128,7 +128,7 @@ def torchjd(combiner: str, stack: torch.Tensor) -> Callable[[], torch.Tensor]:
 
 
 def contenders(combiner: str, form: stacks.Form, stack: np.ndarray) -> dict[str, Callable[[], object]]:
-    """Returns who can combine ``stack [N, n]`` in this form, by name, each on its own device's copy."""
+    """Returns by name the contenders that can combine ``stack [N, n]`` in this form, each with a copy on its device."""
     device = rival_device.set_up()
     if form == "flat":
         on_device = rival_device.tensor(stack, device)
@@ -150,15 +150,15 @@ def alone(who: str, combiner: str, form: stacks.Form, rows: int, components: int
 
 
 def check(combiner: str, stack: np.ndarray) -> None:
-    """Compares what all contenders make of the same stack.
+    """Checks that all contenders give the same result on the same stack.
 
-    PCGrad is compared on two rows, where the random order does not matter. Agr-Rand's noise
-    differs, so what is compared is σ and the components that agree. The rivals compute in float64 here:
-    PyTorch's inner products of 57M float32 terms are off by a thousandth, which ours are not.
+    PCGrad is compared on two rows: there the random order does not matter. Agr-Rand's noise
+    differs, so only σ and the components that agree are compared. The rivals compute in float64 here:
+    PyTorch's float32 inner products of this length are not exact enough; ours are.
     """
     if combiner == "pcgrad":
         stack = stack[:2]
-    stack = stack.astype(np.float64)  # JAX makes float32 of it again
+    stack = stack.astype(np.float64)  # JAX converts it back to float32
     with rival_device.exact_arithmetic():
         for form in ("flat", "tree"):
             calls = contenders(combiner, form, stack)
@@ -200,8 +200,8 @@ def _at_full_size(arguments: Arguments, stack: np.ndarray) -> list[report.Table]
         f"Combiners on {ROWS} x {stack.shape[1]:,} {rival_device.arithmetic()}. Ours checked against the rivals in "
         f"float64: the same to {TOLERANCE:g} of the largest component (Agr-Rand: where the signs agree, and sigma to "
         f"{SIGMA_TOLERANCE:g}; PCGrad: on two rows). Median (fastest to slowest). GB/s: N rows read (PCGrad: twice) "
-        "and one written, by our time. Limit: what must be read and written, at the rate of a plain copy into new "
-        "memory in the same turns. Memory: peak above the gradients, each alone in a process."
+        "and one written, divided by our time. Limit: the time of what must be read and written, at the rate of a "
+        "plain copy into new memory in the same turns. Memory: peak above the gradients, each alone in a process."
     )
     table = report.Table(
         "combiners",
@@ -238,10 +238,10 @@ def _at_full_size(arguments: Arguments, stack: np.ndarray) -> list[report.Table]
             row |= {"bandwidth": bandwidth, "ours / limit": measure.ratio(row["ours"], at_least)}
             row |= _memory(row, combiner, form, ROWS, stack.shape[1])
             table.rows.append({"combiner": combiner, "form": form} | row)
-        calls.clear()  # before the next combiner's copies of the gradients
+        calls.clear()  # frees these gradients before the next combiner copies them
     copy_table = report.Table(
         "copy",
-        f"A plain copy of the same {stack.nbytes / 1e6:,.0f} MB, measured in the same turns: bytes read and written.",
+        f"A plain copy of the same {stack.nbytes / 1e6:,.0f} MB, in the same turns; GB/s of bytes read and written.",
         [report.Column("copy", "copy"), report.Column("bandwidth", "GB/s", 1e-9)],
         [
             {"copy": what, "bandwidth": measure.Spread(tuple(v for copied in copies for v in copied[key].values))}

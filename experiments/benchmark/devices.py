@@ -1,10 +1,10 @@
-"""What one training step sends, holds and takes on 1, 2, 4 and 8 devices.
+"""Communication, memory and time of one training step on 1, 2, 4 and 8 devices.
 
     python -m experiments.benchmark devices
     python -m experiments.benchmark devices --model=alexnet --repetitions=1
 
-On a CPU the devices are parts of it that XLA takes for devices of their own: bytes and memory are those of as many real
-ones, up to what is said in docs/devices.md; the time says nothing of their speed.
+On a CPU, XLA treats parts of it as separate devices. Bytes and memory are those of as many real devices, with the
+exceptions in docs/devices.md. The time says nothing about the speed of real devices.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ class Arguments:
     cases: tuple[str, ...] = ("deep_all", "agr_sum", "agr_rand", "pcgrad", "agr_sum:accumulated", "pcgrad:two_pass")
     """Strategies, with :FORM where the Jacobian is not stacked."""
     repetitions: int = 5
-    """How many times each is measured; 0 measures what is sent and held only."""
+    """How many times each is timed; 0 measures communication and memory only."""
     output: pathlib.Path | None = None
     """The JSON file; by default in experiments/benchmark/results/."""
 
@@ -41,7 +41,7 @@ class Arguments:
 def compiled_step(
     settings: config.RunConfig, layout: devices.Layout
 ) -> tuple[jax.stages.Compiled, Callable[[], object]]:
-    """Returns a compiled step on made-up images, and a call that takes it."""
+    """Returns a compiled step on made-up images, and a function that runs it."""
     params, apply_fn = step.network(settings)
     batches = layout.feed(step.made_feed(settings, step.made_up_sources(settings, _IMAGES_PER_SOURCE)))
     trainer = training_step.make_trainer(settings, apply_fn, params, batches, layout)
@@ -62,18 +62,19 @@ def main(flags: Sequence[str]) -> None:
     """Measures and writes the report.
 
     Raises:
-        UserError: a flag is wrong, there are not so many devices, or a file cannot be written.
+        UserError: a flag is wrong, there are too few devices, or a file cannot be written.
     """
     arguments = tyro.cli(Arguments, args=list(flags), prog="python -m experiments.benchmark devices")
-    jax.config.update("jax_num_cpu_devices", max(arguments.counts, default=1))  # before JAX is used
+    measure.check_repetitions(arguments.repetitions, fewest=0)
+    jax.config.update("jax_num_cpu_devices", min(max(arguments.counts, default=1), devices.MOST_OF_CPU))  # before use
     known = jax.devices()
     if max(arguments.counts, default=0) > len(known):
         raise errors.UserError(f"--counts: there are {len(known)} devices ({known[0].platform})")
     table = report.Table(
         "devices",
-        f"A training step of {arguments.model} on three sources. Sent: the results of the collectives of one device, "
-        "as multiples of the parameters' bytes. Held: arguments of the step on one device, parameters, Adam's moments "
-        "and images; temporary memory by XLA's analysis. Time: median (fastest to slowest).",
+        f"A training step of {arguments.model} on three sources. Sent: results of the collectives on one device, as a "
+        "multiple of the parameters' bytes. Held: the step's arguments on one device, which are parameters, Adam's "
+        "moments and images. Temporary: memory by XLA's analysis. Time: median (fastest to slowest).",
         [
             report.Column("case", "strategy"),
             report.Column("devices", "devices"),

@@ -2,9 +2,9 @@
 
     python -m experiments.benchmark family
 
-On gradients of AlexNet's size, where memory decides, and on short ones with more and more rows, where the problem on
-the N x N matrix does. From a tree TorchJD is given one matrix, as its ``autojac`` makes one, and its result is cut
-again.
+Measured on gradients of AlexNet's size, where memory decides the time, and on short ones with more and more rows, where
+the problem on the N x N matrix does. For a tree, TorchJD gets one matrix, as its ``autojac`` makes it. Its result is
+split into leaves again.
 """
 
 import dataclasses
@@ -22,10 +22,10 @@ from torchjd import aggregation
 from experiments.benchmark import combiners, measure, report, stacks
 from experiments.benchmark.rival import device as rival_device
 
-# By rule: its aggregator for N rows, and what their results may differ by, of the largest component. TorchJD
-# regularises UPGrad's problem and that of Nash-MTL, whose result it also scales, and ends MGDA's after some steps.
+# Rule -> TorchJD's aggregator for N rows, and how much the results may differ, relative to the largest component.
+# TorchJD regularises the problems of UPGrad and Nash-MTL, also scales Nash-MTL's result, and stops MGDA early.
 RIVALS: dict[str, tuple[Callable[[int], Any], float]] = {
-    "pcgrad": (lambda n: aggregation.PCGrad(), np.inf),  # which draws its order
+    "pcgrad": (lambda n: aggregation.PCGrad(), np.inf),  # its order is random
     "mgda": (lambda n: aggregation.MGDA(), np.inf),
     "upgrad": (lambda n: aggregation.UPGrad(), 2e-2),
     "dualproj": (lambda n: aggregation.DualProj(), 1e-2),
@@ -50,19 +50,19 @@ class Arguments:
     combiners: tuple[str, ...] = tuple(RIVALS)
     """Which rules."""
     components: int = stacks.ALEXNET
-    """Length of a gradient of three; by default AlexNet's."""
+    """Length of each of three gradients; by default AlexNet's."""
     eight_components: int = 10_000_000
-    """Length of a gradient of eight."""
+    """Length of each of eight gradients."""
     rows: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128)
-    """The N on short gradients."""
+    """Numbers of rows N of short gradients."""
     short_components: tuple[int, ...] = (200, 1_000_000)
-    """How short."""
+    """Lengths of short gradients."""
     output: pathlib.Path | None = None
     """The JSON file; by default in experiments/benchmark/results/."""
 
 
 def torchjd(rule: str, form: stacks.Form, stack: np.ndarray) -> Callable[[], Any]:
-    """Returns a call of TorchJD's aggregator on a stack ``[N, n]``, or on the gradients of a tree."""
+    """Returns a function that calls TorchJD's aggregator on a stack ``[N, n]``, or on the gradients of a tree."""
     device = rival_device.set_up()
     aggregate = RIVALS[rule][0](len(stack))
     if form == "flat":
@@ -86,12 +86,12 @@ def torchjd(rule: str, form: stacks.Form, stack: np.ndarray) -> Callable[[], Any
 
 
 def contenders(rule: str, form: stacks.Form, stack: np.ndarray) -> dict[str, Callable[[], Any]]:
-    """Returns both calls."""
+    """Returns our combiner and TorchJD's aggregator as functions without arguments."""
     return {"ours": combiners.ours(rule, stacks.on_device(form, stack)), "torchjd": torchjd(rule, form, stack)}
 
 
 def several(call: Callable[[], Any], times: int) -> Callable[[], None]:
-    """Returns what calls so many times."""
+    """Returns a function that makes ``times`` calls."""
 
     def calls():
         for _ in range(times):
@@ -101,7 +101,7 @@ def several(call: Callable[[], Any], times: int) -> Callable[[], None]:
 
 
 def check(rule: str, rows: int) -> None:
-    """Compares both on short gradients."""
+    """Checks that both give the same result on short gradients."""
     calls = contenders(rule, "flat", stacks.flat(rows, 50))
     ours, theirs = np.asarray(calls["ours"]()[0]), calls["torchjd"]().cpu().numpy()
     difference = np.abs(ours - theirs).max() / np.abs(theirs).max()
@@ -113,7 +113,7 @@ def main(flags: Sequence[str]) -> None:
     """Measures and writes the report.
 
     Raises:
-        UserError: a flag is wrong, both do not give the same numbers, or a file cannot be written.
+        UserError: a flag is wrong, the two do not give the same numbers, or a file cannot be written.
     """
     arguments = tyro.cli(Arguments, args=list(flags), prog="python -m experiments.benchmark family")
     measure.check_repetitions(arguments.repetitions)
@@ -129,8 +129,8 @@ def _long(arguments: Arguments) -> report.Table:
     eight = stacks.flat(8, arguments.eight_components)
     table = report.Table(
         "long",
-        "Gradients as a network has them, float32: median (fastest to slowest). Beside PCGrad: our time over that of "
-        "our PCGrad, measured in the same turns. Temporary: memory beside gradients and result, by XLA's analysis.",
+        "Gradients of a network's size, float32; median (fastest to slowest). Beside PCGrad: our time divided by that "
+        "of our PCGrad, in the same turns. Temporary: memory without gradients and result, by XLA's analysis.",
         [
             report.Column("rule", "rule"),
             report.Column("gradients", "gradients"),
@@ -167,8 +167,8 @@ def _long(arguments: Arguments) -> report.Table:
 def _short(arguments: Arguments) -> report.Table:
     table = report.Table(
         "short",
-        f"More and more rows, on one vector; below {SHORT:,} components the mean of {CALLS} calls, so that the threads "
-        "of either are awake. To compile: once, ours, tracing included.",
+        f"More and more rows, each one vector. Below {SHORT:,} components a time is the mean of {CALLS} calls, so that "
+        "the threads of both are awake. To compile: ours, once, tracing included.",
         [
             report.Column("rule", "rule"),
             report.Column("N", "N"),

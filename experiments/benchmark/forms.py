@@ -3,8 +3,9 @@
     python -m experiments.benchmark forms
     python -m experiments.benchmark forms --networks=alexnet --rows=3
 
-A step is losses, Jacobian, combiner and Adam. In the dense network, 16 layers of 1024 x 1024, gradients outweigh
-activations; AlexNet, at 224 px, has 57 million parameters, most of them in two layers, and large activations.
+A step is losses, Jacobian, combiner and Adam. The dense network has 16 layers of 1024 x 1024; its gradients take more
+memory than its activations. AlexNet, at 224 px, has 57 million parameters, most of them in two layers, and large
+activations.
 """
 
 import dataclasses
@@ -59,7 +60,7 @@ def dense(n: int) -> tuple[Callable, chex.ArrayTree, tuple]:
 
 
 def alexnet(n: int) -> tuple[Callable, chex.ArrayTree, tuple]:
-    """Returns the same of AlexNet, whose dropout draws from a key of each domain."""
+    """Returns the same for AlexNet, with one dropout key for each domain."""
     rng = np.random.default_rng(0)
     params, apply_fn = models.create("alexnet", CLASSES, jax.random.key(0))
 
@@ -85,7 +86,7 @@ def compiled_step(
     form: str,
     gram_of: Callable[[str], bool] | None = None,
 ) -> tuple[jax.stages.Compiled, Callable[[], chex.Array], float]:
-    """Returns a compiled step, a call that takes it and returns the losses, and the seconds of its compilation."""
+    """Returns a compiled step, a function that runs it and returns the losses, and the seconds of its compilation."""
     domain_loss, params, stacked = NETWORKS[network](n)
     optimizer = optax.chain(combiner, optax.adam(1e-4))
     losses_and_jacobian = surgery.value_and_grads(domain_loss, form, gram_of=gram_of)  # type: ignore[arg-type]
@@ -116,13 +117,14 @@ def main(flags: Sequence[str]) -> None:
         UserError: a flag is wrong, or a file cannot be written.
     """
     arguments = tyro.cli(Arguments, args=list(flags), prog="python -m experiments.benchmark forms")
+    measure.check_repetitions(arguments.repetitions, fewest=0)
     measure.known_names("--networks", arguments.networks, list(NETWORKS))
     measure.known_names("--combiners", arguments.combiners, NAMES)
     table = report.Table(
         "forms",
         f"A step with Adam; dense: {LAYERS} layers of {WIDTH} x {WIDTH}, {BATCH_SIZES['dense']} examples a domain; "
         f"alexnet: {BATCH_SIZES['alexnet']} images of {IMAGE_SIZE} px a domain. Temporary memory by XLA's analysis, "
-        "beside parameters, Adam's moments and the batch. Time: median (fastest to slowest).",
+        "without parameters, Adam's moments and the batch. Time: median (fastest to slowest).",
         [
             report.Column("network", "network"),
             report.Column("N", "N"),

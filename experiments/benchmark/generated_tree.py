@@ -26,22 +26,22 @@ from dg_jax.data import registry
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Draw a dataset's number of JPEG pictures in the folders of its download.
+    """Draw as many JPEG pictures as a dataset has, in the folders of its download.
 
-    A picture shows a polygon, whose number of corners follows the class and whose colours follow the domain, on a
-    blurred ground. Nothing is to be learned from results on them.
+    A picture shows a polygon on a blurred background. The class sets its number of corners, the domain its colours.
+    Results on these pictures mean nothing.
     """
 
     folder: tyro.conf.Positional[pathlib.Path]
-    """Where to make the tree; must not be there yet."""
+    """Where to make the tree; the folder must not exist yet."""
     dataset: str = "pacs"
-    """Whose domains, classes and numbers of pictures: pacs, vlcs, office_home or domain_net."""
+    """Which dataset's domains, classes and numbers of pictures to take: pacs, vlcs, office_home or domain_net."""
     size: int = 227
     """Height and width in pixels."""
 
 
 def draw(domain: int, label: int, number: int, size: int) -> Image.Image:
-    """Returns a picture; the same arguments give the same one."""
+    """Returns a picture; the same arguments give the same picture."""
     random = np.random.default_rng([domain, label, number])
     style = np.random.default_rng(domain).integers(0, 256, (2, 3))
     ground = (random.integers(0, 256, (12, 12, 3)) + style[0]) // 2
@@ -55,14 +55,16 @@ def draw(domain: int, label: int, number: int, size: int) -> Image.Image:
 
 
 def main() -> int:
-    """Draws the tree; exit code 2 if it is there already or the dataset has no published numbers."""
+    """Draws the tree. The exit code is 2 if the folder exists or the dataset has no published numbers."""
     arguments = tyro.cli(Arguments, prog="python -m experiments.benchmark.generated_tree")
     try:
         spec = registry.get(arguments.dataset)
         if spec.layout is None or not spec.published:
             raise errors.UserError(f"--dataset={arguments.dataset}: there are no published numbers of pictures")
+        if arguments.folder.exists():
+            raise errors.UserError(f"{arguments.folder} exists; give another folder, or remove it")
         arguments.folder.mkdir(parents=True)
-    except (errors.UserError, FileExistsError) as error:
+    except (errors.UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     layout = spec.layout
@@ -75,7 +77,7 @@ def main() -> int:
 
     def save(job: tuple[int, str, int, int]) -> None:
         domain, folder, label, number = job
-        # As varied in quality, and so in size, as pictures from the web.
+        # Quality varies, and so the file size, as in pictures from the web.
         quality = 75 + zlib.crc32(repr(job).encode()) % 20
         path = arguments.folder / folder / classes[label] / f"pic_{number:06}.jpg"
         draw(domain, label, number, arguments.size).save(path, "JPEG", quality=quality)

@@ -2,8 +2,8 @@
 
     python -m experiments.benchmark gpu
 
-It needs no network and no dataset. Each part is a benchmark of its own, in a process of its own, and writes its tables
-to one folder as JSON and Markdown; index.md there says what was done and what time did not allow.
+It needs no internet and no dataset. Each part is a benchmark in its own process. All parts write their tables to one
+folder as JSON and Markdown. There, index.md says which parts were done and which did not fit into the time.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ import tyro
 from dg_jax import errors
 from experiments.benchmark import measure
 
-# By name: the command, the most important first. A run's part is given the folder of made-up pictures.
+# Name -> command, the most important first. The part "run" also gets the folder of made-up pictures.
 PARTS: dict[str, tuple[str, ...]] = {
     "step-alexnet": (
         "step",
@@ -46,15 +46,15 @@ class Arguments:
     """Measures everything on a GPU, as far as time allows."""
 
     minutes: float = 9.0
-    """When to stop."""
+    """Stop after so many minutes."""
     parts: tuple[str, ...] = tuple(PARTS)
-    """Which parts, in their order."""
+    """Which parts, in this order."""
     output: pathlib.Path = pathlib.Path(__file__).parent / "results" / "gpu"
     """The folder of JSON and Markdown files."""
 
 
 def run_part(name: str, output: pathlib.Path, seconds: float) -> str:
-    """Does one part in a process of its own and returns what came of it, in a word or the last line of its error."""
+    """Does one part in its own process and returns its outcome: a few words, or the last line of its error."""
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as scratch:
         pictures = f"{scratch}/pictures"
@@ -82,7 +82,7 @@ def main(flags: Sequence[str]) -> None:
     """
     arguments = tyro.cli(Arguments, args=list(flags), prog="python -m experiments.benchmark gpu")
     measure.known_names("--parts", arguments.parts, list(PARTS))
-    start, lines = time.monotonic(), ["| part | command | what came of it | seconds |", "|---|---|---|---|"]
+    start, lines = time.monotonic(), ["| part | command | outcome | seconds |", "|---|---|---|---|"]
     try:
         arguments.output.mkdir(parents=True, exist_ok=True)
         for name in arguments.parts:

@@ -3,9 +3,9 @@
     python -m experiments.benchmark.generated_tree ~/data/generated
     python -m experiments.benchmark input --data-dir=~/data/generated
 
-Ours are the domain batches of a training run, normalised, on the device: out of memory, where
-opening reads the pictures that an earlier opening decoded, resized and kept, or streamed from the
-prepared records. The rival decodes the files of the same domains, and resizes and normalises them, for every batch.
+Ours are the domain batches of a training run, normalised, on the device. They come from memory, or are
+streamed from the prepared records. For memory, opening reads pictures that an earlier opening decoded,
+resized and kept. For every batch, the rival decodes, resizes and normalises files of the same domains.
 """
 
 import contextlib
@@ -27,14 +27,14 @@ from experiments.benchmark.rival import device as rival_device
 from experiments.benchmark.rival import pictures
 
 WORKERS = (0, 2)
-# Mean difference of normalised pixels. Ours are stored at 227 px: those of another size are resized twice.
+# Mean difference of normalised pixels. Ours are stored at 227 px, so files of another size are resized twice.
 TOLERANCE = 0.1
 _COMPARED = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Measures how fast images come to the device, ours and a PyTorch DataLoader's in turns."""
+    """Measures how fast images reach the device: ours and those of a PyTorch DataLoader, in turns."""
 
     data_dir: pathlib.Path
     """The folder of the download, or of experiments.benchmark.generated_tree."""
@@ -55,7 +55,7 @@ class Arguments:
 
 
 def open_sources(arguments: Arguments, sources: Sequence[str], *, streamed: bool) -> list[dataset.AnyPart]:
-    """Opens the training parts of the sources as a run does, in memory or not."""
+    """Opens the training parts of the sources as a run does, in memory or streamed."""
     limit = mock.patch.object(prepared, "MOST_BYTES_IN_MEMORY", 0) if streamed else contextlib.nullcontext()
     with limit:
         data = prepared.load(
@@ -70,7 +70,7 @@ def open_sources(arguments: Arguments, sources: Sequence[str], *, streamed: bool
 
 
 def ours(parts: list[dataset.AnyPart], batch_size: int, batches: int) -> Callable[[], object]:
-    """Returns a call that brings ``batches`` domain batches to the device, one after the other."""
+    """Returns a function that brings ``batches`` domain batches to the device, one after the other."""
     source = feed.domain_batches(parts, jax.random.key(0), batch_size)
     draw = jax.jit(source.draw).lower(source.like, jnp.zeros([], jnp.int32)).compile()
 
@@ -91,7 +91,7 @@ def loaded(batches: Iterator) -> None:
 
 
 def check(part: dataset.AnyPart, files: list[pathlib.Path], size: int) -> None:
-    """Compares some pictures of a source as ours and as the DataLoader gives them.
+    """Checks that we and the DataLoader give the same pictures, on some pictures of a source.
 
     Raises:
         UserError: they differ.
@@ -150,9 +150,9 @@ def _table(arguments: Arguments, seconds: dict[str, measure.Spread], images: int
         "input",
         f"Images a second from {arguments.dataset} to the device, {arguments.image_size} px, {images} images in a "
         f"batch, {arguments.batches} batches in a measurement. Median (fastest to slowest). With opening: the rate "
-        f"over one epoch, {epoch:,} images, opened before it. The ratios are of rates: ours over the DataLoader's. "
-        f"Pictures checked to be the same to {TOLERANCE:g} in the mean of normalised pixels. Workers are started "
-        "before.",
+        f"over opening and one epoch of {epoch:,} images. The ratios are our rate divided by the DataLoader's. "
+        f"Pictures checked to be the same to {TOLERANCE:g} in the mean of normalised pixels. The start of the workers "
+        "is not measured.",
         [
             report.Column("what", "what"),
             report.Column("rate", "images/s"),

@@ -1,10 +1,10 @@
-"""Time of every combiner over what its memory traffic takes at least.
+"""Time of every combiner, over the least time that its memory traffic takes.
 
     python -m experiments.benchmark limit
 
-The limit is bytes that must be read and written, at the rate of a plain copy into new memory, measured in the same
-turns. Rules by component read N rows and write one; those on the Gramian read them twice; Agr-Rand, GGA-L and SAND-mask
-write and read one row in between.
+The limit is the time of the bytes that must be read and written, at the rate of a plain copy into new memory in the
+same turns. Rules by component read N rows and write one. Rules on the Gramian read the N rows twice. Agr-Rand, GGA-L
+and SAND-mask also write and read one row in between.
 """
 
 import dataclasses
@@ -22,9 +22,9 @@ from experiments.benchmark import measure, report, stacks
 
 ROWS = 3
 SETTINGS = {"krum": dataclasses.asdict(methods.Krum(byzantine=0)), "weighted": {"weights": (0.2, 0.3, 0.5)}}
-# Of those that take two passes, these need not, as their weights do not depend on the gradients.
+# These also take the two-pass form, but read the rows once: their weights do not depend on the gradients.
 _IN_ONE_PASS = ("deep_all", "sum", "group_dro", "weighted")
-# The size of their noise or mask needs all components before the first is done.
+# The scale of their noise or mask depends on all components, so no component is done before all are read.
 _SCALED_IN_THE_END = ("agr_rand", "gga_l", "sand_mask")
 
 
@@ -43,7 +43,7 @@ class Arguments:
 
 
 def rows_moved(combiner: str, n: int) -> int:
-    """Returns how many rows a combiner of n gradients must at least read and write."""
+    """Returns the least number of rows that a combiner of n gradients reads and writes."""
     if "two_pass" in strategies.FORMS[combiner] and combiner not in _IN_ONE_PASS:
         return 2 * n + 1
     return n + 3 if combiner in _SCALED_IN_THE_END else n + 1
@@ -69,7 +69,8 @@ def main(flags: Sequence[str]) -> None:
     table = report.Table(
         "limit",
         f"Combiners on {ROWS} x {arguments.components:,} float32 as AlexNet's tree; median (fastest to slowest). "
-        "Limit: bytes that must be read and written, at the rate of a plain copy into new memory in the same turns.",
+        "Limit: time of the bytes that must be read and written, at the rate of a plain copy into new memory in the "
+        "same turns.",
         [
             report.Column("combiner", "combiner"),
             report.Column("moved", "rows read and written"),
@@ -102,7 +103,7 @@ def main(flags: Sequence[str]) -> None:
 
 
 def _call(combiner: str, gradients: dict[str, jax.Array]) -> Callable[[], object]:
-    """A call of the compiled combiner."""
+    """Returns a function that calls the compiled combiner."""
     link = strategies.make_combiner(combiner, SETTINGS.get(combiner, {}), num_rows=ROWS)
     params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), gradients)
     state, losses = link.init(params), jnp.asarray(np.linspace(1, 2, ROWS, dtype=np.float32))

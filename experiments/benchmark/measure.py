@@ -1,4 +1,4 @@
-"""Times of several contenders, measured in turns, and what comes of them."""
+"""Times of several contenders, measured in turns, and their ratios and rates."""
 
 import dataclasses
 import statistics
@@ -39,7 +39,7 @@ class Spread:
 
 
 def ratio(numerator: Spread, denominator: Spread) -> Spread:
-    """Divides repetition by repetition, so that a change of the machine's speed meets both alike."""
+    """Divides repetition by repetition, so that a change of the machine's speed affects both equally."""
     return Spread(tuple(a / b for a, b in zip(numerator.values, denominator.values, strict=True)))
 
 
@@ -56,8 +56,8 @@ def rate(amount: float, seconds: Spread) -> Spread:
 def settle() -> None:
     """Waits until this process computes nothing, ten seconds at most.
 
-    Threads of OpenMP spin for a while after their work is done, and readers ahead fill
-    their buffers; either would slow what is measured next.
+    Threads of OpenMP spin for a while after their work is done, and prefetching readers fill
+    their buffers. Both would slow the next measurement.
     """
     for _ in range(500):
         before = time.process_time()
@@ -76,7 +76,7 @@ def alternate(
 ) -> dict[Name, Spread]:
     """Calls all contenders once to warm up, then measures them in turns.
 
-    Every other round goes through them backwards, so that none always follows the same.
+    Every second round is in reverse order, so that none always follows the same one.
 
     Args:
         contenders: by name; each returns only once its work is done, on a GPU too.
@@ -103,19 +103,19 @@ def alternate(
     return {name: Spread(tuple(values)) for name, values in seconds.items()}
 
 
-def check_repetitions(repetitions: int) -> None:
-    """Raises a ``UserError`` if there is nothing to be measured."""
-    if repetitions < 1:
-        raise errors.UserError(f"--repetitions={repetitions}: give a whole number of at least 1")
+def check_repetitions(repetitions: int, fewest: int = 1) -> None:
+    """Raises a ``UserError`` if there are fewer than ``fewest``."""
+    if repetitions < fewest:
+        raise errors.UserError(f"--repetitions={repetitions}: give a whole number of at least {fewest}")
 
 
 def check_same(what: str, ours: float, theirs: float, tolerance: float) -> None:
-    """Compares two numbers, relative to the second."""
+    """Stops the benchmark if two numbers differ too much, relative to the second."""
     check_difference(what, abs(ours - theirs) / abs(theirs), tolerance)
 
 
 def check_difference(what: str, difference: float, tolerance: float) -> None:
-    """Stops the benchmark if ours and the rival differ by more than they may.
+    """Stops the benchmark if ours and the rival differ by more than the tolerance.
 
     Raises:
         UserError: ``difference`` is above ``tolerance``, or not a number.

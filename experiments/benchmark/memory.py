@@ -1,7 +1,7 @@
 """Peak memory of one contender, alone in a process of its own.
 
-Within one process the peak of one contender would hide in that of another, and in what the
-allocators of both keep for later. Child processes run this module.
+In a shared process, the peak of one contender would be hidden by that of another, and by the memory
+that the allocators of both keep for later. Child processes run this module.
 """
 
 import importlib
@@ -16,22 +16,23 @@ import jax
 
 
 def of_child(factory: str, **arguments) -> int:
-    """Returns the bytes that a contender takes at its peak above what was in use before it was called.
+    """Returns a contender's peak memory in bytes, above what was in use before its call.
 
-    On a CPU that is the resident memory of the process, on a GPU what JAX and PyTorch have
+    On a CPU this is the resident memory of the process, on a GPU what JAX and PyTorch have
     allocated there.
 
     Args:
         factory: ``"MODULE:FUNCTION"``, which returns the contender, a function of no
-            arguments that is called once. What the factory itself takes does not count.
-        arguments: of the factory, as JSON can hold them.
+            arguments that is called once. The factory's own memory does not count (on a
+            GPU: unless its peak is higher than the contender's).
+        arguments: of the factory; JSON must be able to hold them.
     """
     command = [sys.executable, "-m", __name__, factory, json.dumps(arguments)]
     return int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
 
 
 def peak_of(call: Callable[[], object]) -> int:
-    """Calls once and returns by how many bytes the memory in use was higher at its peak than before."""
+    """Calls once and returns the peak of the memory in use minus that before the call, in bytes."""
     if jax.default_backend() == "gpu":
         import torch
 
@@ -41,11 +42,11 @@ def peak_of(call: Callable[[], object]) -> int:
         kept = call()
         peak = device.memory_stats()["peak_bytes_in_use"] + torch.cuda.max_memory_allocated()
     else:
-        pathlib.Path("/proc/self/clear_refs").write_text("5")  # the kernel starts a new peak
+        pathlib.Path("/proc/self/clear_refs").write_text("5")  # the kernel resets the peak
         before = _resident("VmRSS")
         kept = call()
         peak = _resident("VmHWM")
-    del kept  # the result counts, so it must not be freed before
+    del kept  # the result counts too, so it is kept until here
     return peak - before
 
 

@@ -18,7 +18,7 @@ from dg_jax.data import prepared
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """Prepares a dataset in a temporary folder, then opens twice what a run with the default target reads of it."""
+    """Prepares a dataset in a temporary folder, then opens twice the parts that a run on the default target reads."""
 
     folder: tyro.conf.Positional[pathlib.Path]
     """The folder of the download."""
@@ -43,4 +43,4 @@ def main(flags: Sequence[str]) -> None:
                 prepared_dir=pathlib.Path(folder),
             )
             pictures = sum(len(part.label) for of_domain in data.domains.values() for part in of_domain.values())
-            print(f"{what} in {time.monotonic() - start:.1f} s, {pictures} pictures of a run in memory")
+            print(f"{what} in {time.monotonic() - start:.1f} s: {pictures} pictures, all of a run")

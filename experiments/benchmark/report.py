@@ -1,4 +1,4 @@
-"""What a benchmark found, as JSON with its conditions and as Markdown to paste."""
+"""The results of a benchmark, as JSON with its conditions and as Markdown to paste."""
 
 import dataclasses
 import importlib.metadata
@@ -26,7 +26,7 @@ class Column:
     Attributes:
         key: which entry of a row.
         heading: with the unit.
-        scale: from the unit of the entry to that of the heading.
+        scale: factor from the unit of the entry to that of the heading.
     """
 
     key: str
@@ -39,10 +39,10 @@ class Table:
     """Rows of texts, numbers and spreads; ``None`` and missing entries stay empty.
 
     Attributes:
-        name: under which JSON has it.
+        name: its key in the JSON file.
         caption: what was measured, in which unit, with which tolerance it was checked.
         columns: the columns that Markdown shows; JSON has all entries of the rows.
-        rows: by :attr:`Column.key`.
+        rows: entries by :attr:`Column.key`.
     """
 
     name: str
@@ -63,9 +63,9 @@ def write(benchmark: str, arguments: Sequence[str], tables: Sequence[Table], out
     """Prints the tables and writes them to a JSON file and to a Markdown file beside it.
 
     Args:
-        benchmark: its name, in the default file's name followed by the device.
+        benchmark: its name. The default file is called by it and the device.
         arguments: the command line after ``python -m experiments.benchmark``.
-        tables: what was found.
+        tables: the results.
         output: the JSON file; by default in ``experiments/benchmark/results/``.
 
     Raises:
@@ -112,7 +112,7 @@ def _conditions() -> dict:
         "device": jax.devices()[0].device_kind,
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],  # of the last minute; more than the cores means that others computed too
+        "load": os.getloadavg()[0],  # of the last minute; if above the number of cores, other programs computed too
         "versions": versions,
     }
 

@@ -1,9 +1,9 @@
-"""How long a whole run takes, from the command to its result, and what its start is made of.
+"""Time of a whole run, from the command to its result, and of the parts of its start.
 
     python -m experiments.benchmark run
     python -m experiments.benchmark run --preset=paper --dataset=pacs --data-dir=DIR
 
-Flags that are not the benchmark's own are the run's.
+Flags that the benchmark does not know go to the run.
 """
 
 import dataclasses
@@ -30,8 +30,8 @@ between = time.perf_counter()
 import dg_jax.surgery
 print(between - start, time.perf_counter() - between)
 """
-# JAX leaves so many objects that a pass of the garbage collector takes longer than our import, and by chance it falls
-# into it or not.
+# JAX leaves so many objects that a pass of the garbage collector takes longer than our import. Whether a pass falls
+# into our import is chance.
 IMPORTS_UNCOLLECTED = _IMPORTS.replace("between =", "gc.disable()\nbetween =")
 
 _FIRST_STEP = """
@@ -134,7 +134,7 @@ def whole_runs(flags: Sequence[str]) -> report.Table:
     with tempfile.TemporaryDirectory() as folder:
         caches = [pathlib.Path(folder, name) for name in ("thrown away", "one step", "whole")]
         one_step = (*flags, "--iterations=1")
-        _run(one_step, caches[0])  # prepares the dataset where it is not yet
+        _run(one_step, caches[0])  # prepares the dataset if needed
         for what, given, cache in (
             ("one step, empty compilation cache", one_step, caches[1]),
             ("one step, again", one_step, caches[1]),
@@ -171,7 +171,7 @@ def main(flags: Sequence[str]) -> None:
     """Measures and writes the report.
 
     Raises:
-        UserError: a flag is wrong, also one of the run's, or a file cannot be written.
+        UserError: a flag of the benchmark or of the run is wrong, or a file cannot be written.
     """
     arguments, run_flags = tyro.cli(
         Arguments, args=list(flags), prog="python -m experiments.benchmark run", return_unknown_args=True

@@ -36,9 +36,9 @@ def flat(rows: int, components: int) -> np.ndarray:
 
 
 def tree(stack: np.ndarray) -> dict[str, np.ndarray]:
-    """Cuts ``[rows, components]`` into the leaves of AlexNet, ``[rows, *shape]``; copies.
+    """Cuts ``[rows, components]`` into the leaves of AlexNet, ``[rows, *shape]``, as views.
 
-    With another number of components than AlexNet's the leaves are flat and of
+    If the number of components is not AlexNet's, the leaves are flat and of
     proportional size.
     """
     rows, components = stack.shape

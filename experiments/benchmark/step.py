@@ -1,10 +1,10 @@
-"""Time and memory of a whole training step, of ours for every strategy and of plain PyTorch.
+"""Time and memory of a whole training step: ours for every strategy, and plain PyTorch's.
 
     python -m experiments.benchmark step
     python -m experiments.benchmark step --model=alexnet
 
-A step is sampling, stacked gradients, combiner, L2 and Adam, on made-up images of three sources
-that lie on the device. Ours runs as in the training loop: step by step on a CPU, in one scan on a GPU.
+A step is sampling, stacked Jacobian, combiner, L2 and Adam, on made-up images of three sources
+that are on the device. Ours runs as in the training loop: step by step on a CPU, in one scan on a GPU.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ Model = Literal["small_cnn", "alexnet"]
 
 IMAGES_PER_SOURCE = 864  # as emoji has
 CLASSES = {"small_cnn": 8, "alexnet": 7}  # of emoji and of PACS
-# Compared are losses and Adam's first moments, that is, the combined gradient with the L2 term.
+# Losses and Adam's first moments are compared. The moments are the combined gradient with the L2 term, scaled.
 LOSS_TOLERANCE = 1e-6
 GRADIENT_TOLERANCE = 1e-6  # of the norm
 _CHECKED_BATCH = 8
@@ -52,9 +52,9 @@ class Arguments:
     repetitions: int = 7
     """How many times each is measured."""
     keep_memory: bool = True
-    """Let the C library keep memory with a small network, as dg_jax.run does; it then does so for PyTorch, too."""
+    """With a small network, let the C library keep free memory, as dg_jax.run does. It then does so for PyTorch too."""
     memory: bool = True
-    """Measure AlexNet's memory too, for which each contender has to start alone in a process."""
+    """Measure AlexNet's memory too. For this, each contender starts alone in a process."""
     output: pathlib.Path | None = None
     """The JSON file; by default in experiments/benchmark/results/."""
 
@@ -90,7 +90,7 @@ def network(settings: config.RunConfig):
 
 
 def ours(settings: config.RunConfig, batches: feed.Feed, steps: int) -> tuple[Callable[[], object], float]:
-    """Returns a call that goes on by ``steps`` steps, as the training loop would, and the seconds to compile it."""
+    """Returns a function that takes the next ``steps`` steps as the training loop does, and the compile time in s."""
     params, apply_fn = network(settings)
     trainer = step.make_trainer(settings, apply_fn, params, batches)
     state = trainer.init(params)
@@ -137,7 +137,7 @@ def plain_training(
 
 
 def plain(settings: config.RunConfig, sources: list[training.Source], steps: int) -> Callable[[], object]:
-    """Returns a call of ``steps`` steps of PyTorch."""
+    """Returns a function that takes ``steps`` steps with PyTorch."""
     trained = plain_training(settings, sources, network(settings)[0])
 
     def call():
@@ -149,9 +149,9 @@ def plain(settings: config.RunConfig, sources: list[training.Source], steps: int
 
 
 def alone(who: str, model: Model, strategy: str, batch_size: int) -> Callable[[], object]:
-    """Returns two steps of one contender, for :mod:`experiments.benchmark.memory`.
+    """Returns a function that takes two steps with one contender, for :mod:`experiments.benchmark.memory`.
 
-    They make all that they need but the images. Two, because PyTorch makes Adam's moments in the first.
+    It makes all that it needs, except the images. Two steps, because PyTorch makes Adam's moments in the first.
     """
     settings = run_config(model, strategy, batch_size)
     sources = made_up_sources(settings, batch_size)
@@ -168,13 +168,13 @@ def _twice(call: Callable[[], object]) -> tuple[Callable[[], object], object]:
 
 
 def check(settings: config.RunConfig) -> None:
-    """Compares losses and gradients of one step from the same parameters, without dropout, on the same images.
+    """Checks that both have the same losses and gradients in one step on the same parameters and images, no dropout.
 
-    Both compute in float64: in float32 they round differently, so that here and there another
-    entry of a pooling window is the largest or a component agrees, which is a difference, but no error.
+    Both compute in float64. In float32 they round differently: sometimes another entry of a
+    pooling window is the largest, or a component agrees in one of them only. That is no error.
 
-    Every source has just a batch of images, so that both draw all of them. PCGrad has two
-    sources, where its random order does not matter. Of Agr-Rand only the losses are
+    Every source has exactly one batch of images, so both draw all of them. PCGrad has two
+    sources: there its random order does not matter. For Agr-Rand only the losses are
     compared: its noise differs, and the benchmark of the combiners compares the rest.
 
     Raises:
@@ -209,7 +209,7 @@ def main(flags: Sequence[str]) -> None:
     """Measures and writes the report.
 
     Raises:
-        UserError: a flag is wrong, ours and PyTorch's steps differ, or a file cannot be written.
+        UserError: a flag is wrong, our step and PyTorch's differ, or a file cannot be written.
     """
     arguments = tyro.cli(Arguments, args=list(flags), prog="python -m experiments.benchmark step")
     measure.check_repetitions(arguments.repetitions)
@@ -220,7 +220,7 @@ def main(flags: Sequence[str]) -> None:
         config.check(settings)
         if settings.optimisation.batch_size > IMAGES_PER_SOURCE:
             raise errors.UserError(
-                f"--batch-size={settings.optimisation.batch_size}: at most {IMAGES_PER_SOURCE}, a whole source"
+                f"--batch-size={settings.optimisation.batch_size}: at most {IMAGES_PER_SOURCE}, the size of a source"
             )
     steps = arguments.steps or ((1 if alexnet else 5) if jax.default_backend() == "cpu" else 20)
     rivals = [name for name in names if name in training.STRATEGIES]
@@ -256,11 +256,11 @@ def _table(
     table = report.Table(
         "step",
         f"A training step of {shared.network.model}, {shared.data.image_size} px, 3 x {batch_size} images, in "
-        f"{rival_device.arithmetic()}. {steps} steps to a measurement; median (fastest to slowest). AlexNet's dropout "
-        "is on in both. To compile: ours, once, the first call, tracing included. Checked, without dropout, in float64 "
-        "and on 3 x "
-        f"{min(batch_size, _CHECKED_BATCH)} images: losses to {LOSS_TOLERANCE:g}, each parameter's gradient "
-        f"to {GRADIENT_TOLERANCE:g} of its norm. Memory, of AlexNet only: peak of two steps above the images, "
+        f"{rival_device.arithmetic()}. {steps} steps in a measurement; median (fastest to slowest). AlexNet's dropout "
+        "is on in both. To compile: ours, once, the first call, tracing included. Checked without dropout, in float64, "
+        "on 3 (PCGrad: 2) x "
+        f"{min(batch_size, _CHECKED_BATCH)} images: losses to {LOSS_TOLERANCE:g}, each parameter's gradient (not of "
+        f"Agr-Rand) to {GRADIENT_TOLERANCE:g} of its norm. Memory, AlexNet only: peak of two steps above the images, "
         "parameters and Adam's moments included, each alone in a process.",
         [
             report.Column("strategy", "strategy"),
@@ -277,7 +277,7 @@ def _table(
         row: dict = {"strategy": name, "compile": to_compile}
         for who in ("ours", "plain") if name in rivals else ("ours",):
             row[who] = measure.each(seconds[who, name], steps)
-            if with_memory:  # not of a small network, for which the compiler takes more than the step
+            if with_memory:  # not with a small network: the compiler takes more than the step
                 row[f"{who}, bytes"] = memory.of_child(
                     f"{__name__}:alone", who=who, model=shared.network.model, strategy=name, batch_size=batch_size
                 )

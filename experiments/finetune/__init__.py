@@ -1,1 +1,1 @@
-"""Table 1 once more, fine-tuned from pretrained weights."""
+"""Table 1 with fine-tuning from pretrained weights."""

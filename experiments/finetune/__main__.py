@@ -1,13 +1,13 @@
-"""Table 1 once more, fine-tuned from pretrained weights, and accuracy on the target over that on validation.
+"""Table 1 with fine-tuning from pretrained weights, and accuracy on the target over that on validation.
 
     python -m experiments.pretrain --seeds=20
     python -m experiments.finetune --weights='results/pretrain/emoji/small_cnn/seed-{seed}.safetensors' --seeds=20
 
-Every strategy trains at each of the learning rates, and for each target the strategy's rate is the
-one with the highest validation accuracy of the sources, mean over seeds. Table 1 compares the
-strategies each at its own rate. As they learn at different speeds, the accuracy on the target is
-also noted at each validation, to be looked at: by it nothing is chosen. Writes finetune.md,
-table1.tex, table1.csv, figure3, and over-validation, chosen and for each rate, to
+Every strategy trains at each learning rate. For each target, a strategy's rate is the one with the
+highest validation accuracy of the sources, mean over seeds. Table 1 compares the strategies, each
+at its own rate. They learn at different speeds, so the accuracy on the target is also noted at each
+validation. It is only shown: nothing is chosen by it. Writes finetune.md, table1.tex, table1.csv,
+figure3, and over-validation (at the chosen rates, and for each rate) to
 RESULTS_DIR/finetune/DATASET, and the runs below it.
 """
 
@@ -42,7 +42,7 @@ Value = TypeVar("Value")
 
 @dataclasses.dataclass(frozen=True)
 class Finetune(sweep.Comparison):
-    """Fine-tune from --weights at each learning rate, and compare the strategies each at its best by validation."""
+    """Fine-tune from --weights at each learning rate. Compare the strategies, each at its best rate by validation."""
 
     strategies: tuple[str, ...] = ("deep_all", "agr_sum", "agr_rand", "pcgrad")
     """Which strategies."""
@@ -53,7 +53,7 @@ class Finetune(sweep.Comparison):
 
 
 def load(one: config.RunConfig) -> "dataset.MultiDomainDataset":
-    """Opens a run's dataset, with the target's test part to be watched."""
+    """Opens a run's dataset. The accuracy on the target's test part is noted at each validation."""
     data = run.load(one)
     return dataclasses.replace(data, watched={"target": data.domains[one.target]["test"]})
 
@@ -96,7 +96,7 @@ def chosen_rates(validation: "Mapping[float, tables.Accuracies]") -> Chosen:
     chosen: Chosen = {}
     for target, methods in next(iter(validation.values())).items():
         for method in methods:
-            # Where runs were left out: a rate must not win because it lacks a hard seed.
+            # Some runs may be left out: a rate must not win because it lacks a hard seed.
             shared = set.intersection(*(set(of_rate[target][method]) for of_rate in validation.values()))
             if not shared:
                 raise errors.UserError(f"{method} on {target}: no seed has a result at every learning rate")
@@ -109,7 +109,7 @@ def chosen_rates(validation: "Mapping[float, tables.Accuracies]") -> Chosen:
 
 
 def of_chosen(values: Mapping[float, Mapping[str, Mapping[str, Value]]], chosen: Chosen) -> dict[str, dict[str, Value]]:
-    """Takes for each target and method what belongs to its learning rate."""
+    """Returns for each target and method the value at its chosen learning rate."""
     return {
         target: {method: values[rate][target][method] for method, rate in methods.items()}
         for target, methods in chosen.items()
@@ -136,7 +136,7 @@ def histories(
 
 
 def rates_table(validation: "Mapping[float, tables.Accuracies]", chosen: Chosen) -> str:
-    """Returns the mean validation accuracy at each learning rate in percent, that of the chosen one in bold."""
+    """Returns the mean validation accuracy at each learning rate in percent, at the chosen rate in bold."""
     from dg_jax.analysis import grid, markdown, render
 
     def cell(target, method, rate):
@@ -177,8 +177,8 @@ def make(arguments: Sequence[str]) -> None:
         "### Validation accuracy of the sources by learning rate, in percent, mean over seeds; chosen in bold\n\n"
         f"{rates_table(validation, chosen)}\n\n"
         f"### On the target, each strategy at its learning rate\n\n{render.to_markdown(summary)}\n"
-        "### On the target when validation is equal: at the first validation that reaches what all strategies reach "
-        f"with that seed\n\n{render.to_markdown(matched)}"
+        "### On the target when validation is equal: at the first validation that reaches the level that all "
+        f"strategies reach with that seed\n\n{render.to_markdown(matched)}"
     )
     files = {"finetune.md": markdown, "table1.tex": render.to_latex(summary), "table1.csv": render.to_csv(summary)}
     pictures = {

@@ -11,14 +11,14 @@ _ROUNDING = 1e-6  # 0.58 / 0.02 is not quite 29
 
 
 def over_training(histories: validations.Histories) -> figures.Figure:
-    """Draws accuracy on the target over steps (above), and how methods differ in it at equal validation (below).
+    """Draws accuracy on the target over steps (above), and its difference between methods at equal validation (below).
 
     There is a column of panels for each target.
 
-    Below, a point is the difference to the first method, in pairs of the same seed, of the accuracy on the
-    target at the first validation that reaches a level: at multiples of 2 points that all seeds of both methods
-    reach and none is above at its first validation. The points of one level lie side by side. Points are means
-    over seeds, error bars one standard deviation.
+    Below, each point belongs to a level of accuracy on validation. It shows the accuracy on the target at the first
+    validation that reaches the level, minus that of the first method, in pairs of the same seed. The levels are
+    multiples of 2 points that all seeds of both methods reach, and that none exceeds at its first validation. The
+    points of one level lie side by side. Points are means over seeds, error bars one standard deviation.
 
     Returns:
         A matplotlib ``Figure``.

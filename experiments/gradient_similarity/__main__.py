@@ -3,11 +3,11 @@
     python -m experiments.gradient_similarity --dataset=emoji --targets windows --seeds=3
 
 At intervals a class is drawn, and images of it from each source. The gradients of single
-images, with dropout off, are compared by their cosine, in pairs from one source and in pairs
-from two. At the same steps the share of components whose signs agree among the sources is
-taken by layer, of the gradients of an ordinary domain batch. What was measured goes to
-RESULTS/gradient_similarity/DATASET/TARGET/seed-SEED.json and is not measured again; the
-figures go to RESULTS/gradient_similarity/DATASET. Needs the extra ``analysis``.
+images, with dropout off, are compared by their cosine: in pairs from one source, and in pairs
+from two. At the same steps, the gradients of an ordinary domain batch give for each layer the
+share of components whose signs agree among the sources. The measurements go to
+RESULTS_DIR/gradient_similarity/DATASET/TARGET/seed-SEED.json and are not done again. The
+figures go to RESULTS_DIR/gradient_similarity/DATASET. Needs the extra ``analysis``.
 """
 
 import dataclasses
@@ -65,7 +65,7 @@ def parse(arguments: Sequence[str]) -> tuple[GradientSimilarity, list[RunConfig]
     configs = sweep.configs_at(chosen, ["deep_all"], chosen.rates)
     if len(configs[0].sources) < 2:
         raise errors.UserError(
-            f"--domains {' '.join(chosen.data.domains)} leaves one source; similarity between domains takes two"
+            f"--domains {' '.join(chosen.data.domains)} leaves one source; similarity between domains needs two"
         )
     return chosen, configs
 
@@ -76,10 +76,10 @@ def measure_all(
     """Does the measurements that are not on disk.
 
     Returns:
-        All of them by target, and the reasons of those that failed by the file that they lack.
+        All measurements by target; and for those that failed, the missing file -> the reason.
 
     Raises:
-        UserError: something that the user can mend; files written before stay.
+        UserError: an error that the user can fix; files written before stay.
     """
     found = [None if one.output.overwrite else _earlier(arguments, one) for one in configs]
     results: dict[str, list[dict]] = {}
@@ -104,7 +104,7 @@ def measure_all(
         if arguments.executor == "ray":
             from experiments import ray_executor
 
-            # Not to overwrite: of the folders of runs, which Ray would empty, measurements have none.
+            # Without overwrite: Ray would empty the folders of runs, which are not those of measurements.
             batches = [[config.changed(one, overwrite=False)] for one in missing]
             outcomes = ray_executor.outcomes(do, batches)
         else:
@@ -126,7 +126,7 @@ def measure_all(
 
 
 def _earlier(arguments: GradientSimilarity, one: RunConfig) -> dict | None:
-    """Returns what is on disk of a measurement."""
+    """Returns a measurement that is on disk, or ``None``."""
     settings = stored.settings_of(one, arguments.every, arguments.per_domain)
     return stored.of_run(stored.file_of(one), settings, functools.partial(stored.inputs_of, one))
 
@@ -138,7 +138,7 @@ def _measure(
     report: Callable[[RunConfig], None] = lambda one: None,
 ) -> Iterator[local_executor.Outcome]:
     """Does measurements one after the other, writes each and yields it; ``report`` is called after each step."""
-    # These imports take seconds, which --help and a mistyped flag need not wait for.
+    # These imports are slow: --help and a mistyped flag need not wait for them.
     from dg_jax.data import prepared
     from dg_jax.training import backend, files
     from experiments.gradient_similarity import training
@@ -187,7 +187,7 @@ def _measure(
 def make(arguments: Sequence[str]) -> None:
     """Measures what is missing, draws the figures and prints the table."""
     chosen, configs = parse(arguments)
-    from experiments.gradient_similarity import drawing  # says so now if matplotlib is missing, not after training
+    from experiments.gradient_similarity import drawing  # fails now if matplotlib is missing, not after training
 
     results, failed = measure_all(chosen, configs)
     if results:

@@ -11,7 +11,7 @@ HEADER = ("target", "seeds", "intra, all steps", "inter, all steps", "intra, las
 
 
 def summary(results: dict[str, list[dict]]) -> list[list[str]]:
-    """Returns a row for each target with what :data:`HEADER` names: mean cosines over all measurements and at the last.
+    """Returns a row for each target, with the columns of :data:`HEADER`: mean cosines over all steps and at the last.
 
     Deviations are over measurements (all steps) or over seeds (the last step).
     """

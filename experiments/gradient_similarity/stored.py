@@ -1,4 +1,4 @@
-"""Measurements on disk: where they are, what they depend on, and whether those there may be taken over."""
+"""Measurements on disk: where they are, what they depend on, and whether stored ones can be reused."""
 
 import json
 import pathlib
@@ -29,7 +29,7 @@ _SETTINGS = (
 )
 
 
-# Of what lies there the contents are compared, see `inputs_of`.
+# For these, the contents of the files are compared, see `inputs_of`.
 _PATHS = ("weights", "splits_dir")
 
 # What reading a damaged file may raise.
@@ -55,7 +55,7 @@ def settings_of(run_config: RunConfig, every: int, per_domain: int) -> dict:
 
 
 def inputs_of(run_config: RunConfig) -> dict[str, str]:
-    """Identifies by its contents what the measurements read from paths, see :func:`dg_jax.run.identify`."""
+    """Identifies by their contents the files that the measurements read, see :func:`dg_jax.run.identify`."""
     from dg_jax.data import prepared
 
     pictures = prepared.identify(run_config.data.dataset, parts_of(run_config), **pictures_of(run_config))
@@ -68,7 +68,7 @@ def parts_of(run_config: RunConfig) -> dict[str, tuple[str, ...]]:
 
 
 def pictures_of(run_config: RunConfig) -> dict[str, Any]:
-    """Returns where its pictures are, and which count."""
+    """Returns where its pictures are, and which of them are used."""
     places = {name: getattr(run_config.data, name) for name in ("data_dir", "prepared_dir", "splits_dir")}
     allows = run_config.data.missing_classes == "allow"
     return {**places, "domains": run_config.data.domains, "classes_may_be_missing": allows}
@@ -82,16 +82,16 @@ def read(path: pathlib.Path) -> dict:
     """
     measured = foreign.parse_json(foreign.text(path))
     if not isinstance(measured["settings"], dict):
-        raise TypeError("settings that are no object")
+        raise TypeError("settings is not an object")
     if not all(isinstance(name, str) for name in measured["settings"].get("sources", ())):
-        raise TypeError("a name of a source that is no text")
-    json.dumps(measured, ensure_ascii=False).encode()  # a lone surrogate is none either
+        raise TypeError("the name of a source is not text")
+    json.dumps(measured, ensure_ascii=False).encode()  # nor is a lone surrogate text
     _check_shapes(measured)
     return measured
 
 
 def of_run(path: pathlib.Path, settings: dict, identify: Callable[[], dict[str, str]]) -> dict | None:
-    """Returns measurements made earlier, or ``None`` if there are none or the file is damaged, which it says on stderr.
+    """Returns earlier measurements, or ``None`` if there are none or the file is damaged (then it warns on stderr).
 
     Args:
         path: where they are kept.
@@ -99,7 +99,7 @@ def of_run(path: pathlib.Path, settings: dict, identify: Callable[[], dict[str, 
         identify: returns what :func:`inputs_of` does.
 
     Raises:
-        UserError: they were made with other settings, or of other inputs.
+        UserError: they were made with other settings, or from other inputs.
     """
     from dg_jax.training import compared
 

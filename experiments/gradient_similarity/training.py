@@ -1,4 +1,4 @@
-"""Deep-All training that is stopped at intervals to measure gradients of single domains and samples."""
+"""Deep-All training that pauses at intervals to measure gradients of single domains and samples."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from dg_jax.training import advance, backend, drive, interrupt, step
 
 
 class Probe:
-    """What is measured of a network; one object serves all runs, so that it is compiled once."""
+    """Measures a network. One object serves all runs, so that it is compiled once."""
 
     def __init__(self, apply_fn):
         """Takes ``apply_fn(params, images, *, key, train) -> logits``."""
@@ -68,7 +68,7 @@ def check_classes(data: dataset.MultiDomainDataset) -> None:
         for name, count in zip(data.classes, counts, strict=True):
             if count < 2:
                 raise errors.UserError(
-                    f"{data.name}: {domain} has {count} training images of class {name!r}, and a pair takes two; "
+                    f"{data.name}: {domain} has {count} training images of class {name!r}, and a pair needs two; "
                     "add images, or leave the domain out with --domains"
                 )
 
@@ -80,7 +80,7 @@ def draw_class(
 
     Args:
         data: with at least two images of each class in each domain.
-        per_domain: how many images; all there are where they are fewer.
+        per_domain: how many images; all if there are fewer.
         rng: what to draw from.
 
     Returns:
@@ -113,15 +113,15 @@ def train(
     Args:
         config: a checked configuration.
         data: training parts of the sources, in their order.
-        params: initial parameters, which the first step uses up.
+        params: initial parameters; after the first step they cannot be used any more.
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``.
-        probe: made of the same network.
+        probe: made for the same network.
         every: steps between two measurements.
         per_domain: images of one class from each source in a measurement.
         report: called with the number of steps taken, after each step.
 
     Returns:
-        What was measured, as JSON can hold it: lists with an entry for each measurement.
+        The measurements, in lists with an entry for each, and how they were made. JSON can hold them.
 
     Raises:
         RunError: a gradient is not finite.
@@ -135,7 +135,7 @@ def train(
     take_steps = advance.Advance(trainer.step, batches, 0)
     with interrupt.StopRequest() as stop:
         state, _ = drive.drive(
-            take_steps, state, config.optimisation.iterations, [measurement], sources=config.sources, stop=stop
+            take_steps, state, config.optimisation.iterations, [measurement], sources=[config.sources], stop=stop
         )
     if config.optimisation.iterations % every:
         measurement.on_pause(state)

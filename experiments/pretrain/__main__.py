@@ -4,10 +4,10 @@
     python -m experiments.finetune --weights='results/pretrain/emoji/small_cnn/seed-{seed}.safetensors'
 
 A network learns Unicode's subgroups, 94 finer classes, from the vendors that the study does not
-use: of the emoji in the training part of the split of one seed, and no other, so that what a run
-of that seed validates and tests on stays unseen. The last parameters are kept. The split is
-in the file's metadata, and a run of another split refuses the file. Writes seed-SEED.safetensors
-to RESULTS_DIR/pretrain/emoji/MODEL.
+use. It sees only the emoji in the training part of one seed's split. So the emoji on which a run of
+that seed validates and tests stay unseen. The last parameters are kept. The split is in the file's
+metadata, and a run with another split refuses the file. Writes seed-SEED.safetensors to
+RESULTS_DIR/pretrain/emoji/MODEL.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from dg_jax.command_line import flags, program
 from dg_jax.data import registry
 from experiments.sweep import TO_GO_ON
 
-# What weights depend on, beside their split.
+# What weights depend on, apart from their split.
 _SETTINGS = ("iterations", "batch_size", "learning_rate", "weight_decay", "model", "dtype", "image_size")
 
 
@@ -41,7 +41,7 @@ class Pretrain:
     seeds: int = 20
     """How many seeds, from 0."""
     vectorize_seeds: bool = False
-    """Train all seeds in one program. Pays on a GPU with a small network."""
+    """Train all seeds in one program. Faster on a GPU with a small network."""
     domains: tuple[str, ...] = registry.get("emoji").default_domains
     """The domains of the study, by which the emoji are split; the network sees none of them."""
     iterations: int = 1000
@@ -63,7 +63,7 @@ class Pretrain:
     results_dir: pathlib.Path = pathlib.Path("results")
     """Weights are written to RESULTS_DIR/pretrain/emoji/MODEL."""
     overwrite: bool = False
-    """Do again what is there."""
+    """Do again what exists already."""
 
 
 def configs(settings: Pretrain) -> list[config.RunConfig]:
@@ -77,7 +77,7 @@ def configs(settings: Pretrain) -> list[config.RunConfig]:
     if settings.seeds < 1:
         raise errors.UserError(f"--seeds={settings.seeds}: give a whole number of at least 1")
     if not settings.domains:
-        raise errors.UserError("--domains: name the domains of the study, which the weights are not to have seen")
+        raise errors.UserError("--domains: name the domains of the study, which the weights must not have seen")
     usual = config.defaults("emoji")
     given = {name: value for name, value in vars(settings).items() if name in config.flat(usual)}
     like = config.changed(usual, strategy="deep_all", **given)
@@ -100,7 +100,7 @@ def file_of(one: config.RunConfig) -> pathlib.Path:
 
 
 def metadata_of(one: config.RunConfig) -> dict[str, str]:
-    """Returns what a weights file says of itself; :func:`dg_jax.run.create_network` reads it."""
+    """Returns the metadata of a weights file, which :func:`dg_jax.run.create_network` reads."""
     return {
         "model": one.network.model,
         "dataset": one.data.dataset,
@@ -112,7 +112,7 @@ def metadata_of(one: config.RunConfig) -> dict[str, str]:
 
 
 def missing(all_configs: list[config.RunConfig]) -> list[config.RunConfig]:
-    """Returns those whose weights are not on disk.
+    """Returns the settings of the seeds whose weights are not on disk.
 
     Raises:
         UserError: weights on disk were made with other settings.
@@ -141,12 +141,12 @@ def pretrain(
     """Trains seeds side by side.
 
     Args:
-        group: their settings, which differ in their seeds only.
-        report: called after some steps with their number times the number of seeds.
+        group: their settings, which differ only in their seeds.
+        report: called for each step with the number of seeds.
 
     Yields:
-        For each its settings, its tensors by their names in a weights file, and the accuracy
-        on what it was trained on.
+        For each seed: its settings, its tensors by their names in a weights file, and its
+        accuracy on its training data.
 
     Raises:
         UserError: the dataset cannot be opened, a batch is larger than a vendor's part, or a
@@ -195,7 +195,13 @@ def pretrain(
 
     with interrupt.StopRequest() as stop:
         state, _ = drive.drive(
-            take_steps, state, like.optimisation.iterations, [Report()], sources=vendors, stop=stop, seeds=numbers
+            take_steps,
+            state,
+            like.optimisation.iterations,
+            [Report()],
+            sources=[vendors] * len(group),
+            stop=stop,
+            seeds=numbers,
         )
     evaluations = evaluate.make_evaluate_seeds(apply_fn)(state.params, seeds.stacked_passes(parts))
     tensors = models.named(jax.device_get(state.params))
@@ -204,7 +210,7 @@ def pretrain(
 
 
 def make(arguments: Sequence[str]) -> None:
-    """Trains the seeds whose weights are missing, and writes these."""
+    """Trains the seeds whose weights are missing, and writes their weights."""
     settings: Pretrain = flags.cli(Pretrain, arguments, prog="python -m experiments.pretrain")
     all_configs = configs(settings)
     from dg_jax.models import weights
@@ -234,8 +240,8 @@ def make(arguments: Sequence[str]) -> None:
                 weights.write(path, tensors, metadata_of(one) | {"train_accuracy": f"{accuracy:.4f}"})
     accuracies = [float(weights.metadata(file_of(one))["train_accuracy"]) for one in all_configs]
     print(
-        f"{file_of(all_configs[0]).parent}: weights of {len(all_configs)} seeds, {len(all_configs) - len(to_do)} were "
-        f"there; accuracy on what they were trained on: {100 * min(accuracies):.1f}% to {100 * max(accuracies):.1f}%"
+        f"{file_of(all_configs[0]).parent}: weights of {len(all_configs)} seeds, {len(all_configs) - len(to_do)} "
+        f"existed before; accuracy on their training data: {100 * min(accuracies):.1f}% to {100 * max(accuracies):.1f}%"
     )
 
 

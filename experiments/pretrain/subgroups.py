@@ -18,9 +18,9 @@ def load(
 ) -> Iterator[dataset.MultiDomainDataset]:
     """Opens for each seed what a network may see before it is trained on the split of that seed.
 
-    These are the emoji in the training part of that split, and no other: what a run validates
-    or tests on is unseen, in any drawing. Classes are Unicode's subgroups, such as face-smiling
-    or food-fruit, of which the 1,233 emoji have 94.
+    These are only the emoji in the training part of that split: what a run validates or tests
+    on is unseen, in any drawing. Classes are Unicode's subgroups, such as face-smiling or
+    food-fruit. The 1,233 emoji have 94 of them.
 
     Args:
         vendors: whose drawings to open.

@@ -1,1 +1,1 @@
-"""One page, a file of its own, of all that is in a results directory."""
+"""One HTML page, in a single file, of all that is in a results directory."""

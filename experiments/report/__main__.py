@@ -1,9 +1,9 @@
-"""The command line.
+"""Writes one HTML page of all that is in a results directory.
 
     python -m experiments.report --results-dir=results --output=report.html
 
-Runs nothing: the page shows what is there. It needs no network and no script, and follows the
-light or dark scheme of the reader. Needs the extra ``analysis``.
+It does no runs: the page shows what exists. The page needs no internet and no script, and follows
+the light or dark scheme of the reader. Needs the extra ``analysis``.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ class Arguments:
     output: pathlib.Path = pathlib.Path("report.html")
     """The page to write."""
     csv: bool = False
-    """Also write the figures of all validations, beside the page as .csv."""
+    """Also write the numbers of all validations, to a .csv file beside the page."""
 
 
 def make(arguments: Sequence[str]) -> None:
@@ -48,7 +48,7 @@ def make(arguments: Sequence[str]) -> None:
         raise errors.UserError(f"--results-dir={results_dir}: no such folder; name the one that runs were written to")
     if output.suffix != ".html":
         raise errors.UserError(f"--output={output}: give a name that ends in .html")
-    # These imports take seconds, which --help and a mistyped flag need not wait for.
+    # These imports are slow: --help and a mistyped flag need not wait for them.
     from dg_jax.training import files
     from experiments.report import contents, metrics, parts, stored
 

@@ -81,8 +81,8 @@ def _validation(dataset: str, runs: Sequence[Run], found: Stored) -> list[parts.
                 )
                 for target, of_target in panels.items()
             ],
-            "Accuracy on the pooled validation images of the sources, by which the parameters tested are selected, for "
-            "each target held out. Means over seeds, at the steps that all seeds have.",
+            "Accuracy on the pooled validation images of the sources, for each target held out. It selects the "
+            "parameters that are tested. Means over seeds, at the steps that all seeds have.",
         ),
     ]
 
@@ -116,7 +116,7 @@ def _domain_control(dataset: str, runs: Sequence[Run]) -> list[parts.Part]:
 
 
 def _unlike(runs: Sequence[Run]) -> list[parts.Part]:
-    """Returns a warning if the runs are not comparable in all."""
+    """Returns a warning if the runs do not all have the same settings."""
     differing = configuration.differing(runs, configuration.settings_of)
     line = f"Not all of these runs have the same settings: they differ in {', '.join(differing)} (see Configuration)."
     return [parts.Lines([line])] if differing else []

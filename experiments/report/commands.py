@@ -1,4 +1,4 @@
-"""The commands that make results again, read off what the results say of themselves."""
+"""The commands that make results again, derived from the settings that are stored with them."""
 
 import json
 import shlex
@@ -45,7 +45,7 @@ def of_similarities(dataset: str, measured: Mapping[str, Mapping[int, dict]], da
     Args:
         dataset: its name.
         measured: target -> seed -> what was measured.
-        data_dir: where its download is; measurements do not say it.
+        data_dir: where its download is; measurements do not store it.
     """
     usual = compared.to_json(config.defaults(dataset))
     for name in ("every", "per_domain"):
@@ -71,7 +71,7 @@ def of_similarities(dataset: str, measured: Mapping[str, Mapping[int, dict]], da
 
 
 def _groups(runs: Sequence[Run], axes: Sequence[str]) -> Iterable[list[Run]]:
-    """Sorts runs into those that one command can do: all but the axes is the same, and each method's own settings."""
+    """Groups runs that one command can do: all but the axes is the same, and so are each method's own settings."""
     groups: list[tuple[dict, dict, list[Run]]] = []
     for run in sorted(runs, key=lambda run: run.method_place):
         of_methods = _of_methods(run)
@@ -117,13 +117,13 @@ def _targets(targets: Iterable[str], domains: Sequence[str]) -> list[str]:
 
 
 def _settings(group: Sequence[Run], said: set[str]) -> list[str]:
-    """Returns flags for all settings that are not a sweep's defaults, nor ``said`` otherwise."""
+    """Returns flags for all settings that are neither a sweep's defaults nor in ``said``."""
     one = group[0].config
     usual = compared.to_json(config.defaults(one["dataset"], one.get("preset", "dataset"))) | {"preset": "dataset"}
     for method in ranges.OF_METHODS:
         usual |= {f"{method}.{name}": value for name, value in usual.pop(method).items()}
     for method in strategies.ANNEALED:
-        usual[f"{method}.anneal_steps"] = one["iterations"] // 2  # as sweep.configs has it
+        usual[f"{method}.anneal_steps"] = one["iterations"] // 2  # as sweep.configs sets it
     values = {name: value for name, value in one.items() if name not in {*_AXES, *_PLACES, *said} - {"data_dir"}}
     for run in group:
         values |= _of_methods(run)

@@ -30,7 +30,7 @@ def settings_of(run: Run) -> dict[str, object]:
 
 
 def versions_of(run: Run) -> dict[str, object]:
-    """Returns what a run was made with."""
+    """Returns what a run was made with: versions, device, weights."""
     versions = run.result.get("versions")
     return {
         **(versions if isinstance(versions, dict) else {}),
@@ -42,7 +42,7 @@ def versions_of(run: Run) -> dict[str, object]:
 
 
 def table(caption: str, runs: Sequence[Run], values_of: Callable[[Run], dict[str, object]]) -> parts.Grid:
-    """Makes a table with a row for each value of each setting, and which runs have it where there are several."""
+    """Makes a table with a row for each value of each setting. If there are several, it says which runs have each."""
     rows = []
     for name, by_value in _by_value(runs, values_of).items():
         most_frequent = sorted(by_value.items(), key=lambda item: -len(item[1]))
@@ -57,12 +57,12 @@ def table(caption: str, runs: Sequence[Run], values_of: Callable[[Run], dict[str
 
 
 def differing(runs: Sequence[Run], values_of: Callable[[Run], dict[str, object]]) -> list[str]:
-    """Returns the names of what runs differ in."""
+    """Returns the names of the values in which runs differ."""
     return [name for name, by_value in _by_value(runs, values_of).items() if len(by_value) > 1]
 
 
 def text(value: object) -> str:
-    """Returns a value of a JSON file as one reads it."""
+    """Returns a value of a JSON file as readable text."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value) or "none"
     if value is None:
@@ -82,7 +82,7 @@ def _by_value(runs: Sequence[Run], values_of: Callable[[Run], dict[str, object]]
 
 
 def _which(having: Sequence[Run], runs: Sequence[Run]) -> str:
-    """Returns how many runs these are, and what they have in common that not all have."""
+    """Returns how many runs these are, and their targets, methods and seeds if these are not all."""
     described = []
     for axis in ("target", "folder_name"):
         names = dict.fromkeys(getattr(run, axis) for run in having)

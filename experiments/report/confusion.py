@@ -1,4 +1,4 @@
-"""Which classes are taken for which: accuracy by class, and confusion matrices."""
+"""Accuracy by class, and confusion matrices: which classes are predicted as which."""
 
 import functools
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def of(dataset: str, runs: Sequence[Run]) -> list[parts.Part]:
         of_run = tuple(run.result["classes"]), np.array(run.result["confusion"])
         if classes.setdefault(which, of_run[0]) == of_run[0]:
             summed[which] = summed.get(which, 0) + of_run[1]
-    made: list[parts.Part] = [parts.Heading("Accuracy by class, and which class is taken for which")]
+    made: list[parts.Part] = [parts.Heading("Accuracy by class, and which class is predicted as which")]
     for target in dict.fromkeys(target for target, _ in summed):
         methods = [method for of_target, method in summed if of_target == target]
         names = classes[target, methods[0]]
@@ -41,13 +41,13 @@ def of(dataset: str, runs: Sequence[Run]) -> list[parts.Part]:
             for method in methods
         ]
         made.append(
-            parts.Pictures(drawn, "Rows are the classes, columns what they were taken for; images of all seeds.")
+            parts.Pictures(drawn, "Rows are the true classes, columns the predicted ones; images of all seeds.")
         )
     return made
 
 
 def matrix(confusion: np.ndarray, classes: Sequence[str], title: str) -> figures.Figure:
-    """Draws a confusion matrix: counts, in a shade by their share of the row.
+    """Draws a confusion matrix of counts. The shade is the share of the row.
 
     Args:
         confusion: counts ``[classes, classes]``.
@@ -66,7 +66,7 @@ def matrix(confusion: np.ndarray, classes: Sequence[str], title: str) -> figures
         names = [figures.label(name) for name in classes]
         axes.set_xticks(range(len(classes)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
         axes.set_yticks(range(len(classes)), names, fontsize=8)
-    axes.set(xlabel="taken for", ylabel="class")
+    axes.set(xlabel="predicted class", ylabel="true class")
     axes.set_title(figures.label(title), fontsize=10)
     return figure
 

@@ -1,4 +1,4 @@
-"""What stands on the page, in order."""
+"""The content of the page, in order."""
 
 import collections
 import shlex
@@ -11,10 +11,10 @@ from experiments.report.stored import Run, Stored
 
 
 def sections(found: Stored) -> list[parts.Section]:
-    """Returns a section for each dataset, and one on what could not be read if there is such."""
+    """Returns a section for each dataset, and one for what could not be read, if there is any."""
     made = [parts.Section(dataset, _of_dataset(dataset, found)) for dataset in found.datasets]
-    if found.left_out:  # also by the sections before
-        lines = ["These could not be read; nothing on this page rests on them.", *found.left_out]
+    if found.left_out:  # the sections above may leave out files too
+        lines = ["These could not be read; nothing on this page uses them.", *found.left_out]
         made.append(parts.Section("Left out", [parts.Lines(lines)]))
     return made
 
@@ -75,7 +75,7 @@ def _configuration(dataset: str, runs: Sequence[Run], grid_runs: Sequence[Run]) 
 
 
 def _commands(dataset: str, found: Stored) -> list[parts.Part]:
-    heading = parts.Heading("Commands that make this again")
+    heading = parts.Heading("Commands that make these results again")
     if dataset not in registry.DATASETS:
         return [heading, parts.Lines([f"There are none: this version knows no dataset {dataset}."])]
     runs, grid_runs = found.runs.get(dataset, []), found.grid_runs.get(dataset, [])
@@ -89,8 +89,8 @@ def _commands(dataset: str, found: Stored) -> list[parts.Part]:
         parts.Commands([f"{line} {shlex.quote(f'--results-dir={found.results_dir}')}" for line in lines]),
         parts.Lines(
             [
-                "They do not do again what lies in --results-dir. Each does all its targets, strategies and seeds, "
-                "also those that this page lacks."
+                "They do not do again what exists in --results-dir. Each does all its targets, strategies and seeds, "
+                "also those that are missing on this page."
             ]
         ),
     ]

@@ -1,4 +1,4 @@
-"""The figures of all validations as CSV."""
+"""The numbers of all validations as CSV."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ HEADER = ("dataset", "target", "method", "seed", "step", "name", "value")
 
 
 def to_csv(found: Stored) -> str:
-    """Returns a row for each figure of each validation of each run; what is damaged is left out and named."""
+    """Returns a row for each number of each validation of each run; damaged files are left out and named."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)

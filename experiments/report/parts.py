@@ -1,4 +1,4 @@
-"""What a page is made of, and the page itself."""
+"""The parts of a page, and the page itself."""
 
 import pathlib
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ with packages.needed("the report needs", "analysis"):
     from experiments.report import svg
 
 
-WIDTH = 5.0  # of a figure, in inches: two side by side on a desk, and still to be read on a phone
+WIDTH = 5.0  # of a figure, in inches: two fit side by side on a screen, and one is readable on a phone
 
 
 class Heading(NamedTuple):
@@ -72,7 +72,7 @@ Part = Heading | Lines | Grid | Pictures | Commands
 
 
 class Section(NamedTuple):
-    """All of a dataset."""
+    """A part of the page, such as all of a dataset."""
 
     title: str
     parts: Sequence[Part]
@@ -84,7 +84,7 @@ def picture(draw: Callable[[], figures.Figure], label: str) -> markupsafe.Markup
 
 
 def page(title: str, summary: Sequence[str], sections: Sequence[Section]) -> str:
-    """Returns the page as HTML in ASCII alone, whatever letters it shows."""
+    """Returns the page as HTML in ASCII only; other letters are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
         autoescape=True,

@@ -41,7 +41,7 @@ def of(dataset: str, measured: Mapping[str, Mapping[int, dict]]) -> list[parts.P
             drawing.HEADER,
             drawing.summary(results),
         ),
-        parts.Lines(["After ± one standard deviation: over all measurements, or over seeds at the last step."]),
+        parts.Lines(["± is one standard deviation: over all measurements, or over seeds at the last step."]),
         parts.Pictures(
             agreement,
             "Share of components of the gradients of an ordinary domain batch whose signs agree, by layer and step; "
@@ -51,7 +51,7 @@ def of(dataset: str, measured: Mapping[str, Mapping[int, dict]]) -> list[parts.P
 
 
 def settings(dataset: str, measured: Mapping[str, Mapping[int, dict]]) -> parts.Grid:
-    """Returns the settings of the measurements, and which targets have them where there are several."""
+    """Returns the settings of the measurements. If targets differ, it says which targets have each."""
     targets_of: dict[tuple[str, str], list[str]] = {}
     for target, of_target in measured.items():
         for name, value in next(iter(of_target.values()))["settings"].items():

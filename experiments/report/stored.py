@@ -19,7 +19,7 @@ class Run:
 
     Attributes:
         folder: where it is.
-        config: what ``config.json`` holds, by whatever version.
+        config: what ``config.json`` holds, of any version.
         result: what ``result.json`` holds.
     """
 
@@ -46,7 +46,7 @@ class Run:
 
     @property
     def method_place(self) -> tuple[int, str]:
-        """What methods are sorted by: as the strategies are, unknown ones behind."""
+        """The sort key of methods: in the order of the strategies, unknown ones last."""
         known, strategy = list(strategies.STRATEGIES), self.config["strategy"]
         return known.index(strategy) if strategy in known else len(known), self.method
 
@@ -65,9 +65,9 @@ class Stored:
         grid_runs: those below ``grid_search``.
         similarities: target -> seed -> measurements, all of a target with the same settings.
         unfinished: folders of runs that have no result yet.
-        results_dir: where it was found.
-        left_out: a line for each thing that could not be read, or is of other pictures or weights than the rest.
-        contents: what was read from paths by dataset and name -> its SHA-256, and where that was found first.
+        results_dir: the directory that was read.
+        left_out: a line for each thing that could not be read, or is from other pictures or weights than the rest.
+        contents: dataset, name and path of an input -> its SHA-256, and the first result that has it.
     """
 
     runs: dict[str, list[Run]]
@@ -83,26 +83,26 @@ class Stored:
         return sorted(self.runs.keys() | self.grid_runs.keys() | self.similarities.keys())
 
     def leave_out(self, reason: object) -> None:
-        """Keeps the reason for the page and says it on stderr."""
+        """Keeps the reason for the page and prints it on stderr."""
         self.left_out.append(str(reason))
         print(f"warning: left out: {reason}", file=sys.stderr)
 
     def is_of_the_same(self, dataset: str, settings: dict, seed: int, inputs: dict, place: pathlib.Path) -> bool:
-        """Whether a result is of the same inputs as those before it; if not, it is left out with a line that says so.
+        """Returns whether a result has the same inputs as those before it. If not, it is left out and named.
 
         Args:
             dataset: its name.
-            settings: of the result; what lies at another path, or is of another seed, may differ.
+            settings: of the result; inputs at another path, or of another seed, may differ.
             seed: of the result.
-            inputs: the contents of what it was made of, see :func:`dg_jax.run.identify`.
-            place: where it lies.
+            inputs: the SHA-256 of what it was made from, see :func:`dg_jax.run.identify`.
+            place: where it is.
         """
         weights = str(settings.get("weights")).replace("{seed}", str(seed))
         for name, content in inputs.items():
             path = {"weights": weights}.get(name, settings.get("splits_dir") if name.startswith("split list") else None)
             known, first = self.contents.setdefault((dataset, name, str(path)), (content, place))
             if content != known:
-                self.leave_out(f"{place}: {name}: not the same as of {first}; do one of them again, with --overwrite")
+                self.leave_out(f"{place}: {name}: not the same as in {first}; do one of them again, with --overwrite")
                 return False
         return True
 

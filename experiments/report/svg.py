@@ -1,4 +1,4 @@
-"""A figure as SVG within a page: its ink is the page's, so that it can be read on a light page and on a dark one."""
+"""A figure as SVG within a page. It takes the page's colours, so that it is readable on light and dark pages."""
 
 import io
 import re
@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 from dg_jax.analysis import figures
 
 # isort: split
-import matplotlib  # after figures, which says what to do where it is missing
+import matplotlib  # after figures, which says what to do if matplotlib is missing
 
-# Stand for colours that the page decides. Black and white stay what they are: they are written on colours.
+# Placeholders for colours that the page sets. Black and white do not change: they are text on colours.
 _INK, _PAGE = "#010203", "#fcfdfe"
 _OF_THE_PAGE = {
     _INK: "currentColor",
@@ -26,21 +26,21 @@ _SETTINGS: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
     "axes.facecolor": _PAGE,
     "font.sans-serif": ["DejaVu Sans"],
-    "svg.fonttype": "none",  # letters, not outlines: smaller, and can be read out, found and copied
+    "svg.fonttype": "none",  # text, not outlines: smaller, and can be read aloud, searched and copied
     "text.parse_math": False,  # names come from files, and may have a $
 }
 _PIXELS_IN_A_POINT = 96 / 72
 _NAMESPACE = re.compile(r"\{.*\}")
 _REFERENCE = re.compile(r"#([\w-]+)")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # XML has no such characters, a name may
-_DIGITS = re.compile(r"(\.\d\d)\d+")  # after a hundredth of a point
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # XML forbids these characters, a name may have them
+_DIGITS = re.compile(r"(\.\d\d)\d+")  # digits below a hundredth of a point
 
 
 def inline(draw: Callable[[], figures.Figure], label: str) -> str:
-    """Draws a figure and returns it as an ``<svg>`` element to stand in an HTML page.
+    """Draws a figure and returns it as an ``<svg>`` element for an HTML page.
 
-    The same figure gives the same text. The page has to set the CSS variables ``--page``, the
-    colour of the background, and ``--faint``, that of grids.
+    The same figure gives the same text. The page has to set two CSS variables: ``--page``, the
+    colour of the background, and ``--faint``, the colour of grids.
 
     Args:
         draw: makes the figure. It is called in here, as artists take their colours when they are made.
@@ -68,7 +68,7 @@ def _simplify(root: ElementTree.Element) -> None:
     """Takes out what a page does not need, and puts the page's colours in."""
     for parent in list(root.iter()):
         for child in list(parent):
-            # Its one rule, for joins of lines, would hold for the whole page.
+            # The one style rule, for joins of lines, would apply to the whole page.
             if child.tag.endswith(("}metadata", "}style")):
                 parent.remove(child)
     referred = {
@@ -82,11 +82,11 @@ def _simplify(root: ElementTree.Element) -> None:
         for name in ("d", "x", "y", "points", "transform"):
             if name in attributes:
                 attributes[name] = _DIGITS.sub(r"\1", " ".join(attributes[name].split()))
-        for name in {"style", "fill"} & attributes.keys():  # the latter in hatches
+        for name in {"style", "fill"} & attributes.keys():  # fill is in hatches
             for colour, of_the_page in _OF_THE_PAGE.items():
                 attributes[name] = attributes[name].replace(colour, of_the_page)
         if "href" in attributes:
-            attributes["href"] = "".join(attributes["href"].split())  # pictures are broken into lines
+            attributes["href"] = "".join(attributes["href"].split())  # embedded pictures have line breaks
         element.attrib.clear()
         element.attrib.update(attributes)
         if not (element.text or "").strip():

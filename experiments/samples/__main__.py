@@ -4,7 +4,7 @@
     python -m experiments.samples --dataset=styles
     python -m experiments.samples --dataset=pacs --data-dir=~/data/PACS
 
-Needs the extra ``analysis``. The first thing to look at in new data.
+Needs the extra ``analysis``. Look at this first when the data is new.
 """
 
 import dataclasses
@@ -34,13 +34,13 @@ class Arguments:
     dataset: str = "emoji"
     """Which dataset: emoji, styles, or one you have downloaded."""
     domains: tuple[str, ...] = ()
-    """Which domains, in this order; by default all of a dataset, of styles those that packages hold of themselves."""
+    """Which domains, in this order. By default all; for styles, apple, twitter, openmoji and line."""
     classes: int = 8
-    """How many classes, drawn by the seed; all where there are not so many."""
+    """How many classes, drawn by the seed; all if there are fewer."""
     seed: int = 0
     """Another seed shows other classes and images."""
     data_dir: pathlib.Path | None = None
-    """The folder of a downloaded dataset, with a folder for each domain in it; of styles that with npm's tarballs."""
+    """The folder of a downloaded dataset, with a folder for each domain; for styles, the one with npm's tarballs."""
     splits_dir: pathlib.Path | None = None
     """Published split files, as for dg_jax.run."""
     skip_damaged: bool = False
@@ -81,10 +81,10 @@ def choose(data, count: int, seed: int) -> tuple[list[int], list[list[np.ndarray
 
 
 def make_sheet(arguments: Arguments) -> pathlib.Path:
-    """Writes the sheet and returns where.
+    """Writes the sheet and returns its path.
 
     Raises:
-        UserError: a flag is wrong, the dataset cannot be read, or the file not written.
+        UserError: a flag is wrong, the dataset cannot be read, or the file cannot be written.
     """
     dataset = registry.dataset_name(arguments.dataset)
     data_dir, splits_dir, prepared_dir, output = (
@@ -109,7 +109,7 @@ def make_sheet(arguments: Arguments) -> pathlib.Path:
         if domain not in known:
             raise names.unknown(f"domain in --domains for --dataset={dataset}:", domain, known)
     domains = full_names or (spec.default_domains if spec.chosen_together else known)
-    # These imports take seconds, which --help and a mistyped flag need not wait for.
+    # These imports are slow: --help and a mistyped flag need not wait for them.
     from dg_jax.data import prepared
     from experiments import pictures
     from experiments.samples import sheet

@@ -7,7 +7,7 @@ import numpy as np
 
 from dg_jax.analysis import figures
 
-_CELL = 0.72  # of an inch: pictures of 72 pixels are written as twice as many
+_CELL = 0.72  # in inches: pictures of 72 pixels are written at twice their size
 _LETTERS_IN_A_CELL = 10
 
 
@@ -16,7 +16,7 @@ def draw(images: Sequence[Sequence[np.ndarray | None]], domains: Sequence[str], 
 
     Args:
         images: for each domain and class an image, uint8 ``[H, W, 3]``, or ``None`` where
-            there is none, which is said in its place.
+            there is none; the cell then says so.
         domains: names of the rows.
         classes: names of the columns.
 

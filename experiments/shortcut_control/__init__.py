@@ -1,1 +1,1 @@
-"""A shortcut put into the pictures on purpose: what does each strategy make of it?"""
+"""A shortcut is put into the pictures on purpose: how much does each strategy use it?"""

@@ -1,11 +1,11 @@
-"""Does surgery keep a network from what is right in one domain only? A shortcut put there on purpose.
+"""Does surgery keep a network from learning what is right in one domain only? A test with an added shortcut.
 
     python -m experiments.shortcut_control --targets twitter windows --vectorize-seeds
 
-Into every picture a coloured square is pasted (see ``squares.py``). In each source
-its colour stands for the class, by a code of the source's own, in a share of the pictures: the
-strength of the shortcut. On the target it is random. If agreement rejects what is specific to a
-domain, then a strategy that asks for agreement leans on the squares less. Writes
+A coloured square is pasted into every picture (see ``squares.py``). In each source its colour
+stands for the class, in a share of the pictures: the strength of the shortcut. Every source has its
+own code of colours. On the target the colour is random. If agreement rejects what is specific to a
+domain, then a strategy that asks for agreement relies less on the squares. Writes
 shortcut.md, shortcut.csv, shortcut.png and shortcut.pdf to RESULTS_DIR/shortcut_control/DATASET
 and the runs below it.
 """
@@ -115,7 +115,7 @@ def make(arguments: Sequence[str]) -> None:
     results = sweep.results(runs, vectorize_seeds=settings.vectorize_seeds, executor=settings.executor, load=load)
     measures = measured(runs, results)
     if not measures:
-        raise errors.UserError(f"{folder_of(settings)}: there is no run whose files are whole")
+        raise errors.UserError(f"{folder_of(settings)}: there is no run with complete files")
     files = {
         "shortcut.md": tables.to_markdown(measures),
         "shortcut.csv": tables.to_csv(measures),

@@ -1,4 +1,4 @@
-"""The figure of the shortcut: what strategies make of it, over its strength."""
+"""The figure of the shortcut: accuracies of the strategies over its strength."""
 
 from dg_jax.analysis import figures, lines
 from experiments.shortcut_control import tables

@@ -10,7 +10,7 @@ import numpy as np
 from dg_jax import errors
 from dg_jax.data import dataset
 
-# The square lies in the upper left corner; its side is this part of the picture's, rounded down.
+# The square is in the upper left corner. Its side is the picture's divided by this, rounded down.
 SIDE = 4
 
 
@@ -31,9 +31,10 @@ def colours(num_classes: int) -> np.ndarray:
 def codes(domains: Sequence[str], num_classes: int, seed: int) -> dict[str, np.ndarray]:
     """Draws for each domain which colour stands for which class.
 
-    Each is a permutation, and no colour stands for the same class in two domains, so that
-    what a network learns of the squares of one domain is wrong in every other: the classes
-    in random order, by another random shift in each domain, onto colours in random order.
+    Each code is a permutation, and no colour stands for the same class in two domains. So what
+    a network learns from the squares of one domain is wrong in every other. The classes, in
+    random order, are shifted by a random number, different in each domain, and then matched
+    to colours in random order.
 
     Args:
         domains: their order has no influence.
@@ -48,7 +49,7 @@ def codes(domains: Sequence[str], num_classes: int, seed: int) -> dict[str, np.n
     """
     if len(domains) > num_classes:
         raise errors.UserError(
-            f"a shortcut that no two domains share takes as many classes as domains, and there are {len(domains)} "
+            f"a shortcut that no two domains share needs as many classes as domains, but there are {len(domains)} "
             f"domains and {num_classes} classes; name fewer --domains"
         )
     rng = np.random.default_rng([seed, zlib.crc32(b"shortcut")])
@@ -75,11 +76,11 @@ def pasted(part: dataset.Part, colour: np.ndarray, num_classes: int) -> dataset.
 def add(data: dataset.MultiDomainDataset, target: str, strength: float, seed: int) -> dataset.MultiDomainDataset:
     """Pastes squares into all pictures of a run's dataset.
 
-    In each source, in training and validation alike, the colour is right in a share of the
-    pictures and a random other one in the rest. Pictures that are right at one strength are
-    right at every higher one, and those that are wrong have the same colour at each. On the target colours are
-    random, all equally likely. What the target's pictures are like with the square of a
-    source, always right by that source's code, is in ``watched`` under the source's name.
+    In each source, in training and validation, the colour is right in a share of the pictures
+    and a random other one in the rest. Pictures that are right at one strength are right at
+    every higher one. Wrong pictures have the same colour at every strength. On the target all
+    colours are equally likely. ``watched`` has the target's test pictures once for each source,
+    under the source's name, with squares that are always right by that source's code.
 
     Args:
         data: in memory.
@@ -111,7 +112,7 @@ def add(data: dataset.MultiDomainDataset, target: str, strength: float, seed: in
         domain: {name: squared(domain, name, part) for name, part in parts.items()}
         for domain, parts in data.domains.items()
     }
-    assert isinstance(test, dataset.Part)  # or it would have been refused
+    assert isinstance(test, dataset.Part)  # ``squared`` refuses any other
     watched: dict[str, dataset.AnyPart] = {
         domain: pasted(test, code[domain][test.label], num_classes) for domain in data.domains if domain != target
     }

@@ -1,4 +1,4 @@
-"""What strategies make of a shortcut, over its strength: the tables."""
+"""The tables of the shortcut: accuracies of the strategies over its strength."""
 
 import csv
 import io

@@ -1,1 +1,1 @@
-"""Spirals: where agreement must win, and when it does."""
+"""Spirals: a task made for agreement, and when agreement wins on it."""

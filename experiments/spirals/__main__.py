@@ -1,12 +1,12 @@
-"""Spirals: a task whose truth is known, with shortcuts that only agreement between environments gives away.
+"""Spirals: a task with a known answer, and with shortcuts that only agreement between environments reveals.
 
     python -m experiments.spirals --vectorize-seeds
     python -m experiments.spirals --vectorize-seeds --seeds=5 --scan=environments --values 2 4 8 12 16
     python -m experiments.spirals --regions
 
-The points are those of ``--dataset=spirals``, see :mod:`dg_jax.data.spirals`: trained on environments, in each of which
-a shortcut is perfect, tested where it says nothing. A scan trains with several values of one setting. Writes
-spirals.md, spirals.csv and figures to RESULTS_DIR/spirals/SCAN and the runs below it.
+The points are those of ``--dataset=spirals``, see :mod:`dg_jax.data.spirals`. In each environment for training, a
+shortcut is perfect. In the test it says nothing. A scan trains with several values of one setting. Writes spirals.md,
+spirals.csv and figures to RESULTS_DIR/spirals/SCAN and the runs below it.
 """
 
 import dataclasses
@@ -52,9 +52,9 @@ class Spirals(sweep.Sweep):
     scan: Literal["none", "environments", "turns", "learning_rate", "weight_decay", "batch_size"] = "none"
     """Which setting to scan."""
     values: tuple[float, ...] = ()
-    """Its values."""
+    """The values of that setting."""
     regions: bool = False
-    """Draw instead what Deep-All and Agr-Sum take for which class, for the first seed."""
+    """Instead, draw which class Deep-All and Agr-Sum predict at which point, for the first seed."""
 
 
 def load(one: config.RunConfig) -> "dataset.MultiDomainDataset":
@@ -69,7 +69,7 @@ def load(one: config.RunConfig) -> "dataset.MultiDomainDataset":
 
 
 def configs(settings: Spirals) -> list[tuple[float, list[SpiralsRun]]]:
-    """Returns the runs of each value of the scan; without one the value is 0.
+    """Returns the runs of each value of the scan; without a scan the value is 0.
 
     Raises:
         UserError: a run cannot be done, or values and scan do not go together.
@@ -89,7 +89,7 @@ def configs(settings: Spirals) -> list[tuple[float, list[SpiralsRun]]]:
             known = len(settings.data.domains) - 1 if settings.scan == "environments" else sys.maxsize
             if value != int(value) or not 1 <= value <= known:
                 raise errors.UserError(
-                    f"--values {value:g}: give whole numbers of at least 1, of environments at most 16"
+                    f"--values {value:g}: give whole numbers of at least 1, of environments at most {known}"
                 )
         if settings.scan == "environments":
             one = config.changed(one, domains=(*settings.data.domains[: int(value)], "random"))
@@ -109,7 +109,7 @@ def folder_of(settings: Spirals) -> "pathlib.Path":
 
 
 def measured(runs: Sequence[tuple[float, list[SpiralsRun]]], results: sweep.Results) -> "list[tables.Measured]":
-    """Gathers what the runs found."""
+    """Gathers the results of the runs."""
     from dg_jax.training import metrics_file, run_folder
     from experiments.spirals import tables
 
@@ -168,7 +168,7 @@ def make(arguments: Sequence[str]) -> None:
     results = sweep.results(every, vectorize_seeds=settings.vectorize_seeds, executor=settings.executor, load=load)
     found = measured(runs, results)
     if not found:
-        raise errors.UserError(f"{folder_of(settings)}: there is no run whose files are whole")
+        raise errors.UserError(f"{folder_of(settings)}: there is no run with complete files")
     files = {"spirals.md": tables.to_markdown(found, settings.scan), "spirals.csv": tables.to_csv(found, settings.scan)}
     drawn = {"agreement": figure.agreement(found, settings.scan)}
     if settings.values:

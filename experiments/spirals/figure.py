@@ -1,4 +1,4 @@
-"""What strategies make of the spirals: the figures."""
+"""The figures of the spirals."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from dg_jax.data import dataset
 
 _PIXELS, _EXTENT = 160, 2.4
-_DRAWS = 16  # of the shortcuts, over which the class is averaged
+_DRAWS = 16  # of the shortcuts, over which the prediction is averaged
 _SHOWN = 300
 
 
 def regions(networks: "Mapping[str, predict.TrainedNetwork]", test: "dataset.Part") -> figures.Figure:
-    """Draws over the two coordinates of the spiral which class a network takes a point for, shortcuts at random."""
+    """Draws what a network predicts over the two coordinates of the spiral, averaged over random shortcuts."""
     figure = figures.Figure(figsize=(0.5 + 4.2 * len(networks), 5.2), layout="constrained")
     all_axes = figure.subplots(1, len(networks), sharex=True, sharey=True, squeeze=False)[0]
     places = np.linspace(-_EXTENT, _EXTENT, _PIXELS, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What strategies make of the spirals: the tables."""
+"""The tables of the spirals."""
 
 import csv
 import io
@@ -12,15 +12,15 @@ SUCCESS = 0.95
 
 
 class Measured(NamedTuple):
-    """What one run found; accuracies are fractions.
+    """The results of one run; accuracies are fractions.
 
     Attributes:
-        value: of the setting that is scanned; 0 without a scan.
+        value: value of the scanned setting; 0 without a scan.
         method: its strategy.
         seed: its seed.
         validation: accuracy on new points of the environments, of the selected parameters.
         test: accuracy where the shortcuts say nothing, of the selected parameters.
-        test_last: of the last parameters.
+        test_last: the same, of the last parameters.
         agreement: steps, and the share of components that agree there, if the combiner logs it.
     """
 

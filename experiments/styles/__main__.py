@@ -3,9 +3,10 @@
     python -m experiments.styles --data-dir=emoji-styles
     python -m experiments.styles --recompute=experiments/results/styles/validations.csv
 
-Fine-tunes SqueezeNet from ImageNet weights, notes the accuracy on the target at each validation, to be looked at, and
-compares strategies as selected by validation and at equal validation. Writes validations.csv, styles.md and a figure
-for each study to RESULTS_DIR/styles, and the runs below it. Needs the extras emoji, pretrained and analysis.
+Fine-tunes SqueezeNet from ImageNet weights and notes the accuracy on the target at each validation, only to show it.
+Compares strategies in two ways: as selected by validation, and at equal validation. Writes validations.csv, styles.md
+and a figure for each study to RESULTS_DIR/styles, and the runs below it. Needs the extras emoji, pretrained and
+analysis.
 """
 
 import dataclasses
@@ -30,9 +31,9 @@ class Styles(sweep.Plan):
     """Compare strategies on emoji in different styles, as registered."""
 
     studies: tuple[str, ...] = tuple(studies.STUDIES)
-    """Which studies: three sources; the target line without openmoji, whose lines it has; two and ten sources."""
+    """Which studies: three sources; target line without openmoji, which has the same lines; two and ten sources."""
     recompute: pathlib.Path | None = None
-    """Make tables and figures again of this validations.csv, without a run."""
+    """Make tables and figures again from this validations.csv, without a run."""
 
 
 def make(arguments: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the runs of the studies noted at each validation, in one small CSV file that tables and figures are made of."""
+"""The accuracies of the studies at each validation, in one small CSV file for tables and figures."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ def read(path: pathlib.Path) -> Found:
     """Reads what :func:`to_csv` has written.
 
     Raises:
-        UserError: the file cannot be read, or is another.
+        UserError: the file cannot be read, or is not such a file.
     """
     found: Found = {}
     try:
@@ -46,6 +46,6 @@ def read(path: pathlib.Path) -> Found:
                     column.append(value)  # type: ignore[attr-defined]
     except (OSError, ValueError) as error:
         raise errors.UserError(
-            f"{path} cannot be read: {error}; leave --recompute out to make it of the runs"
+            f"{path} cannot be read: {error}; leave --recompute out to make it from the runs"
         ) from error
     return found

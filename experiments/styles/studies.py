@@ -1,4 +1,4 @@
-"""The studies on emoji in different styles that docs/does-it-work.md registered, and what each of their runs is."""
+"""The studies on emoji in different styles that docs/does-it-work.md registered, and their runs."""
 
 import dataclasses
 from typing import NamedTuple
@@ -14,12 +14,12 @@ ALL_BUT_LINE = (
 
 
 class Study(NamedTuple):
-    """Some strategies on some targets, each held out by itself from the same sources.
+    """Some strategies on some targets. Each target is held out alone; the sources are the same.
 
     Attributes:
         sources: the domains trained on.
         targets: the domains held out.
-        strategies: which.
+        strategies: the names of the strategies.
         seeds: how many, from 0.
         batch_size: images of each source in a step.
     """

@@ -25,7 +25,7 @@ class Table1(sweep.Sweep):
     """Train strategies x targets x seeds, and compare the accuracy on the target to that of Deep-All."""
 
     compare_paper: bool = False
-    """Also put the paper's figures beside ours (pacs, vlcs and office_home)."""
+    """Also put the paper's numbers beside ours (pacs, vlcs and office_home)."""
 
 
 def make(arguments: Sequence[str]) -> None:

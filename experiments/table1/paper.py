@@ -1,7 +1,7 @@
-"""The figures of the paper's Table 1, and ours beside them.
+"""The numbers of the paper's Table 1, and ours beside them.
 
-They are as printed, also where they do not agree: Agr-Sum's average on Office-Home stands as
-46.09, but the mean of its four targets is 45.99.
+They are as printed, even if they contradict each other: Agr-Sum's average on Office-Home is printed
+as 46.09, but the mean of its four targets is 45.99.
 """
 
 import csv
@@ -34,7 +34,7 @@ class Published:
 
 
 def read(path: pathlib.Path) -> dict[str, dict[str, dict[str, Published]]]:
-    """Reads the paper's figures: dataset -> target or ``average`` -> method -> published.
+    """Reads the paper's numbers: dataset -> target or ``average`` -> method -> published.
 
     Raises:
         UserError: the file is missing or is no such table.
@@ -61,14 +61,14 @@ def read(path: pathlib.Path) -> dict[str, dict[str, dict[str, Published]]]:
 
 
 def beside_paper(table: tables.Table, dataset: str, path: pathlib.Path) -> str:
-    """Returns a Markdown table with the paper's figure and ours for each target and method, in percent.
+    """Returns a Markdown table with the paper's number and ours for each target and method, in percent.
 
-    The averages stand there if ours are over the same targets as the paper's.
+    It has the averages if ours are over the same targets as the paper's.
 
     Args:
         table: ours.
         dataset: its name; its targets and methods have the same names in the file.
-        path: the file with the paper's figures.
+        path: the file with the paper's numbers.
 
     Raises:
         UserError: the file is missing or is no such table, or the paper has no such dataset.

@@ -1,4 +1,4 @@
-"""Figures, read off their artists."""
+"""Reads what a figure shows from Matplotlib's artists."""
 
 import numpy as np
 

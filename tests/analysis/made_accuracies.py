@@ -7,7 +7,7 @@ TARGETS = ("art_painting", "cartoon", "photo", "sketch")
 
 
 def make(methods=METHODS, targets=TARGETS, num_seeds=20, num_images=400, seed=0):
-    """Returns target -> method -> seed -> accuracy; agr_sum is well above the others but on photo."""
+    """Returns target -> method -> seed -> accuracy; agr_sum is well above the others, except on photo."""
     rng = np.random.default_rng(seed)
 
     def accuracy(target, method):
@@ -21,7 +21,7 @@ def make(methods=METHODS, targets=TARGETS, num_seeds=20, num_images=400, seed=0)
 
 
 def parse_markdown(text):
-    """Returns each table of a Markdown text as a list of rows, header first and rule left out."""
+    """Returns each table of a Markdown text as a list of rows, header first, without the line of dashes."""
     parsed, inside = [], False
     for line in text.splitlines():
         if line.startswith("|"):

@@ -25,7 +25,7 @@ def samples(count):
 
 
 def plain(params, batch):
-    """All per-sample gradients flattened, one by one, and all their products at once."""
+    """Flattens all per-sample gradients, one by one, and takes all their products at once."""
     rows = []
     for i in range(len(batch["weight"])):
         gradient = jax.grad(loss)(params, jax.tree.map(lambda leaf: leaf[i], batch))  # noqa: B023
@@ -54,7 +54,7 @@ def test_other_numbers_of_samples_are_no_other_program():
 
 @pytest.mark.parametrize(("gradients_in_memory", "most"), [(2, 2), (5, 5), (40, 40)])
 def test_no_more_gradients_are_alive_than_asked_for(gradients_in_memory, most):
-    """Counts the arrays of gradients that live at the time when the next ones are asked for."""
+    """Counts the bytes of the gradients that are alive when the next ones are computed."""
     batch, alive = samples(60), []
     before = sum(leaf.nbytes for leaf in jax.live_arrays())
 

@@ -18,7 +18,7 @@ def test_notes_name_the_exceptions(summary):
     assert "over 20 seeds (mixup on sketch: 19);" in text
     assert "Each test rests on 20 pairs (mixup on sketch: 19)." in text
     assert "Seeds that only one of the two methods has are in no pair: mixup on sketch: 3." in text
-    assert "The average leaves out what some method has no run of: photo." in text
+    assert "The average leaves out targets that lack a run of some method: photo." in text
     assert "no star could appear" not in text
 
 
@@ -26,7 +26,7 @@ def test_notes_name_the_exceptions(summary):
 def test_notes_say_that_no_star_could_appear(num_seeds, said):
     accuracies = {"t": {"deep_all": dict.fromkeys(range(num_seeds), 0.5), "a": dict.fromkeys(range(num_seeds), 0.6)}}
     summary = table.summarize(accuracies, ["deep_all", "a"], ["t"])
-    line = "Fewer than 6 pairs that differ can reach no p below 0.05: no star could appear."
+    line = "With fewer than 6 pairs that differ, p cannot be below 0.05: no star could appear."
     assert (line in notes.of(summary)) == said
     assert (r"\*" in made_accuracies.parse_markdown(render.to_markdown(summary))[0][1][2]) == (not said)
 

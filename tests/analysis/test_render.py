@@ -1,4 +1,4 @@
-"""Tables read back and compared with the numbers that they were made of."""
+"""Tables are read back and compared with the numbers that they were made from."""
 
 import csv
 import io
@@ -49,7 +49,7 @@ def test_markdown(summary):
     text = render.to_markdown(summary)
     main, effects = made_accuracies.parse_markdown(text)
     check_rows(main, summary, str, ("**", "**"), r"\*", "-")
-    assert text.count(r"**\*") == 3  # agr_sum is best and differs on all but photo
+    assert text.count(r"**\*") == 3  # agr_sum is best and differs on all targets except photo
     assert effects[0] == ["target", "method", "difference in points", "rank-biserial r", "p", "pairs", "that differ"]
     assert len(effects) - 1 == len(summary.comparisons) == 27
     for row, (target, method, comparison) in zip(effects[1:], summary.comparisons, strict=True):
@@ -75,7 +75,7 @@ def test_latex(summary):
 def test_a_row_of_latex_that_begins_with_a_bracket_or_a_star_is_no_argument_of_the_one_before(name):
     text = render.to_latex(table.summarize({target: {"m": {0: 0.5}} for target in ("b", name)}, ["m"], ["b", name]))
     assert f"{name} & " in text
-    behind = [after.lstrip() for after in text.split(r"\\")[1:]]  # LaTeX also looks behind line ends and spaces
+    behind = [after.lstrip() for after in text.split(r"\\")[1:]]  # LaTeX also looks past line ends and spaces
     assert not [after for after in behind if after.startswith(("[", "*"))]
 
 

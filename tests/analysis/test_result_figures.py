@@ -1,4 +1,4 @@
-"""What is drawn, read off the artists."""
+"""What is drawn, read from Matplotlib's artists."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_each_method_has_one_colour_and_no_two_the_same_look():
 def test_box_plots_say_that_no_star_could_appear():
     summary = table.summarize(made_accuracies.make(num_seeds=5), METHODS, TARGETS)
     figure = result_figures.box_plots(summary)
-    assert "Fewer than 6 pairs that differ can reach no p below 0.05" in figure.axes[0].get_xlabel()
+    assert "With fewer than 6 pairs that differ, p cannot be below 0.05" in figure.axes[0].get_xlabel()
     assert labels(figure) == [*METHODS, "mean"] and not figure.axes[0].texts
 
 

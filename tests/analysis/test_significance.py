@@ -1,4 +1,4 @@
-"""The test against a list of all sign assignments, and against SciPy where SciPy is exact."""
+"""The Wilcoxon test against a list of all sign assignments, and against SciPy where SciPy is exact."""
 
 import itertools
 
@@ -10,13 +10,13 @@ from dg_jax.analysis import significance
 
 
 def against_zero(differences):
-    """Compares two methods whose accuracies differ by these."""
+    """Compares two methods whose accuracies differ by these differences."""
     differences = np.asarray(differences, float)
     return significance.compare(dict(enumerate(0.5 + differences)), dict.fromkeys(range(len(differences)), 0.5))
 
 
 def enumerate_signs(differences):
-    """p and rank-biserial correlation by going through all 2^n ways to sign the ranks."""
+    """p and rank-biserial correlation from all 2^n ways to sign the ranks."""
     differences = [d for d in differences if d != 0]
     sizes = [abs(d) for d in differences]
     ranks = [np.mean([i + 1 for i, other in enumerate(sorted(sizes)) if other == size]) for size in sizes]
@@ -27,11 +27,11 @@ def enumerate_signs(differences):
 
 
 @pytest.mark.parametrize("num_pairs", range(1, 11))
-@pytest.mark.parametrize("kinds", [2, 4, 1000])  # how many sizes: few make ties and zeros
+@pytest.mark.parametrize("kinds", [2, 4, 1000])  # the number of sizes: few sizes make ties and zeros
 def test_equals_going_through_all_signs(num_pairs, kinds):
     rng = np.random.default_rng(num_pairs)
     for _ in range(4):
-        differences = rng.integers(-kinds, kinds + 1, num_pairs) / 4096  # in binary fractions, nothing is rounded
+        differences = rng.integers(-kinds, kinds + 1, num_pairs) / 4096  # binary fractions are not rounded
         result = against_zero(differences)
         p, rank_biserial = enumerate_signs(differences)
         np.testing.assert_allclose((result.p, result.rank_biserial), (p, rank_biserial), rtol=1e-9, atol=1e-12)
@@ -117,7 +117,7 @@ def test_holms_correction_is_the_step_down_of_its_definition(size):
         corrected = significance.holm(values)
         for value, found in zip(values, corrected, strict=True):
             smaller = [one for one in values if one <= value]
-            # The largest, over the tests that are at least as small, of p times the number of tests not smaller.
+            # Over all p up to this one: the largest of p times the number of p that are not smaller.
             expected = max(min(1, one * sum(other >= one for other in values)) for one in smaller)
             assert found == pytest.approx(expected)
     assert significance.holm([]) == []

@@ -9,7 +9,7 @@ from dg_jax.analysis import similarity
 
 
 def plain(gradients, domain):
-    """Every pair on its own, from the vectors themselves."""
+    """Takes each pair by itself, from the vectors."""
     pairs = {}
     for i, j in itertools.permutations(range(len(gradients)), 2):
         norms = np.linalg.norm(gradients[i]) * np.linalg.norm(gradients[j])

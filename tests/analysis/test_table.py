@@ -68,6 +68,6 @@ def test_no_comparison_without_a_common_seed():
 
 
 @pytest.mark.parametrize("accuracy", [58.1, -0.1, float("nan")])
-def test_what_is_no_fraction_is_refused(accuracy):
+def test_an_accuracy_that_is_not_a_fraction_is_refused(accuracy):
     with pytest.raises(ValueError, match=r"the accuracy of agr_sum on photo, seed 3, is .*: not in \[0, 1\]"):
         table.summarize({"photo": {"agr_sum": {3: accuracy}}}, ["agr_sum"], ["photo"])

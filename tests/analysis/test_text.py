@@ -21,6 +21,6 @@ def test_ten_items_are_listed_and_how_many_more_there_are(count):
     assert listed.endswith(f"(and {count - 10} more)") == (count > 10)
 
 
-def test_of_a_long_name_the_middle_is_left_out():
+def test_a_long_name_loses_its_middle():
     shown = text.printable("a" * 5000 + "b" * 5000)
     assert len(shown) < 4100 and shown.startswith("aaa") and shown.endswith("bbb") and " ... " in shown

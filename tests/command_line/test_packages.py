@@ -1,4 +1,4 @@
-"""What programs say where the packages of an extra are missing."""
+"""What programs print if the packages of an extra are missing."""
 
 import ast
 import importlib.metadata
@@ -16,7 +16,7 @@ from dg_jax import errors
 from dg_jax.command_line import packages
 
 ROOT = pathlib.Path(__file__).parents[2]
-# Of ``python -m experiments.benchmark``, which has made sure.
+# A child process of ``python -m experiments.benchmark``, which has already checked the packages.
 CHILDREN = {"experiments/benchmark/memory.py"}
 PROGRAMS = sorted(
     path
@@ -62,7 +62,7 @@ def listed(extra):
 
 
 def extras_of(program):
-    """Returns the extras that a program makes sure of."""
+    """Returns the extras that a program checks for."""
     [call] = re.findall(r"^    packages\.exit_unless_installed\((.*)\)$", (ROOT / program).read_text(), re.MULTILINE)
     return ast.literal_eval(f"({call},)")
 
@@ -78,7 +78,7 @@ def test_without_the_extra_a_program_is_one_line(program):
         assert (code, out) == (2, "")
         lines = err.splitlines()
         assert len(lines) == 1
-        # The program's other extra is missing, too, where only the library is installed.
+        # If only the library is installed, the program's other extra is missing too.
         found = re.fullmatch(r'error: not installed: (.*); run: pip install -e "\.\[(.*)\]"', lines[0])
         assert found and listed(extra) in found[1]
         assert {extra} <= {*found[2].split(",")} <= {*extras_of(program)}
@@ -131,7 +131,7 @@ def test_a_broken_package_is_shown_with_its_own_error(tmp_path):
     assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'no_such_module'"
 
 
-def test_needed_takes_no_other_error_for_a_missing_package():
+def test_needed_passes_other_import_errors_on():
     message = r'^it needs ray; run: pip install -e "\.\[cluster\]"$'
     with pytest.raises(errors.UserError, match=message), packages.needed("it needs", "cluster"):
         raise ModuleNotFoundError("No module named 'ray'", name="ray")

@@ -49,3 +49,10 @@ def test_a_run_configuration_that_lacks_something_names_it():
     lacking = config.changed(config.RunConfig(), domains=("apple", "google", "windows"))
     with pytest.raises(errors.UserError, match="--target: name the domain to hold out"):
         run.run(lacking)
+
+
+def test_none_takes_back_what_a_preset_sets():
+    one = run.configure(dataset="spirals", iterations=10, learning_rate_drop=None)
+    assert one.optimisation.learning_rate_drop is None
+    with pytest.raises(errors.UserError, match="--model=None: give text"):
+        run.configure(model=None)

@@ -14,7 +14,7 @@ def test_a_group_has_the_arguments_of_its_method_with_the_same_defaults(method):
     for name, value in dataclasses.asdict(getattr(config.Method(), method)).items():
         if value is not None:
             assert parameters[name].default == value
-        elif parameters[name].default is not None:  # there is no usual one, or it depends on the run
+        elif parameters[name].default is not None:  # there is no usual value, or it depends on the run
             assert parameters[name].default is inspect.Parameter.empty
             annealed = {(objective, "anneal_steps") for objective in strategies.ANNEALED}
             assert (method, name) in {*ranges.REQUIRED.items()} | annealed

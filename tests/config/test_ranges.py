@@ -44,7 +44,7 @@ OWN = [
 
 
 @pytest.mark.parametrize(("method", "name", "value"), OWN)
-def test_so_is_a_methods_own(method, name, value):
+def test_a_value_of_a_method_out_of_range_is_refused(method, name, value):
     flag = f"{config.flag(method)}.{name.replace('_', '-')}"
     kind = "average" if method in ("ema", "swad") else "strategy"
     with pytest.raises(errors.UserError, match=f"{flag}={value}: give "):

@@ -1,4 +1,4 @@
-"""Files of MNIST's form with noise in them."""
+"""Files in MNIST's format that hold noise."""
 
 import functools
 import struct

@@ -33,7 +33,7 @@ def fill(
 
 
 def pacs(root: pathlib.Path, per_class: int = 10) -> pathlib.Path:
-    """As the zip of PACS unpacks, with ``kfold``; sketches are PNG files."""
+    """A tree like that of the unpacked zip of PACS, with ``kfold``; sketches are PNG files."""
     fill(root / "kfold", ("art_painting", "cartoon", "photo"), PACS_CLASSES, per_class=per_class)
     fill(root / "kfold", ("sketch",), PACS_CLASSES, "n0{:04}-1.png", per_class=per_class)
     return root

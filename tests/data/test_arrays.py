@@ -69,5 +69,5 @@ def test_too_few_names_too_few_examples_and_no_target_are_named():
         split({"a": vectors(), "b": vectors()}, classes=["cat"])
     with pytest.raises(errors.UserError, match="no example is in the validation part; give more"):
         split({"a": vectors(3), "b": vectors()})
-    with pytest.raises(errors.UserError, match="target='c' is none of the domains; there are: a, b"):
+    with pytest.raises(errors.UserError, match="target='c' is not a domain; there are: a, b"):
         split({"a": vectors(), "b": vectors()}, target="c")

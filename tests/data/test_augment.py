@@ -55,7 +55,7 @@ def test_statistics_of_many_images():
     assert abs(is_grey.mean() - augment.GREY) < 0.02
     brightness = changed.mean(axis=(1, 2, 3))
     assert abs(brightness.mean() - image.mean()) < 0.02
-    # Uniform in 1 - 0.3 to 1 + 0.3, its deviation is 0.3 / sqrt(3) of the mean.
+    # A factor uniform in 1 - 0.3 to 1 + 0.3 has a deviation of 0.3 / sqrt(3) of the mean.
     assert 0.14 < brightness.std() / image.mean() < 0.21
     is_brighter_left = changed[:, :, 0].mean(axis=(1, 2)) > changed[:, :, -1].mean(axis=(1, 2)) + 1e-4
     is_brighter_right = changed[:, :, -1].mean(axis=(1, 2)) > changed[:, :, 0].mean(axis=(1, 2)) + 1e-4

@@ -7,7 +7,7 @@ from dg_jax.data import dataset
 
 
 class Records(list):
-    """Encoded pictures, as an array of records gives them out."""
+    """Encoded pictures, with the interface of a data source of TFDS."""
 
     def __getitems__(self, numbers):
         return [self[number] for number in numbers]

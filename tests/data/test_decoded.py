@@ -1,4 +1,4 @@
-"""Pictures kept on disk as they were decoded."""
+"""Decoded pictures that are kept on disk."""
 
 import errno
 import io
@@ -78,7 +78,7 @@ def saved(array, **options):
     ],
     ids=["empty", "in header", "after header", "last byte", "zeros", "count", "size", "dtype", "objects"],
 )
-def test_a_file_that_is_not_whole_is_written_anew(file, stored, expected, decodings, capsys, damage):
+def test_a_file_that_is_cut_off_is_written_again(file, stored, expected, decodings, capsys, damage):
     decoded.open_or_decode(file, stored)
     file.write_bytes(damage(file.read_bytes()))
     for _ in range(2):
@@ -114,11 +114,11 @@ def test_a_folder_that_cannot_be_written_is_a_warning(file, stored, expected, ca
     assert line.startswith(f"warning: decoded pictures cannot be kept in {file.parent}: Is a directory; ")
 
 
-def test_of_two_at_once_one_decodes(file, stored, expected, decodings, monkeypatch):
+def test_two_readers_at_once_decode_only_once(file, stored, expected, decodings, monkeypatch):
     barrier, mapped = threading.Barrier(2), decoded.mapped
     first_looks = iter([barrier.wait] * 2)
 
-    def looked(*args):  # both have seen that there is no file before either goes on
+    def looked(*args):  # none goes on before both have seen that there is no file
         found = mapped(*args)
         next(first_looks, lambda: None)()
         return found

@@ -1,4 +1,4 @@
-"""ColoredMNIST and RotatedMNIST by what DomainBed's have in common with them: their statistics."""
+"""Checks that ColoredMNIST and RotatedMNIST have the same statistics as those of DomainBed."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_a_fifth_is_held_out_and_the_target_is_tested_on_the_rest(coloured):
     np.testing.assert_array_equal(coloured.domains["+90%"]["train"].image, coloured.domains["+90%"]["test"].image)
 
 
-def test_seeds_draw_all_anew(folder, coloured):
+def test_each_seed_draws_everything_differently(folder, coloured):
     one, same = (digits.load_colored({"+80%": ("train",)}, seed, folder).domains["+80%"]["train"] for seed in (4, 3))
     np.testing.assert_array_equal(same.image, coloured.domains["+80%"]["train"].image)
     assert np.any(one.image[:100] != same.image[:100])

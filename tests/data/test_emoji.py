@@ -1,4 +1,4 @@
-"""The emoji dataset as it is built from the two packages (no imitation of them)."""
+"""The emoji dataset, built from the two real packages."""
 
 import subprocess
 import sys
@@ -69,7 +69,7 @@ def test_groups_are_read_from_unicodes_file(tmp_path):
 
 
 def test_what_is_left_out(tmp_path):
-    """Skin tones, flags, what a vendor lacks, what nobody classifies, and filled gaps."""
+    """Skin tones, flags, emoji that a vendor lacks, emoji without a group, and filled gaps."""
     groups = {
         "U+1F600": "Smileys & Emotion",
         "U+1F601": "Smileys & Emotion",

@@ -28,7 +28,7 @@ def parts(counts, seed=0):
 
 
 class Records(list):
-    """As a data source of TFDS gives them."""
+    """Encoded pictures, with the interface of a data source of TFDS."""
 
     def __getitems__(self, numbers):
         return [self[number] for number in numbers]

@@ -1,4 +1,4 @@
-"""Pictures are what they hold: names, labels and bytes, not places and times."""
+"""Pictures are identified by their names, labels and bytes, not by place and time."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.data import made_trees
 def pacs(tmp_path):
     folder = made_trees.pacs(tmp_path / "PACS", per_class=2)
     for path in folder.rglob("*.*g"):
-        os.utime(path, (1000, 1000))  # what has just been written is not kept
+        os.utime(path, (1000, 1000))  # hashes of files that were just written are not kept
     return folder
 
 
@@ -72,7 +72,7 @@ def test_a_second_time_only_what_changed_is_read(pacs, tmp_path, monkeypatch):
 
 
 def test_what_was_written_a_moment_ago_is_read_again(pacs, tmp_path):
-    """Written twice within a tick of the file system's clock, a file keeps size, time and inode."""
+    """A file that is written twice within one tick of the file system's clock keeps size, time and inode."""
     file, now = pacs / "kfold/photo/dog/pic_001.jpg", time.time_ns()
     os.utime(file, ns=(now, now))
     before = identify(pacs, tmp_path / "kept.json")
@@ -84,14 +84,14 @@ def test_what_was_written_a_moment_ago_is_read_again(pacs, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b'{"a": 3}', b"[" * 100_000])
-def test_damaged_hashes_are_made_anew(pacs, tmp_path, content):
+def test_damaged_hashes_are_computed_again(pacs, tmp_path, content):
     first = identify(pacs, tmp_path / "kept.json")
     (tmp_path / "kept.json").write_bytes(content)
     assert identify(pacs, tmp_path / "kept.json") == first
     assert len(json.loads((tmp_path / "kept.json").read_text())) == 4 * 7 * 2
 
 
-def test_what_is_no_file_is_not_waited_for(pacs, tmp_path):
+def test_a_named_pipe_is_not_waited_for(pacs, tmp_path):
     before = identify(pacs, tmp_path / "kept.json")
     os.mkfifo(pacs / "kfold/photo/dog/pipe.jpg")
     os.mkfifo(tmp_path / "pipe.json")
@@ -108,7 +108,7 @@ def test_pictures_that_change_while_they_are_prepared_are_no_dataset(pacs, tmp_p
     file = pacs / "kfold/photo/dog/pic_000.jpg"
 
     def slow(path, size):
-        if path.name.startswith("n00000"):  # of sketch, which comes last
+        if path.name.startswith("n00000"):  # a picture of sketch, the last domain
             file.write_bytes(file.with_name("pic_001.jpg").read_bytes())
         return encode(path, size)
 

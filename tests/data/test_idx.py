@@ -44,13 +44,13 @@ def test_plain_packed_and_npms_are_read_alike(folder, tmp_path_factory, monkeypa
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", r"its magic number is missing, not 2049 as of labels"),
-        (b"abc", r"its magic number is missing, not 2049 as of labels"),
+        (b"", r"its magic number is missing, not 2049 as for labels"),
+        (b"abc", r"its magic number is missing, not 2049 as for labels"),
         (struct.pack(">2i", 2051, 10_000) + bytes(10_000), r"its magic number is \[2051\], not 2049"),
         (struct.pack(">2i", 2049, 10_000) + bytes(9_999), r"holds 9999 bytes as 10000, not labels of 10000"),
         (struct.pack(">2i", 2049, 10_000) + bytes(10_001), r"holds 10001 bytes as 10000, not labels of 10000"),
         (struct.pack(">2i", 2049, 9_999) + bytes(9_999), r"holds 9999 bytes as 9999, not labels of 10000"),
-        (struct.pack(">2i", 2049, 10_000) + bytes([10]) * 10_000, r"holds the label 10, and there are ten classes"),
+        (struct.pack(">2i", 2049, 10_000) + bytes([10]) * 10_000, r"holds the label 10, but the classes are 0 to 9"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line(folder, data, said):
@@ -76,7 +76,7 @@ def test_files_that_are_missing_or_no_gzip_are_one_line(folder):
 def test_files_of_two_sources_are_never_mixed(folder, monkeypatch):
     (folder / LABELS).unlink()
     (folder / idx.TARBALL).write_bytes(b"whole")
-    with pytest.raises(errors.UserError, match="is damaged or another package"):  # and the three files are left alone
+    with pytest.raises(errors.UserError, match="is damaged or another package"):  # the three files are not read
         idx.read(folder)
 
 

@@ -1,4 +1,4 @@
-"""What is found in a download, and what is said of a broken one."""
+"""The pictures that are found in a download, and the errors of a broken one."""
 
 import os
 import shutil
@@ -64,7 +64,7 @@ def test_vlcs_in_both_layouts(tmp_path, layout):
 
 
 def test_vlcs_original_counts_a_picture_once(tmp_path):
-    """``full`` holds all; without it the parts together do, and crossval's pictures are in train as well."""
+    """``full`` holds all pictures. Without it the parts together do; crossval's pictures are also in train."""
     for domain in ("CALTECH", "LABELME", "PASCAL", "SUN"):
         for part, name in (("train", "a{}.jpg"), ("crossval", "a{}.jpg"), ("test", "b{}.jpg")):
             made_trees.fill(tmp_path / domain, (part,), "01234", name, per_class=2, size=20)
@@ -114,7 +114,7 @@ def test_names_in_decomposed_unicode_are_composed(tmp_path):
     assert tree.pictures["été"][0].path.exists()
 
 
-def test_what_is_no_picture_is_passed_over_and_listed(pacs):
+def test_files_that_are_not_pictures_are_passed_over_and_listed(pacs):
     folder = pacs / "kfold" / "photo" / "dog"
     for name in (".DS_Store", "._pic_000.jpg", "notes.txt", "Thumbs.db"):
         (folder / name).write_text("?")

@@ -1,4 +1,4 @@
-"""Every kind of file that a download may hold, through Pillow's own reader and back."""
+"""Every kind of file that a download may hold, encoded, decoded, and compared with what Pillow reads."""
 
 import functools
 import io
@@ -34,7 +34,7 @@ def test_other_sizes_and_kinds_are_resized_and_stored_losslessly(tmp_path, name)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_rotation_is_applied(tmp_path, orientation):
     upright = photo(3)
-    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's transpositions that a camera so held has done
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's transposition from upright to stored
     turned = upright if orientation == 1 else upright.transpose(Image.Transpose(undo[orientation]))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -76,7 +76,7 @@ def test_transparent_pixels_become_white(tmp_path):
         assert np.any(result[:90] < 250), path
 
 
-def test_of_16_bits_the_upper_8_stay(tmp_path):
+def test_a_picture_with_16_bits_keeps_the_upper_8(tmp_path):
     values = np.linspace(0, 65535, 227 * 227).reshape(227, 227).astype(np.uint16)
     path = save(tmp_path / "a.png", Image.fromarray(values))
     result = decoded(picture.encode(path, 227))

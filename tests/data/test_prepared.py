@@ -1,4 +1,4 @@
-"""Downloads prepared by TFDS and opened, without TensorFlow."""
+"""Downloads that TFDS prepares and that are opened without TensorFlow."""
 
 import json
 import signal
@@ -70,7 +70,7 @@ def test_seeds_split_otherwise_and_repeat(pacs, kept):
 
 def test_splits_share_pictures_that_are_decoded_once(pacs, kept, monkeypatch, capsys):
     parts = {"photo": ("train", "validation"), "sketch": ("test",)}
-    with monkeypatch.context() as patch:  # enough for the parts, not for all of both domains
+    with monkeypatch.context() as patch:  # enough memory for the parts, not for both whole domains
         patch.setattr(prepared, "MOST_BYTES_IN_MEMORY", 100 * 227 * 227 * 3)
         fresh = {seed: load(pacs, kept, parts, image_size=17, split_seed=seed) for seed in (0, 1)}
     assert not list(kept.rglob("*17px*"))
@@ -85,7 +85,7 @@ def test_splits_share_pictures_that_are_decoded_once(pacs, kept, monkeypatch, ca
                     np.testing.assert_array_equal(ours, theirs)
                     assert ours.dtype == theirs.dtype
                 assert not isinstance(data.domains[domain][name].image, np.memmap)
-    assert capsys.readouterr().err.count("published") == 4  # said once
+    assert capsys.readouterr().err.count("published") == 4  # one warning for each domain
     with pytest.raises(TypeError):
         load(pacs, kept, parts, image_size=18)
 
@@ -113,7 +113,7 @@ def test_beyond_the_limit_parts_are_read_where_they_are_needed(pacs, kept, monke
 def test_counts_other_than_published_are_a_warning_for_each_domain(pacs, kept, capsys):
     load(pacs, kept, image_size=8)
     lines = capsys.readouterr().err.splitlines()
-    assert "warning: pacs: sketch has 70 pictures, published are 3929" in lines
+    assert "warning: pacs: sketch has 70 pictures, but 3929 were published" in lines
     assert len(lines) == 4
 
 
@@ -127,7 +127,7 @@ def test_a_plain_tfds_user_can_prepare_it_too(pacs, tmp_path):
     assert source.info.splits["sketch"].num_examples == 70
 
 
-def test_other_files_are_prepared_anew(tmp_path):
+def test_changed_files_are_prepared_again(tmp_path):
     raw, kept = tmp_path / "raw", tmp_path / "kept"
     made_trees.fill(raw, ("a", "b"), ("x", "y"), size=20)
     parts = {"a": ("train",), "b": ("test",)}
@@ -162,7 +162,7 @@ def damaged(tmp_path):
 
 
 def test_damaged_files_are_reported_together(damaged, tmp_path):
-    for _ in range(2):  # the second time it is prepared already
+    for _ in range(2):  # the second time it is already prepared
         with pytest.raises(errors.UserError) as caught:
             load(damaged, tmp_path / "kept")
         message = str(caught.value)

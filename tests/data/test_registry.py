@@ -25,7 +25,7 @@ def test_domains_are_known_by_short_names_and_in_any_writing():
     for given in ("S", "s", "Sketch", "SKETCH"):
         assert registry.full_name("pacs", given) == "sketch"
     assert registry.full_name("office_home", "RealWorld") == "real_world"
-    assert registry.full_name("pacs", "nothing") == "nothing"  # refused where the flag is known
+    assert registry.full_name("pacs", "nothing") == "nothing"  # refused later, where the flag is known
 
 
 def test_the_domains_of_a_folder_are_read_off_it(tmp_path):

@@ -1,4 +1,4 @@
-"""Every value as Pillow's own resizing gives it."""
+"""Every value equals that of Pillow's own resizing."""
 
 import jax
 import numpy as np
@@ -16,7 +16,7 @@ def by_pillow(pictures, size):
 
 
 def pictures(size, seed=0):
-    """Noise, and what drives sums to their ends: black, white, and both in checks and stripes."""
+    """Noise, and patterns that drive sums to their limits: black, white, and both in checks and stripes."""
     rng = np.random.default_rng(seed)
     noise = rng.integers(0, 256, (4, size, size, 3), dtype=np.uint8)
     black_or_white = rng.choice(np.array([0, 255], np.uint8), (2, size, size, 3))

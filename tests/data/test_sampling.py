@@ -10,7 +10,7 @@ sample_indices = quick.jit(sampling.sample_indices, static_argnums=(2, 3))
 
 
 @pytest.mark.parametrize(("num_images", "batch_size"), [(10, 3), (12, 4), (5, 5), (7, 1)])
-def test_an_epoch_draws_without_replacement_and_the_next_is_shuffled_anew(num_images, batch_size):
+def test_an_epoch_draws_without_replacement_and_the_next_is_shuffled_again(num_images, batch_size):
     key = jax.random.key(0)
     steps = num_images // batch_size
     epochs = []
@@ -59,7 +59,7 @@ def test_images_are_changed_and_normalised_and_floats_are_left_alone():
     assert sampling.network_input(vectors, lambda given: given / 2) is vectors
 
 
-def test_a_single_domain_batch_is_of_one_source_drawn_anew_at_each_step_without_replacement():
+def test_a_single_domain_batch_is_of_one_source_drawn_again_at_each_step_without_replacement():
     sources = []
     for i, n in enumerate((13, 12, 20)):
         numbers = 50 * i + np.arange(n)  # the value of every pixel tells the source and the image

@@ -24,7 +24,7 @@ def test_names_and_shapes():
 
 @pytest.mark.parametrize("turns", [1.0, 3.0])
 def test_the_class_is_the_arm_of_the_spiral_everywhere(turns):
-    """Turned back by the angle of its radius, a point of the first arm lies right of the centre, else left of it."""
+    """Turned back by the angle of its radius, a point of the first arm lies right of the centre, the others left."""
     for domain, parts in whole(turns=turns).items():
         for part in parts.values():
             assert 0.4 < np.mean(part.label) < 0.6
@@ -33,12 +33,12 @@ def test_the_class_is_the_arm_of_the_spiral_everywhere(turns):
             radius = np.hypot(x, y)
             back = (x + 1j * y) * np.exp(-2j * np.pi * turns * radius)
             side = np.real(back) / radius
-            # The scale is that of the drawn points, which over three turns moves some past the middle.
+            # Points were divided by the deviations of the draw, which over three turns moves some past the middle.
             assert np.mean((side > 0) == (part.label == 0)) > {1.0: 0.97, 3.0: 0.9}[turns], domain
 
 
 def _scale(part, turns):
-    """What the coordinates were divided by, as expected of the distribution."""
+    """The expected standard deviations; the coordinates were divided by those of the drawn points."""
     radius = np.linspace(0.08, 1, 100_000)
     angles = np.concatenate([2 * np.pi * turns * radius + np.pi * arm for arm in (0, 1)])
     twice = np.concatenate([radius, radius])

@@ -1,4 +1,4 @@
-"""The published lists of pictures, in both their forms."""
+"""The published lists of pictures, in both formats."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_the_authors_files(tmp_path):
 
 
 def test_pacs_official_lists(tmp_path):
-    """Its test list is the whole domain, which is no overlap: sources are not tested."""
+    """The test list is the whole domain. That is no overlap: source domains are not tested."""
     write(tmp_path, "photo_train_kfold.txt", "photo/person/0, b.jpg 2", "photo/dog/0.jpg 1")
     write(tmp_path, "photo_crossval_kfold.txt", "photo/dog/1.jpg 1")
     write(tmp_path, "photo_test_kfold.txt", "photo/person/0, b.jpg 2", "photo/dog/0.jpg 1", "photo/dog/1.jpg 1")

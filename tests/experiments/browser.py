@@ -1,4 +1,4 @@
-"""A headless Chromium, spoken to by the DevTools protocol over a pair of pipes, as a test needs it."""
+"""A headless Chromium for tests, controlled by the DevTools protocol over two pipes."""
 
 import base64
 import contextlib
@@ -12,11 +12,11 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 class Browser(contextlib.AbstractContextManager):
-    """One page.
+    """A browser with one page.
 
     Attributes:
         requests: addresses that the page asked for since it was opened, its own first.
-        messages: what it wrote to the console since then.
+        messages: what the page wrote to the console since then.
     """
 
     def __init__(self, profile: pathlib.Path):
@@ -25,7 +25,7 @@ class Browser(contextlib.AbstractContextManager):
         flags = (
             "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --remote-debugging-pipe"
         )
-        # It reads from file descriptor 3 and writes to 4.
+        # Chromium reads from file descriptor 3 and writes to 4.
         script = f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}'
         self._process = subprocess.Popen(
             ["bash", "-c", script, str(CHROMIUM), *flags.split(), f"--user-data-dir={profile}"],
@@ -43,7 +43,7 @@ class Browser(contextlib.AbstractContextManager):
             self._call(f"{domain}.enable")
 
     def open(self, page: pathlib.Path, *, width: int, dark: bool) -> None:
-        """Loads a page in a window of some width, for a reader who prefers a dark scheme or a light one."""
+        """Loads a page in a window of this width, in the dark or the light colour scheme."""
         self._call(
             "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 600
         )
@@ -61,7 +61,7 @@ class Browser(contextlib.AbstractContextManager):
         return reply["result"].get("value")
 
     def screenshot(self, path: pathlib.Path, **clip: float) -> None:
-        """Writes a PNG of the whole page, or of its part at x and y with some width and height."""
+        """Writes a PNG of the whole page, or of the part given by x, y, width and height."""
         part = {"clip": {**clip, "scale": 1}} if clip else {}
         reply = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=True, **part)
         path.write_bytes(base64.b64decode(reply["data"]))

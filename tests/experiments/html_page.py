@@ -1,4 +1,4 @@
-"""Reads an HTML page as a test wants it, and fails where it is not well-formed."""
+"""Reads an HTML page for tests, and fails if it is not well-formed."""
 
 import html.parser
 from typing import NamedTuple
@@ -14,12 +14,12 @@ class Table(NamedTuple):
 
 
 class Page(html.parser.HTMLParser):
-    """What is in a page.
+    """The content of a page.
 
     Attributes:
         tags: names and attributes of all elements, in order.
         tables: caption -> table.
-        texts: name of an element -> the texts of all such elements, without those of elements in them.
+        texts: name of an element -> the texts of all such elements, of inner elements only those of strong and span.
     """
 
     def __init__(self, text: str):

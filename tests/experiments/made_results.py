@@ -1,4 +1,4 @@
-"""A results directory with made-up results of every kind, some of them with names that are HTML."""
+"""A results directory with made-up results of every kind; some have names that are HTML."""
 
 import json
 import pathlib
@@ -18,7 +18,7 @@ FOLDER = ("--dataset=folder", "--strategies", "deep_all", "irm", "--seeds=2")
 
 
 def make(folder: pathlib.Path) -> pathlib.Path:
-    """Makes a results directory in a folder that is empty, and returns it."""
+    """Makes a results directory in an empty folder, and returns it."""
     results, tree = folder / "results", folder / "tree"
     for domain in HOSTILE:
         (tree / domain / "dog").mkdir(parents=True)

@@ -13,7 +13,7 @@ DOMAINS = ("apple", "google", "windows")
 
 
 def made_accuracy(config: RunConfig) -> float:
-    """Another for each target, method and seed; a fraction of 1000 images."""
+    """Returns an accuracy that depends on target, method and seed: a fraction of 1000 images."""
     method = run_folder.folder_of(config).path.parent.name
     return (400 + 50 * (len(config.target) % 5) + 7 * (len(method) % 11) + (13 * config.seed) % 29) / 1000
 
@@ -22,12 +22,12 @@ class MadeRuns:
     """Stands in for ``run.run`` and ``run.load``.
 
     Attributes:
-        done: what has been done, as (target, folder of the method, seed), in order.
-        loaded: targets and seeds that have been opened, in order.
-        save_figure: what draws, in whose place empty files are made.
+        done: the runs that were done, as (target, folder of the method, seed), in order.
+        loaded: the datasets that were opened, as (target, seed), in order.
+        save_figure: the real function that saves a figure; its stand-in makes empty files.
         accuracies: ``accuracies(config) -> (validation accuracy, test accuracy)``.
-        fail_at: before which run to raise, counted from 0, and what.
-        failing: which runs raise, named as in ``done``, and what.
+        fail_at: the number of a run, counted from 0, and the error to raise before it.
+        failing: run, named as in ``done`` -> the error that it raises.
     """
 
     def __init__(self, monkeypatch):
@@ -78,7 +78,7 @@ def made_result(config: RunConfig, val_accuracy: float, test_accuracy: float) ->
 
 
 def small(monkeypatch) -> None:
-    """Makes real runs quick: a linear network and tiny pictures instead of those asked for, split by seed."""
+    """Makes real runs quick: a linear network, and tiny pictures that are drawn from the run's seed."""
     monkeypatch.setattr(models, "create", lambda *args: worlds.linear_model())
     monkeypatch.setattr(run, "load", lambda config: worlds.tiny_dataset(seed=config.seed))
 

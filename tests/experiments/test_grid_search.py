@@ -22,7 +22,7 @@ MEANS = {(1e-4, 0.0): 0.5, (1e-4, 5e-5): 0.625, (3e-3, 0.0): 0.55, (3e-3, 5e-5):
 
 
 def validation_against_test(config):
-    """Some cell is best for a seed or a target, another one by the mean; on the target the worst is best."""
+    """The best cell for one seed or target is not the best by the mean; test accuracies have the reverse order."""
     mean = MEANS.get((config.rates.learning_rate, config.rates.weight_decay), 0.5)
     if config.strategy == "pcgrad":
         mean = 1 - mean

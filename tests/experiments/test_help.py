@@ -1,4 +1,4 @@
-"""What each experiment that sweeps says of itself."""
+"""The ``--help`` of each experiment that sweeps."""
 
 import dataclasses
 import runpy

@@ -1,4 +1,4 @@
-"""Runs in processes of a real Ray on this machine: some die, some fail, and the numbers are those of one process."""
+"""Runs in processes of a real, local Ray: some die, some fail, and the numbers are those of one process."""
 
 import contextlib
 import functools
@@ -30,10 +30,10 @@ FLAGS = (
 
 @pytest.fixture
 def two_workers(monkeypatch):
-    """The module that is tested, on two processes."""
+    """The module under test, with two processes."""
     ray = pytest.importorskip("ray")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "0")  # it kills when others fill the machine's memory
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "0")  # else Ray kills when other programs fill the memory
     monkeypatch.setattr(ray, "init", functools.partial(ray.init, num_cpus=2))
     from experiments import ray_executor
 
@@ -41,7 +41,7 @@ def two_workers(monkeypatch):
 
 
 def workers_at(folder: pathlib.Path) -> list[int]:
-    """The processes that do the run of a folder; Ray gives a process its task's name."""
+    """The processes that do the run of a folder. Ray names a process after its task."""
     found = []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended in the meantime
@@ -59,7 +59,7 @@ class Killer(threading.Thread):
     """Kills the first process that is in the middle of a run and has left a checkpoint.
 
     Attributes:
-        killed: the run, ``None`` if it came too late.
+        killed: the run whose process was killed; ``None`` if there was none.
         metrics: what was written up to that checkpoint.
     """
 
@@ -87,7 +87,7 @@ class Killer(threading.Thread):
 
 
 def numbers(results_dir: pathlib.Path) -> dict[str, dict]:
-    """What the results hold, without what is measured by a clock."""
+    """The results, without the values that a clock measures."""
     found = {}
     for path in results_dir.glob("folder/*/*/*/result.json"):
         result = json.loads(path.read_text())
@@ -111,7 +111,7 @@ def test_a_killed_worker_is_replaced_and_the_table_is_the_same(two_workers, tmp_
     assert of_ray.out == local
     assert of_ray.err.startswith("written to ") and of_ray.err.count("\n") == 1  # nothing of Ray's own
     assert len(numbers(tmp_path / "ray")) == 2 and numbers(tmp_path / "ray") == numbers(tmp_path / "local")
-    # The second attempt went on from the checkpoint: the lines before it are as they were, with the speed of then.
+    # The second attempt went on from the checkpoint: the lines before it are unchanged, even the measured speed.
     assert killer.killed is not None and killer.metrics
     lines = killer.killed.metrics_file.read_text().splitlines(keepends=True)
     assert lines[: len(killer.metrics)] == killer.metrics and len(lines) == 60
@@ -176,7 +176,7 @@ def test_what_fails_three_times_is_reported_and_ctrl_c_leaves_checkpoints(two_wo
     assert found[WARNING] == [{"seed": WARNING}]
     assert [len(attempts(tmp_path, seed).read_text()) for seed in range(4)] == [3, 3, 1, 1]
     assert capfd.readouterr() == ("", "warning: a picture is damaged\n")
-    # The run in hand has saved the step at which it stopped: nothing was written after that.
+    # The interrupted run saved the step at which it stopped: nothing was written after that.
     last = json.loads(folder.metrics_file.read_text().splitlines()[-1])
     assert max(saved(folder)) >= last["step"]
     assert worker and not workers_at(folder.path)
@@ -191,7 +191,7 @@ def on_its_gpu(batch):
 
 @pytest.mark.slow
 def test_each_run_has_a_gpu_to_itself(two_workers, tmp_path, monkeypatch):
-    # Ray counts GPUs and hides the others from a process; it does not ask whether they are there.
+    # Ray counts GPUs and hides the others from a process; it does not check that they exist.
     monkeypatch.setattr(two_workers.ray, "init", functools.partial(two_workers.ray.init, num_cpus=4, num_gpus=2))
     batches = [[worlds.tiny_config(tmp_path, seed=seed)] for seed in range(4)]
     ran = [outcome for _, [outcome] in two_workers.outcomes(on_its_gpu, batches)]

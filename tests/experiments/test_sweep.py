@@ -1,4 +1,4 @@
-"""Which runs a sweep does, what it makes of what is on disk, and what it refuses."""
+"""Which runs a sweep does, how it uses what is on disk, and what it refuses."""
 
 import json
 import signal
@@ -289,7 +289,7 @@ def test_other_settings_under_one_name_are_refused_before_anything_is_done(made,
     done = list(made.done)
     for flags, difference in (
         (["--learning-rate=0.5"], "--learning-rate is 0.5, but the run in {} has 0.001;"),
-        (["--iterations=7"], "--iterations=7: the run in {} is done with 300; give as many"),
+        (["--iterations=7"], "--iterations=7: the finished run in {} has 300; give the same"),
     ):
         if flags == ["--iterations=7"] and not is_finished:
             continue
@@ -331,7 +331,7 @@ def test_bad_input_is_one_line_and_writes_nothing(made, command, tmp_path, flags
     assert not made.done and not (tmp_path / "results").exists()
 
 
-def test_a_target_may_be_named_twice_by_its_short_name_only_once(tmp_path):
+def test_a_target_may_not_be_named_twice_also_by_its_short_name(tmp_path):
     pacs = changed(sweep.Sweep(targets=("S", "sketch")), dataset="pacs", data_dir=tmp_path, domains=("photo", "sketch"))
     with pytest.raises(errors.UserError, match="--targets names one twice: sketch sketch"):
         sweep.configs(pacs)

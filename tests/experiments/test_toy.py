@@ -8,7 +8,7 @@ from experiments import toy
 
 
 def losses(x, y, scale):
-    """As Liu et al. write them."""
+    """The two losses as Liu et al. write them."""
     above, below = max(np.tanh(0.5 * y), 0), max(np.tanh(-0.5 * y), 0)
     first = np.log(max(abs(0.5 * (-x - 7) - np.tanh(-y)), 5e-6)) + 6
     second = np.log(max(abs(0.5 * (-x + 3) + np.tanh(-y) + 2), 5e-6)) + 6
@@ -27,7 +27,7 @@ def test_it_draws_and_prints_where_the_paths_end(tmp_path, capsys):
     flags = ["--combiners", "mean", "--output", str(tmp_path / "toy.png")]
     assert toy.main(flags) == 2 and "unknown combiner 'mean'" in capsys.readouterr().err
     assert toy.main([*flags[:1], "AgrSum", "krum", *flags[2:]]) == 2
-    assert capsys.readouterr().err == "error: --combiners: krum needs settings that there are no flags for here\n"
+    assert capsys.readouterr().err == "error: --combiners: krum needs settings that have no flags here\n"
     assert toy.main([*flags[:1], "deep_all", "upgrad", *flags[2:], "--steps=700"]) == 2
     assert not list(tmp_path.iterdir())
     capsys.readouterr()

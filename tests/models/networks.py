@@ -1,4 +1,4 @@
-"""Networks and layers with arrays from NumPy: to draw them from a key, each shape is a program to compile."""
+"""Networks and layers with arrays from NumPy: drawing them from a key compiles a program for each shape."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from dg_jax import models
 
 
 def random_module(build):
-    """The module that ``build()`` makes; its vectors, also variances, lie between 0.5 and 1."""
+    """The module that ``build()`` makes; its vectors, variances included, lie between 0.5 and 1."""
     module = nnx.eval_shape(build)
     rng = np.random.default_rng(0)
     state = nnx.state(module)
@@ -26,12 +26,12 @@ def random_module(build):
 
 
 def random(name, num_classes):
-    """``(params, apply_fn)``, as of :func:`dg_jax.models.create`."""
+    """``(params, apply_fn)``, as :func:`dg_jax.models.create` returns them."""
     return models.split(random_module(lambda: models.MODELS[name](num_classes, rngs=nnx.Rngs(0))))
 
 
 class Linear(nnx.Module):
-    """One dense layer on pictures of 8 × 8 pixels, for tests of runs in which the network says nothing."""
+    """One dense layer on pictures of 8 × 8 pixels, for tests of runs in which the network does not matter."""
 
     last_layer: ClassVar[str] = "dense"
 

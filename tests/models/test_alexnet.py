@@ -48,7 +48,7 @@ def test_dropout_is_drawn_from_the_key_and_only_in_training(alexnet):
 
 
 def test_last_layer_starts_as_in_pytorch():
-    # XLA leaves out what is not returned
+    # XLA does not compute what is not returned
     dense3 = quick.jit(lambda: models.create("alexnet", 7, jax.random.key(0))[0]["dense3"])()
     bound = 1 / np.sqrt(4096)
     for name in ("kernel", "bias"):

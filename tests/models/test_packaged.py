@@ -1,4 +1,4 @@
-"""ImageNet weights out of the packages that hold them, which not every environment has."""
+"""ImageNet weights from the packages that hold them; tests are skipped where a package is missing."""
 
 import importlib.util
 import io
@@ -31,7 +31,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def full(model):
-    """The network with ImageNet's 1000 classes, and nothing fresh in it."""
+    """The network with ImageNet's 1000 classes; all its arrays come from the file."""
     module = nnx.eval_shape(lambda: models.MODELS[model](1000, rngs=nnx.Rngs(0)))
     nnx.update(module, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), nnx.state(module)))
     tensors, _ = weights.read(packaged.file_of(model))
@@ -79,7 +79,7 @@ def test_of_alexnet_the_convolutions_are_taken_and_the_run_says_so(capsys):
     assert metadata["scope"] == "features"
     params, _ = models.create("alexnet", 3, jax.random.key(0), file)
     np.testing.assert_array_equal(params["conv1"]["kernel"], tensors["conv1.kernel"])
-    assert f"{file} holds the convolutions of alexnet only; new are dense1, dense2" in capsys.readouterr().err
+    assert f"{file} holds only the convolutions of alexnet; fresh weights: dense1, dense2" in capsys.readouterr().err
 
 
 def test_efficientnets_tensors_are_pytorchs():
@@ -95,7 +95,7 @@ def test_efficientnets_tensors_are_pytorchs():
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "least"), [("squeezenet", 14), ("efficientnet_lite0", 18)])
 def test_twenty_labelled_pictures(model, least):
-    """The shorter side resized to 256 px and the middle 224 px cut out, as ImageNet is usually tested."""
+    """Resizes the shorter side to 256 px and cuts out the middle 224 px, as ImageNet is usually tested."""
     original(model)
     spec = importlib.util.find_spec("foolbox")
     if spec is None:

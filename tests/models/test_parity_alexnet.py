@@ -1,4 +1,4 @@
-"""AlexNet against PyTorch's, by way of the converter."""
+"""AlexNet against PyTorch's, with weights from the converter."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_logits(both, size):
 
 
 def test_gradient_of_every_parameter(both, converter):
-    # The extents are even or odd as at 227, and the last pooling does not only pass its images on.
+    # The extents of the maps are even or odd as at 224, and the adaptive pooling is not the identity.
     images = torch_networks.some_images(95, batch=1)
     differences = torch_networks.gradient_differences(*both, images, converter)
     assert len(differences) == 16

@@ -1,4 +1,4 @@
-"""ResNet-18 and ResNet-50 against PyTorch's, by way of the converter, with frozen statistics that matter."""
+"""ResNet-18 and ResNet-50 against PyTorch's, with weights from the converter and statistics other than 0 and 1."""
 
 import pytest
 

@@ -14,7 +14,7 @@ from tests.models import torch_statements
 
 
 def module_of(name, number):
-    """A network whose layers all matter: activations are of the order of 1."""
+    """A network in which every layer matters: activations are of the order of 1."""
     module = nnx.eval_shape(lambda: models.MODELS[name](10, rngs=nnx.Rngs(0)))
     rng = np.random.default_rng(number)
     for name, variable in weights.named_arrays(module).items():

@@ -27,7 +27,7 @@ class Order:
 def test_anything_else_is_refused_before_it_is_run(content, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for read in (pickles.read_arrays, pickles.read_tensors):
-        with pytest.raises(pickle.UnpicklingError, match="which is no NumPy array; nothing in it was run"):
+        with pytest.raises(pickle.UnpicklingError, match="which is not a NumPy array; nothing in it was run"):
             read(pickle.dumps(content, 2))
     assert not list(tmp_path.iterdir())
 

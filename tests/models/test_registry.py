@@ -8,11 +8,18 @@ from dg_jax import config, errors, models
 def test_every_network_gives_logits_of_its_smallest_images_in_both_precisions():
     for name, size in models.SMALLEST_IMAGE.items():
         models.check(name, size)
+        shape = (size, size, 3)
         for dtype in ("float32", "bfloat16"):
             if name.startswith("resnet") and dtype == "bfloat16":
-                continue  # the same code, and the largest network
-            made = jax.eval_shape(lambda: models.create(name, 5, jax.random.key(0))[0])  # noqa: B023
-            assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(made))
+                continue  # the same code, and the largest networks
+            params, apply_fn = models.create(name, 5, jax.random.key(0), dtype=dtype, shape=shape)
+            assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+            logits = jax.eval_shape(
+                lambda params, images: apply_fn(params, images, key=None, train=False),  # noqa: B023
+                params,
+                jax.ShapeDtypeStruct((2, *shape), jnp.float32),
+            )
+            assert logits.shape == (2, 5) and logits.dtype == jnp.float32
 
 
 def test_too_small_images_and_unknown_networks_are_refused():

@@ -60,7 +60,7 @@ def test_weights_start_as_in_torchvision():
         params, _ = models.create("resnet18", 7, jax.random.key(0))
         return {"bn1": params["bn1"], "conv1": params["conv1"], "layer2": params["layer2"]["block0"]["conv1"]}
 
-    params = start()  # XLA leaves out what is not returned
+    params = start()  # XLA does not compute what is not returned
     for layer, fan_out in ((params["conv1"], 64 * 49), (params["layer2"], 128 * 9)):
         np.testing.assert_allclose(np.std(layer["kernel"]), np.sqrt(2 / fan_out), rtol=0.02)
     np.testing.assert_array_equal(params["bn1"]["scale"], np.ones(64))

@@ -1,4 +1,4 @@
-"""The converters' command line and what it refuses."""
+"""The converters' command line, and the files that it refuses."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ def metadata_of(path):
 
 
 def refused(source, capsys, converter=RESNET):
-    """Returns the one line of the error, which names the file, and sees that nothing is left behind."""
+    """Returns the one-line error, which names the file; checks that no file is left behind."""
     before = sorted(source.parent.iterdir()) if source.parent.exists() else None
     assert torch_weights.main(converter.convert, [str(source), str(source.parent / "out.safetensors")]) == 2
     output = capsys.readouterr()
@@ -121,7 +121,7 @@ def test_code_in_the_pickle_does_not_run(state, tmp_path, capsys, zipped):
     ("change", "message"),
     [
         ({"layer2.0.bn2.running_var": None}, "no tensor 'layer2.0.bn2.running_var'"),
-        ({"layer1.2.conv1.weight": torch.ones(64, 64, 3, 3)}, "'layer1.2.conv1.weight' too many"),
+        ({"layer1.2.conv1.weight": torch.ones(64, 64, 3, 3)}, "unexpected tensor 'layer1.2.conv1.weight'"),
         ({"conv1.weight": torch.ones(64, 3, 3, 3)}, "'conv1.weight' has shape (64, 3, 3, 3), not (64, 3, 7, 7)"),
         ({"fc.weight": torch.ones(512, 1000)}, "'fc.weight' has shape (512, 1000), not (1000, 512)"),
         ({"fc.bias": torch.ones(1000).double()}, "'fc.bias' is float64, not float32"),
@@ -130,7 +130,7 @@ def test_code_in_the_pickle_does_not_run(state, tmp_path, capsys, zipped):
         ({"fc.bias": torch.full((1000,), torch.nan)}, "'fc.bias' has values that are NaN or infinite"),
         ({"fc.bias": torch.full((1000,), torch.inf)}, "'fc.bias' has values that are NaN or infinite"),
         ({"layer1.0.conv3.weight": torch.ones(256, 64, 1, 1)}, "torchvision's resnet50 is needed"),
-        ({"epoch": 3}, "'epoch' is a int; a dict of tensors alone is needed"),
+        ({"epoch": 3}, "'epoch' is a int; a dict of tensors only is needed"),
     ],
 )
 def test_a_wrong_tensor_is_named(state, tmp_path, capsys, change, message):

@@ -1,4 +1,4 @@
-"""AlexNet and ResNet in PyTorch, with the parameter names of torchvision's, and the comparison with ours."""
+"""AlexNet and ResNet in PyTorch with torchvision's parameter names, and the comparison with those of dg_jax."""
 
 import importlib.util
 import pathlib
@@ -64,7 +64,7 @@ class AlexNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Convolutions ``(size, stride, outputs)``, a BatchNorm after each, beside a shortcut."""
+    """Convolutions ``(size, stride, outputs)``, each followed by a BatchNorm, plus a shortcut."""
 
     def __init__(self, inputs, convolutions):
         super().__init__()
@@ -123,7 +123,7 @@ NETWORKS = {
 
 
 def random_network(name):
-    """Returns a network in evaluation mode whose layers all matter: activations and logits are of the order of 1."""
+    """Returns a network in evaluation mode; every layer matters: activations and logits are of the order of 1."""
     generator = torch.Generator().manual_seed(0)
     network = NETWORKS[name]()
     with torch.no_grad():
@@ -143,12 +143,12 @@ def random_network(name):
 
 
 def converted(name, converter, folder):
-    """Returns a random network, and ours with what the command line makes of its state dict."""
+    """Returns a random PyTorch network, and the one of dg_jax with its weights, converted by the command line."""
     network = random_network(name)
     source, target = folder / f"{name}.pth", folder / f"{name}.safetensors"
     torch.save(network.state_dict(), source)
     assert converter.torch_weights.main(converter.convert, [str(source), str(target)]) == 0
-    # All its arrays come from the file: to draw fresh ones would take long.
+    # All its arrays come from the file, so none are drawn: that is slow.
     module = nnx.eval_shape(lambda: models.MODELS[name](1000, rngs=nnx.Rngs(0)))
     nnx.update(module, jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape, leaf.dtype)), nnx.state(module)))
     weights.load(target, name, module, module.last_layer)
@@ -172,17 +172,17 @@ def logits_difference(network, module, images):
 
 
 def gradient_differences(network, module, images, converter):
-    """Returns by parameter the largest difference of the cross-entropy's gradient over the gradient's largest entry.
+    """Returns the largest difference of each parameter's gradient, divided by the gradient's largest entry.
 
-    Computed in float64: in float32 the two round differently, so that here and there a
-    ReLU is on in one and off in the other, which is no error but a difference.
+    Computed in float64: in float32 the two round differently, and some ReLUs are on in one network and off in the
+    other. That is a difference, but no error.
     """
     labels = np.arange(len(images))
     network.double().zero_grad()
     logits = network(torch.from_numpy(images.transpose(0, 3, 1, 2)).double())
     nn.functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
     gradients = {name: parameter.grad.float().numpy() for name, parameter in network.named_parameters()}
-    # A gradient is laid out as its parameter. Statistics have none; their values fill the gaps.
+    # The converter reads gradients like parameters. Statistics have no gradient; their values fill the gaps.
     statistics = {name: buffer.float().numpy() for name, buffer in network.named_buffers()}
     _, expected = converter.convert(pathlib.Path("gradients"), gradients | statistics)
 

@@ -1,4 +1,4 @@
-"""Networks stated in PyTorch, as functions of arrays under our names."""
+"""Reference networks in PyTorch, as functions of arrays under the names of dg_jax."""
 
 import math
 
@@ -53,7 +53,7 @@ def efficientnet_lite0(arrays, images):
         mean, var, scale, bias = (arrays[f"{name}.bn.{leaf}"] for leaf in ("mean", "var", "scale", "bias"))
         return functional.batch_norm(x, mean, var, scale, bias, eps=1e-3)
 
-    strides = {1: 2, 3: 2, 5: 2, 11: 2}  # of the blocks that halve the extent
+    strides = {1: 2, 3: 2, 5: 2, 11: 2}  # the blocks that halve the extent
     x = functional.relu6(normalised((pixels(images) - 127) / 128, "stem", 2))
     for number in range(16):
         name, y = f"block{number}", x

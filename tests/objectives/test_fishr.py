@@ -11,7 +11,7 @@ from tests.objectives.worlds import KEY, apply_fn, domain_batch, evaluate, featu
 
 
 def updates(batches, **settings):
-    """Losses, rows and states of one step after the other at the parameters of this folder."""
+    """Losses, rows and states step after step, always at the parameters of worlds.py."""
     objective = fishr(features_fn, head_fn, **settings)
     update = quick.jit(chex.assert_max_traces(objective.update, n=1))
     state = objective.init(parameters(), batches[0])
@@ -21,7 +21,7 @@ def updates(batches, **settings):
 
 
 def variances(batch):
-    """Of the gradients of single images with respect to the last layer, by automatic differentiation."""
+    """Variances of the gradients of single images with respect to the last layer, by automatic differentiation."""
 
     def risk(last, features, label):
         logits = features @ last["w2"] + last["b2"]
@@ -98,5 +98,5 @@ def test_a_setting_out_of_range_is_named(name, value, wanted):
 def test_one_image_does_not_vary():
     batch = domain_batch(size=1)
     objective = fishr(features_fn, head_fn, anneal_steps=0)
-    with pytest.raises(ValueError, match="fishr needs at least 2 images per domain, which vary; got 1"):
+    with pytest.raises(ValueError, match="fishr needs at least 2 images per domain, for a variance; got 1"):
         objective.update(parameters(), batch, objective.init(parameters(), batch), key=KEY, step=0)

@@ -22,7 +22,7 @@ ERM = erm(apply_fn)
 
 
 def scale_slope(logits, labels):
-    """The derivative of the cross-entropy with respect to a factor on the logits, worked out by hand."""
+    """The derivative of the cross-entropy with respect to a factor on the logits, derived by hand."""
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     return np.mean((probabilities * logits).sum(axis=1) - logits[np.arange(len(labels)), labels])
 

@@ -1,4 +1,4 @@
-"""What CORAL and MMD promise beside their formulas, which test_parity_torch.py has."""
+"""What CORAL and MMD promise besides their formulas, which test_parity_torch.py checks."""
 
 import jax
 import numpy as np
@@ -28,13 +28,13 @@ def test_equal_or_single_domains_have_no_penalty(make):
     twice = {name: np.concatenate([leaf, leaf]) for name, leaf in batch.items()}
     for one in (batch, twice):
         losses, rows = evaluate(make(features_fn, head_fn), one)
-        # MMD's highest rate makes 1e-3 of what rounding leaves of a distance of 0.
+        # Rounding makes a distance of 0 slightly larger; MMD's highest rate turns that into up to 1e-3.
         np.testing.assert_allclose(losses, [expected], rtol=1e-3)
         assert rows["w1"].shape == (1, 12, 7)
 
 
 @BOTH
-def test_what_cannot_be_is_named(make):
+def test_settings_out_of_range_are_named(make):
     with pytest.raises(ValueError, match=f"{make.__name__}: penalty_weight=-1; it must not be negative"):
         make(features_fn, head_fn, -1)
     with pytest.raises(ValueError, match=f"{make.__name__} needs at least 2 images per domain"):
@@ -52,7 +52,5 @@ def test_the_networks_give_both_parts(name):
 
 def test_a_network_without_parts_is_refused():
     assert not hasattr(models.with_key_and_train(apply_fn), "features")
-    with pytest.raises(
-        errors.UserError, match="--strategy=coral looks at features, but of this network only the logits"
-    ):
+    with pytest.raises(errors.UserError, match="--strategy=coral needs features, but this network gives only logits"):
         strategies.make_objective("coral", apply_fn, {})

@@ -86,7 +86,7 @@ def test_a_single_domain_is_mixed_with_itself():
 def test_lambda_is_beta_distributed_and_never_nan():
     lams = np.asarray(quick.jit(draw, static_argnums=1)(KEY, 100_000, 0.2)[1], np.float64)
     assert lams.min() >= 0 and lams.max() <= 1
-    # Above 1/2, float32 rounds two percent of the draws to 1; the distribution is symmetric.
+    # Only below 1/2: above, float32 rounds two percent of the draws to 1. The distribution is symmetric.
     small = lams[lams < 0.5]
     assert stats.binomtest(len(small), len(lams)).pvalue > 0.01
     assert stats.kstest(small, lambda lam: 2 * stats.beta(0.2, 0.2).cdf(lam)).pvalue > 0.01

@@ -88,7 +88,7 @@ def test_a_circle_pairs_each_domain_with_another_and_goes_round_all():
         while following[seen[-1]] != 0:
             seen.append(int(following[seen[-1]]))
         assert sorted(seen) == [0, 1, 2, 3]
-    assert len({tuple(following.tolist()) for _, following in circles}) == 6  # all that there are
+    assert len({tuple(following.tolist()) for _, following in circles}) == 6  # all possible circles
 
 
 @pytest.mark.parametrize("n", [2, 4])

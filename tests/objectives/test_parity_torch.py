@@ -28,7 +28,7 @@ TOLERANCE = 1e-5
 
 
 def assert_close(ours, theirs):
-    """Equal to 1e-5 of the largest entry of each leaf."""
+    """Checks that each leaf is equal to within 1e-5 of its largest entry."""
     assert ours.keys() == theirs.keys()
     for name, expected in theirs.items():
         expected = expected.detach().numpy()
@@ -130,7 +130,7 @@ def test_ten_steps_of_fishr():
 
 def test_mixup():
     update = deep_all_update(mixup(apply_fn))
-    # in one jit: Beta draws are quick to take and slow to compile
+    # in one jit: Beta draws are fast to run and slow to compile
     update_and_draw = quick.jit(lambda params, batch, key: (update(params, batch, key), draw_mixup(key, 3, 0.2)))
     for seed in range(3):
         params, batch, key = parameters(seed), domain_batch(seed=seed), jax.random.key(seed)
@@ -158,8 +158,8 @@ def test_mldg_first_order(n, pairing):
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_mldg_second_order(n):
-    # Adam's first step is all but sign(gradient), flat unless the gradient is near eps: hence dark images, whose
-    # gradients are small. Without L2, PyTorch's derivative at the dead units, whose gradient is zero, would be NaN.
+    # Adam's first step is nearly sign(gradient): flat unless the gradient is near eps. So the images are dark and the
+    # gradients small. Without L2, the gradient of dead units would be zero, and PyTorch's derivative there NaN.
     settings = {"learning_rate": 1e-2, "weight_decay": 1e-6, "beta": 0.7}
     params, batch, key = parameters(), domain_batch(n), jax.random.key(n)
     batch["image"] = batch["image"] * 1e-5
@@ -193,7 +193,7 @@ def test_three_updates_of_group_dro():
 
 @pytest.mark.parametrize("name", ["deep_all", "agr_sum"])
 def test_three_adam_steps_with_l2(name):
-    # A pixel that is always black has no gradient, so that the L2 term alone moves its weights.
+    # A pixel that is always black has no gradient, so only the L2 term moves its weights.
     batches = [domain_batch(seed=seed) for seed in range(3)]
     for batch in batches:
         batch["image"][..., 0, 0, 0] = 0

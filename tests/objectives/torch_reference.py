@@ -1,7 +1,7 @@
 """The published updates in PyTorch, float64, for the network of this folder.
 
-Each function returns the gradient that the optimizer would see, as a dict like the
-parameters, worked out from the formulas with PyTorch's autograd and optimizers.
+The function of each method returns the gradient that the optimizer gets, as a dict like the parameters; some also
+return a loss or a state. All is computed from the formulas with PyTorch's autograd and optimizers.
 """
 
 import numpy as np
@@ -76,12 +76,12 @@ def vrex(params, batch, weight):
 
 
 def iga(params, batch, weight):
-    """The mean of the risks plus weight times the squared distances of their gradients to the mean one."""
+    """The mean of the risks plus weight times the squared distances of their gradients to the mean gradient."""
     values = risks(params, batch)
     slopes = [list(gradient(value, params, create_graph=True).values()) for value in values]
     spread = 0
     for of_leaf in zip(*slopes, strict=True):
-        mean = torch.stack(of_leaf).mean(0)  # differentiated here, which changes nothing
+        mean = torch.stack(of_leaf).mean(0)  # differentiated too, but its derivative is 0
         spread = spread + sum(((one - mean) ** 2).sum() for one in of_leaf)
     total = values.mean() + weight * spread
     return total.item(), gradient(total, params)
@@ -105,7 +105,7 @@ def discrepancy(x, y):
 
 
 def matched(params, batch, weight, apart):
-    """The mean of the risks plus weight times the mean over all pairs of how far apart their features are."""
+    """The mean of the risks plus weight times the mean distance of the features over all pairs of domains."""
     n = len(batch["label"])
     of_domains = [features(params, batch, domain) for domain in range(n)]
     pairs = [apart(of_domains[i], of_domains[k]) for i in range(n) for k in range(i)]
@@ -114,9 +114,9 @@ def matched(params, batch, weight, apart):
 
 
 def fishr(params, batch, kept, weight, ema):
-    """The mean of the risks plus weight times the distances of the variances, gathered over the steps, to their mean.
+    """The mean risk plus weight times the squared distances of the variances, averaged over steps, to their mean.
 
-    The gradients of single images are PyTorch's own, one image after the other.
+    PyTorch takes the gradients of single images, one image after the other.
     """
     last = [params["w2"], params["b2"]]
     own = []
@@ -155,7 +155,7 @@ def group_dro(params, batch, weights, step_size):
 
 
 def mldg_first_order(params, batch, pairs, learning_rate, weight_decay, beta):
-    """Sum over the pairs of ∇L_i(p) + β ∇L_j at the parameters of a copy that Adam moved, over N."""
+    """Sum over the pairs of ∇L_i + β ∇L_j, divided by N; ∇L_j is taken at a copy that Adam moved."""
     total = {name: torch.zeros_like(value) for name, value in params.items()}
     for i, j in pairs:
         copy = {name: value.detach().clone().requires_grad_() for name, value in params.items()}
@@ -185,7 +185,7 @@ def mldg_second_order(params, batch, pairs, learning_rate, weight_decay, beta):
 
 
 def train_adam(params, batches, update, learning_rate, weight_decay):
-    """Whole optimizer steps with PyTorch's Adam, which adds the L2 term to the gradient that it is given."""
+    """Whole optimizer steps with PyTorch's Adam, which adds the L2 term to the gradient that it gets."""
     adam = torch.optim.Adam(params.values(), lr=learning_rate, weight_decay=weight_decay)
     for batch in batches:
         for name, value in update(params, batch).items():

@@ -1,4 +1,4 @@
-"""A network and domain batches small enough to try every objective on."""
+"""A network and domain batches that are small enough to test every objective."""
 
 import functools
 
@@ -34,7 +34,7 @@ def head_fn(params, features):
 
 
 def apply_with_dropout(params, images, *, key, train):
-    """Dropout 0.5 of at most 64 numbers: the mask is the bits of the key, as good as any drawn and quick to compile."""
+    """Dropout 0.5 of at most 64 numbers: the bits of the key are the mask, which compiles fast and needs no draw."""
     assert train
     keep = (jax.random.key_data(key)[:, None] >> np.arange(32, dtype=np.uint32)) & 1
     keep = keep.reshape(64)[: images.size].reshape(images.shape)
@@ -42,7 +42,7 @@ def apply_with_dropout(params, images, *, key, train):
 
 
 def domain_batch(n=3, size=5, seed=0):
-    """Domains of different means. Five images: the even half has three, the odd half two."""
+    """Domains with different means. Of five images, the even half has three, the odd half two."""
     rng = np.random.default_rng(seed)
     means = rng.normal(size=(n, 1, *PIXELS))
     return {
@@ -52,7 +52,7 @@ def domain_batch(n=3, size=5, seed=0):
 
 
 def with_other_images(batch, domain, seed=99):
-    """The batch in which one domain has other images."""
+    """A batch in which one domain has other images."""
     images = batch["image"].copy()
     images[domain] = np.random.default_rng(seed).normal(size=images.shape[1:])
     return batch | {"image": images}
@@ -69,7 +69,7 @@ def evaluate(objective, batch, key=KEY, step=0):
 
 
 def changed_rows(objective, batch, other_batch):
-    """For each row whether its loss and its gradient differ between two batches; both must tell the same."""
+    """For each row, whether its loss and its gradient differ between two batches; both answers must be equal."""
     losses, rows = evaluate(objective, batch)
     other_losses, other_rows = evaluate(objective, other_batch)
     by_loss = [bool(a != b) for a, b in zip(losses, other_losses, strict=True)]

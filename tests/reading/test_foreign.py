@@ -11,7 +11,7 @@ def test_text_of_a_regular_file(tmp_path):
     assert foreign.text(file) == "ä\n" and foreign.content(file) == b"\xc3\xa4\n"
 
 
-def test_what_is_no_text_of_a_fair_size_is_refused(tmp_path):
+def test_a_file_that_is_too_large_or_not_text_is_refused(tmp_path):
     file = tmp_path / "file"
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="utf-8"):
@@ -27,8 +27,8 @@ def test_what_is_no_text_of_a_fair_size_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["NaN", "[1, Infinity]", '{"a": -Infinity}', "[" * 100_000, "{", ""])
-def test_what_is_no_json_is_a_value_error(text):
-    with pytest.raises(ValueError):  # noqa: PT011 (of the standard library, whose words change)
+def test_text_that_is_not_json_is_a_value_error(text):
+    with pytest.raises(ValueError):  # noqa: PT011 (the standard library's words change)
         foreign.parse_json(text)
 
 

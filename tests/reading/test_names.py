@@ -1,4 +1,4 @@
-"""Names and flags as people write them, and what is said of those that are none."""
+"""Names and flags as people write them, and the messages for unknown ones."""
 
 import importlib
 import pathlib
@@ -102,7 +102,7 @@ def test_a_flag_that_an_experiment_has_not_is_not_recommended(capsys):
     assert "unknown flag --strategy=irm; did you mean --strategies?" in capsys.readouterr().err
 
 
-def test_nothing_is_near_to_what_is_like_nothing():
+def test_a_word_like_no_other_has_no_nearest():
     assert names.nearest("", ["a"]) is None and names.nearest("!", ["?"]) is None
     assert names.find("!", ["?"]) is None and names.find("?", ["?"]) == "?"
 

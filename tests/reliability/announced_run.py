@@ -1,4 +1,4 @@
-"""The command line of a run, in a process of its own that tells what it is doing."""
+"""The command line of a run, in its own process, which reports what it is doing."""
 
 import collections
 import functools
@@ -19,7 +19,7 @@ from dg_jax.data import builder, prepared  # noqa: F401 (imported once, for all 
 from dg_jax.training import advance, checkpoints, evaluate, loop  # noqa: F401
 from tests.training import worlds
 
-# Processes are forks of one that has imported all this, and has started neither threads nor JAX's backend.
+# Processes are forks of one that has imported all this, but has started neither threads nor JAX's backend.
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__])
 
@@ -28,9 +28,9 @@ class Ended(NamedTuple):
     """How a process ended.
 
     Attributes:
-        exit_code: negative: killed by the signal of that number.
-        stderr: what it wrote there.
-        phase: what it told last.
+        exit_code: if it is negative, the signal of that number killed the process.
+        stderr: what it wrote to stderr.
+        phase: the last phase that it reported.
     """
 
     exit_code: int
@@ -39,7 +39,7 @@ class Ended(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """A signal that a process is sent some seconds after a phase has begun for the n-th time, counted from 1."""
+    """A signal that a process gets ``delay`` seconds after a phase begins for the n-th time, counted from 1."""
 
     number: signal.Signals
     phase: str
@@ -48,7 +48,7 @@ class Fault(NamedTuple):
 
 
 def run_with(flags: list[str], stderr: pathlib.Path, fault: Fault | None = None, limit: int | None = None) -> Ended:
-    """Does ``python -m dg_jax.run FLAGS`` with a small network, and with at most ``limit`` bytes in a file."""
+    """Does ``python -m dg_jax.run FLAGS`` with ``worlds.large_model``, and at most ``limit`` bytes in each file."""
     told, tell = _context.Pipe(duplex=False)
     process = _context.Process(target=_run, args=(flags, stderr, tell, fault, limit))
     process.start()
@@ -69,8 +69,8 @@ def _run(
     with stderr.open("w") as file, open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background shells have it ignored
-    # Its own, as one that is killed may leave half an entry.
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells make background processes ignore it
+    # A cache of its own: a killed process may leave half an entry.
     jax.config.update("jax_compilation_cache_dir", str(stderr.parent.parent / "compiled"))
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -95,11 +95,6 @@ def _run(
             return function(*args, **keywords)
 
         setattr(owner, name, call)
-
-    # Its own, as one that is killed may leave half an entry.
-    jax.config.update("jax_compilation_cache_dir", str(stderr.parent.parent / "compiled"))
-    if limit is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     announce(builder.Encoder, "write", "preparation")
     announce(advance.Advance, "__call__", "training")

@@ -1,4 +1,4 @@
-"""Picture files that somebody means harm with, by name; small on disk, whatever they claim to be."""
+"""Malicious picture files, by name; small on disk, whatever size they claim."""
 
 import io
 import struct
@@ -7,7 +7,7 @@ import zlib
 from PIL import Image
 
 _ORIENTED = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"  # EXIF: turned by a quarter
-_LARGEST = 9459  # squared, the most pixels that are read
+_LARGEST = 9459  # the side of the largest square picture that is read
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -15,7 +15,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _png(width: int, height: int, colour: int = 2, extra: bytes = b"", row: int | None = None) -> bytes:
-    """A PNG of zeros; ``row`` bytes in each row, none without it. Colours: 0 gray, 2 RGB, 3 palette, 6 RGBA."""
+    """A PNG of zeros with ``row`` bytes in each row; None: no rows. Colours: 0 gray, 2 RGB, 3 palette, 6 RGBA."""
     packer = zlib.compressobj(1)
     rows = b"" if row is None else bytes(1 + row)
     data = b"".join(packer.compress(rows) for _ in range(height if rows else 0)) + packer.flush()
@@ -54,7 +54,7 @@ def _bmp(width: int, height: int) -> bytes:
     return b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
 
 
-# Name -> what makes the file, and whether it is read all the same.
+# Name -> the function that makes the file, and whether the file can be read.
 PICTURES = {
     "bomb-gray.png": (lambda: _png(10_000, 10_000, 0, row=10_000), False),
     "bomb-of-a-header.png": (lambda: _png(60_000, 60_000), False),

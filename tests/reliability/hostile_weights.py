@@ -1,4 +1,4 @@
-"""Files of weights that somebody means harm with: safetensors, and PyTorch's pickles."""
+"""Malicious files of weights: safetensors, and PyTorch's pickles."""
 
 import io
 import json
@@ -50,7 +50,7 @@ SAFETENSORS = {
 
 
 class Payload:
-    """Makes a folder where it is unpickled."""
+    """Makes a folder when it is unpickled."""
 
     def __init__(self, folder: pathlib.Path):
         self.folder = folder
@@ -66,7 +66,7 @@ def _pth(torch, content, **options) -> bytes:
 
 
 def _repacked(torch, change) -> bytes:
-    """A whole file of one tensor, its archive written again by ``change(archive, name, data)``."""
+    """A valid file of one tensor, whose archive ``change(archive, name, data)`` writes again, entry by entry."""
     file = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(_pth(torch, {"a": torch.zeros(3)}))) as whole,

@@ -1,8 +1,8 @@
-"""Every combiner on whatever numbers there are, against plain NumPy in float64.
+"""The five combiners of Table 1 on any float32 numbers, against plain NumPy in float64.
 
-XLA:CPU takes subnormal numbers for zeros, and returns zeros for them, as many GPUs do. What is
-promised is so: the result is that of the numbers as they are, or as they are with their subnormals
-at zero. A sum beyond float32 is an infinity.
+XLA on a CPU treats subnormal numbers as zeros and returns zeros for them, as many GPUs do. So the promise is: the
+result is that of the numbers as they are, or of the numbers with subnormals set to zero. A sum beyond float32 is an
+infinity.
 """
 
 import functools
@@ -18,7 +18,7 @@ from tests.surgery import reference
 from tests.surgery.test_pcgrad import update_and_orders
 
 LARGEST, TINY = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
-PRODUCTS = 16 * TINY  # a product of a number and a weight that is subnormal counts as zero too, once for each row
+PRODUCTS = 16 * TINY  # a subnormal product of a number and a weight counts as zero too, once for each row
 COMPONENTS = 5
 NUM_ROWS = (1, 2, 3, 5, 8, 16)  # each is compiled once for each combiner
 EXAMPLES = 500  # for each of the five combiners
@@ -35,7 +35,7 @@ PALETTES = {
 
 @st.composite
 def stacks(draw):
-    """Rows [N, 5], float32: from one palette or of any bits, some zero, some alike."""
+    """Draws rows [N, 5], float32: from one palette or of any bits; some are zero, some identical."""
     shape = draw(st.sampled_from(NUM_ROWS)), COMPONENTS
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     palette = draw(st.sampled_from([*PALETTES, "normal", "any bits"]))
@@ -58,7 +58,7 @@ def stacks(draw):
 
 @functools.partial(jax.jit, static_argnums=0)
 def updated(name, stacked, state, extra):
-    """The results and new states by reading of zeros, of which one program computes both."""
+    """The results and new states for each reading of zeros, all computed by one program."""
     if name.startswith("agr"):
         combiners = {zeros: getattr(surgery, name)(zeros=zeros) for zeros in reference.ZEROS}
     else:
@@ -77,14 +77,14 @@ def combined(name, rows, state, zeros="agree", **extra):
 
 
 def readings(rows):
-    """The rows in float64, as they are and with subnormals at zero; broken components as zeros, and which these are."""
+    """The rows in float64, as they are and with subnormals at zero; and which components are broken, set to zero."""
     broken = ~np.isfinite(rows).all(axis=0)
     whole = np.where(broken, 0, rows).astype(np.float64)
     return [whole, np.where(np.abs(whole) < TINY, 0, whole)], broken
 
 
 def close(result, expected, atol):
-    """Component by component: equal to rounding; what is beyond float32 is infinite."""
+    """Compares by component: equal up to rounding; a value beyond float32 may be infinite."""
     with np.errstate(invalid="ignore", over="ignore"):
         near = np.abs(result - expected) <= 1e-5 * np.abs(expected) + atol + TINY
         overflown = np.isinf(result) & (np.abs(expected) + atol >= LARGEST * (1 - 1e-5))
@@ -92,7 +92,7 @@ def close(result, expected, atol):
 
 
 def check(result, candidates, broken, atol):
-    """Broken components are not finite in the result, and the others are those of one of the candidates."""
+    """Checks that broken components are not finite, and that each other component is that of some candidate."""
     assert not np.isfinite(result[broken]).any()
     fits = np.any([close(result, expected, atol) for expected in candidates], axis=0)
     assert fits[~broken].all(), (result, candidates)
@@ -103,13 +103,13 @@ def check(result, candidates, broken, atol):
 def test_deep_all(rows):
     result, _ = combined("deep_all", rows, ())
     whole, broken = readings(rows)
-    # XLA takes the weight, which is the same for all rows, out of the sum: where that leaves float32, so does the mean.
+    # XLA moves the weight, the same for all rows, out of the sum. Where the sum leaves float32, so does the mean.
     broken |= ~np.isfinite(result) & (np.abs(whole[0]).sum(axis=0) >= LARGEST * (1 - 1e-5))
     check(result, [of.mean(axis=0) for of in whole], broken, 1e-6 * np.abs(whole[0]).max(axis=0) + PRODUCTS)
 
 
 def agreement_with(rows, broken, zeros):
-    """The share of agreeing components, where a broken one agrees."""
+    """The share of agreeing components, where a broken one counts as agreeing."""
     votes = reference.votes(rows, zeros) | broken
     return (reference.agree(rows, zeros) | broken)[votes].mean() if votes.any() else 1.0
 
@@ -157,7 +157,7 @@ def test_pcgrad(rows, seed):
         return
     norms = np.linalg.norm(whole[0], axis=1)
     least = norms[norms > 0].min(initial=1)
-    beyond = ~np.isfinite(result) & (norms.max() * len(rows) * max(1, 1 / least) >= LARGEST / 16)  # as are the weights
+    beyond = ~np.isfinite(result) & (norms.max() * len(rows) * max(1, 1 / least) >= LARGEST / 16)  # so are the weights
     check(result, [reference.pcgrad(of, orders) for of in whole], beyond, 1e-4 * norms.sum() + PRODUCTS)
     assert np.isfinite([after.cosine_mean, after.cosine_min, after.conflicting]).all()
 

@@ -29,7 +29,7 @@ def test_two_processes_end_with_the_same_bits(tmp_path):
     for name, hash_seed in (("one", "1"), ("two", "2")):
         folder = tmp_path / name
         folder.mkdir()
-        # Compiled again in each, and with another order of sets.
+        # Each compiles on its own, and has another order of sets.
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
         processes.append(subprocess.Popen([sys.executable, "-c", TRAIN, str(folder)], env=environment))
     assert [process.wait() for process in processes] == [0, 0]

@@ -43,7 +43,7 @@ def steps_saved(config):
 
 @contextlib.contextmanager
 def files_of_at_most(num_bytes):
-    """What a full disk does, for any user: to write more than so many bytes to a file fails."""
+    """Acts like a full disk, for any user: writing more than ``num_bytes`` to a file fails."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
     try:
@@ -54,13 +54,13 @@ def files_of_at_most(num_bytes):
 
 @contextlib.contextmanager
 def small_disk(num_bytes):
-    """A disk of so many bytes at a temporary path."""
+    """A disk of ``num_bytes`` at a temporary path."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["mount", "-t", "tmpfs", "-o", f"size={num_bytes}", "tmpfs", folder]
         try:
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"mounting takes root: {error}")
+            pytest.skip(f"mounting needs root: {error}")
         try:
             yield pathlib.Path(folder)
         finally:
@@ -87,7 +87,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(tmp_path
 def test_a_file_that_cannot_be_written_is_one_line_and_the_run_goes_on_once_it_can(tmp_path):
     undisturbed, half = (worlds.tiny_config(tmp_path / name, iterations=2) for name in ("undisturbed", "half"))
     train(undisturbed)
-    # This compiles everything: the programs that the tests share are written to disk as well.
+    # This compiles everything now: the compilation cache that tests share is written to disk as well.
     whole = train(changed(undisturbed, iterations=6, resume=True))
     train(half)
     rest = changed(half, iterations=6, resume=True)
@@ -138,7 +138,7 @@ def test_a_disk_that_is_full_while_pictures_are_prepared_is_one_line(tmp_path):
 
 @contextlib.contextmanager
 def unprivileged():
-    """Root may write where the mode says that nobody may; nobody may not."""
+    """Acts as the user ``nobody``: root may write even where the mode forbids it."""
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(65534)
@@ -154,7 +154,7 @@ RUN = "emoji/windows/agr_sum/seed-0"
 
 @pytest.mark.parametrize(("seed", "closed"), [(1, "emoji/windows/agr_sum"), (0, RUN), (0, f"{RUN}/checkpoints/last")])
 def test_a_folder_that_cannot_be_written_is_one_line(seed, closed, tmp_path):
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own lets only its user in
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folder lets only its user in
         config = worlds.tiny_config(pathlib.Path(folder) / "results", iterations=2)
         train(config)
         for path in (pathlib.Path(folder), *config.output.results_dir.rglob("*")):
@@ -174,7 +174,7 @@ def names_and_bytes(folder):
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
-    """A run that was stopped after step 5, and what it would have come to; of its states there are 4 and 5."""
+    """A run that was stopped after step 5, with checkpoints of steps 4 and 5, and the result of the whole run."""
     folder = tmp_path_factory.mktemp("stopped")
     whole = train(worlds.tiny_config(folder / "whole"))
     config = worlds.tiny_config(folder / "half")
@@ -263,7 +263,7 @@ def test_no_flipped_byte_of_a_checkpoint_gets_into_a_run(stopped, tmp_path, caps
         state, *others = restored(damaged)
         found.append(int(state.step))
         chex.assert_trees_all_equal((state, *others), true[found[-1]])
-    assert set(found) == {4, 5}  # some bytes say nothing that matters
+    assert set(found) == {4, 5}  # some bytes do not matter
     assert capsys.readouterr().err.count("going on from step 4") == found.count(4)
 
 

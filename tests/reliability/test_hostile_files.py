@@ -1,7 +1,7 @@
-"""Files that somebody means harm with: each is read all the same, or ends in one clear line that names it.
+"""Malicious files: each is read, or ends in one clear line that names it.
 
-Each in less than 10 seconds of CPU time and 1 GiB of memory beyond what the process had: Linux
-keeps the peak of a process's memory (``VmHWM``) and lets it be set back to the present value.
+Each takes less than 10 seconds of CPU time, and less than 1 GiB of memory beyond what the process had. Linux keeps
+the peak of a process's memory (``VmHWM``) and can reset it to the present value.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ MOST_SECONDS, MOST_BYTES = 10, 2**30
 
 
 def peak() -> int:
-    """The most memory that this process has had since it was set back, in bytes."""
+    """The peak memory of this process since the last reset, in bytes."""
     [line] = [line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
     return 1024 * int(line.split()[1])
 
@@ -81,7 +81,7 @@ def test_pictures(name, tmp_path, recwarn, capfd):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link-out-of-the-tree", "300-megabytes"])
-def test_what_is_no_picture_file(kind, tmp_path):
+def test_files_that_are_not_pictures(kind, tmp_path):
     path = tmp_path / "hostile.png"
     if kind == "pipe":
         os.mkfifo(path)
@@ -175,7 +175,7 @@ WRONG_VALUES = {
 
 @pytest.fixture
 def finished(tmp_path):
-    """A run with its files, as :func:`run_result.finished` finds them."""
+    """A finished run, with the files that :func:`run_result.finished` reads."""
     config = worlds.tiny_config(tmp_path)
     folder = run_folder.folder_of(config)
     with run_folder.open_folder(config, folder, {}, ()):
@@ -188,7 +188,7 @@ def finished(tmp_path):
 
 @pytest.mark.parametrize("file", ["result.json", "config.json", "metrics.jsonl"])
 @pytest.mark.parametrize("content", TEXTS)
-def test_what_is_in_the_place_of_a_runs_files(content, file, finished, capsys):
+def test_damaged_files_of_a_run(content, file, finished, capsys):
     config, folder = finished
     path = folder.path / file
     path.write_bytes(TEXTS[content])
@@ -236,7 +236,7 @@ def test_a_configuration_with_half_a_letter(finished):
 
 @pytest.mark.parametrize("file", ["result.json", "config.json", "metrics.jsonl"])
 @pytest.mark.parametrize("kind", ["pipe", "folder", "ten-gigabytes"])
-def test_what_is_no_file_of_a_run(kind, file, finished):
+def test_files_that_are_not_those_of_a_run(kind, file, finished):
     config, folder = finished
     path = folder.path / file
     path.unlink()

@@ -1,4 +1,4 @@
-"""Names of files, classes and domains that are not meant to be read by people: on terminals, in tables, in figures."""
+"""Malicious names of files, classes and domains: on terminals, in tables, in figures."""
 
 import csv
 import io
@@ -70,7 +70,7 @@ def test_the_command_line_on_folders_of_such_names(name, tmp_path, capfd):
     "name", [NAMES[0], "a[:50%]", "a+b", "all", "{}", "{DATASET}", "%2F", "a@b:c", "train-x", "x of y"]
 )
 def test_a_domain_of_such_a_name_is_opened(name, tmp_path):
-    """TFDS has a language of its own for the names of splits."""
+    """TFDS has its own syntax for the names of splits."""
     made_trees.fill(tmp_path / "raw", (name, "a", "b"), ("x",), per_class=3, size=9)
     parts = {name: ("train",), "a": ("test",)}
     data = prepared.load(

@@ -1,4 +1,4 @@
-"""Runs that are killed or stopped anywhere end as if nothing had happened."""
+"""A run that is killed or stopped at any point, and resumed, ends as if nothing had happened."""
 
 import json
 import random
@@ -16,7 +16,7 @@ from tests.reliability import announced_run
 from tests.training import worlds
 
 PHASES = ("preparation", "training", "validation", "checkpoint")
-# So long a signal may come after a phase has begun, in seconds.
+# The longest time from the start of a phase to the signal, in seconds.
 LONGEST_DELAY = {"preparation": 0.1, "training": 0.01, "validation": 0.005, "checkpoint": 0.05}
 
 
@@ -28,7 +28,7 @@ def pictures(tmp_path_factory):
 
 
 def flags_of(pictures, folder):
-    """A run that takes noise from its seed at each step."""
+    """The flags of a run that draws noise from its seed at each step."""
     return [
         *("--dataset=folder", f"--data-dir={pictures}", "--target=target", "--strategy=agr_rand", "--model=small_cnn"),
         *("--iterations=40", "--val-every=2", "--batch-size=4", "--image-size=8", "--learning-rate=0.001"),
@@ -56,7 +56,7 @@ def undisturbed(pictures, tmp_path_factory):
 
 
 def assert_ends_like(undisturbed, flags, tmp_path):
-    """Lets the run end, and compares what is left of it, bit for bit; nothing unfinished lies about."""
+    """Lets the run end, and compares what it leaves, bit for bit; no unfinished file may be left."""
     ended = announced_run.run_with(flags, tmp_path / "stderr")
     assert ended.exit_code == 0, ended.stderr
     (state, figures), (expected_state, expected_figures) = what_is_left(flags), undisturbed
@@ -81,7 +81,7 @@ def test_a_full_disk_is_one_line_of_the_command_line(pictures, undisturbed, tmp_
     assert_ends_like(undisturbed, flags, tmp_path)
 
 
-# Four runs, each killed five times, and so twenty times in all.
+# Four runs, each killed five times: twenty times in all.
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(4))
 def test_killed_anywhere_and_resumed_a_run_ends_the_same(number, pictures, undisturbed, tmp_path):
@@ -99,7 +99,7 @@ def test_killed_anywhere_and_resumed_a_run_ends_the_same(number, pictures, undis
         assert killed.exit_code == -signal.SIGKILL
         assert "Traceback" not in killed.stderr
         hit.append(killed.phase)
-    assert number or hit == aimed_at  # the others may have got into the next phase
+    assert number or hit == aimed_at  # with a delay, a run may have reached the next phase
     assert_ends_like(undisturbed, flags, tmp_path)
 
 

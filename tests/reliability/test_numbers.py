@@ -20,10 +20,10 @@ COMBINERS = ("deep_all", "agr_sum", "agr_rand", "pcgrad", "group_dro")
 
 @pytest.fixture
 def gradients(monkeypatch):
-    """Lets ``erm`` have made-up gradients: ``gradients(f)``, with ``f(leaf, step, labels)`` of shape ``[2, *shape]``.
+    """Gives ``erm`` made-up gradients: ``gradients(f)``, with ``f(leaf, step, labels)`` of shape ``[2, *shape]``.
 
-    ``labels`` are those of the two sources, each of which has one label only. With them the data say what the
-    gradients are, and runs on other numbers are the same program, which is compiled once.
+    ``labels`` has one label for each of the two sources, which have no others. So the data say what the gradients
+    are, and runs with other numbers share one program, which is compiled once.
     """
 
     def use(rows):
@@ -40,7 +40,7 @@ def gradients(monkeypatch):
 
 
 def labelled(first, second):
-    """A dataset whose two sources have these labels to train on."""
+    """A dataset whose two sources each have one of these labels to train on."""
     data = worlds.tiny_dataset()
     for name, label in (("apple", first), ("google", second)):
         part = data.domains[name]["train"]
@@ -53,12 +53,12 @@ BREAKING = (np.nan, np.inf, -np.inf, 1e30)
 
 
 def pair(leaf, step, labels):
-    """Each domain has one of the values, that of its label, in all components."""
+    """Gives each domain a gradient with the value of its label in all components."""
     return jnp.stack([jnp.full(leaf.shape, jnp.array(VALUES)[label]) for label in labels])
 
 
 def only_at(leaf, step, labels):
-    """Ones, but in one component of one domain at one step something else: the labels say when and what."""
+    """Ones, except at one step, where the second domain breaks at index 0: the labels say at which step and how."""
     ones = jnp.ones((2, *leaf.shape))
     return jnp.where(step == labels[0], ones.at[1, 0].set(jnp.array(BREAKING)[labels[1]]), ones)
 
@@ -71,7 +71,7 @@ def is_strict_json(path):
     return True
 
 
-# 5 is the last of the steps, after which no loss follows; at 3 a validation follows, but no loss.
+# Step 5 is the last: no loss follows. After step 3 a validation follows before the next loss.
 @pytest.mark.parametrize(("value", "step"), [(np.nan, 5), (np.inf, 3), (-np.inf, 5), (1e30, 5)])
 def test_a_gradient_that_breaks_the_state_is_an_error_and_the_checkpoint_stays_good(value, step, gradients, tmp_path):
     gradients(only_at)
@@ -116,7 +116,7 @@ def test_one_source_and_sixteen_with_batches_of_one(n, strategy, tmp_path):
 
 
 def overflowing_on_the_target():
-    """A network whose logits leave float32 where the target's tint is: for windows the blue is brightest."""
+    """A network whose logits are infinite on the target, windows, where blue is the brightest channel."""
 
     def apply_fn(params, images, *, key=None, train=False):
         means = images.mean(axis=(1, 2))
@@ -145,7 +145,7 @@ def test_seeds_side_by_side_are_watched_as_well(step, gradients, tmp_path):
 
 
 def folder_dataset(tmp_path, counts):
-    """A tree with so many pictures of class x in each domain."""
+    """A dataset with the given number of pictures of class x in each domain."""
     for domain, count in counts.items():
         made_trees.fill(tmp_path / "raw", (domain,), ("x",), per_class=count, size=9)
     parts = dict.fromkeys(counts, ("train", "validation")) | {"target": ("test",)}

@@ -1,4 +1,4 @@
-"""Every combiner on a mesh of host devices against one device. A program of its own: XLA counts devices at its start.
+"""Compares combiners on a mesh of host devices with one device. A separate program: XLA counts devices at its start.
 
 XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.surgery.meshes
 """
@@ -19,7 +19,7 @@ COMBINERS = {
     "agr_sum_abstain": lambda: surgery.agr_sum("abstain"),
     "agr_rand": surgery.agr_rand,
     "pcgrad": surgery.pcgrad,
-    "cagrad": surgery.cagrad,  # for all rules on the Gramian: it has every kind of loop that they have
+    "cagrad": surgery.cagrad,  # stands for all rules on the Gramian: it has all their kinds of loop
     "and_mask": lambda: surgery.and_mask(0.5),
     "grad_vac": lambda: surgery.grad_vac(num_rows=N),
     "gga_l": surgery.gga_l,
@@ -30,15 +30,15 @@ LOSSES = jnp.linspace(0, 1, N)
 
 
 def gradients(dtype):
-    """Leaves that divide over the devices and such that do not, one long enough for the forms of a CPU."""
+    """Leaves that divide over the devices, leaves that do not, and one long enough for the fast forms of a CPU."""
     rng = np.random.default_rng(0)
     shapes = {"w": (2 * N, 16), "b": (3,), "s": (), "long": (40_003,)}
-    # Integers, so that sums in another order are the same and a sign does not depend on rounding.
+    # Integers: then the order of a sum does not matter, and no sign depends on rounding.
     return {name: jnp.asarray(rng.integers(-4, 5, (N, *shape)), dtype) for name, shape in shapes.items()}
 
 
 def placed(stacked, mesh, rows):
-    """Rows, or components where they divide, over the devices; the other leaves on all of them."""
+    """Splits the rows, or the components where they divide, over the devices; copies the other leaves to all."""
 
     def spec(leaf):
         if rows:
@@ -74,7 +74,7 @@ def check_on_meshes(name, dtype, stacked, expected, expected_state):
                 if name == "median":
                     found = surgery.diagnostics(sharded, result)
                     np.testing.assert_allclose(found, surgery.diagnostics(stacked, expected), rtol=1e-2, atol=1e-3)
-            if kind == jax.sharding.AxisType.Explicit:  # also without a mesh that is set, and outside of jit
+            if kind == jax.sharding.AxisType.Explicit:  # also without jax.set_mesh, and outside of jit
                 result, _ = combiner.update(sharded, combiner.init(None), losses=LOSSES)
                 check(f"{what} eager", result, expected, dtype)
                 if name.startswith(("agr", "deep", "sum")) and not rows:
@@ -104,7 +104,7 @@ def check_in_shard_map(name, dtype, stacked, expected):
 
 
 def check_two_pass():
-    """Losses whose rows, or whose parameters, are sharded."""
+    """Losses whose rows are sharded, and whose parameters are on all devices."""
 
     def loss(params, x):
         return jnp.sum(jnp.tanh(x @ params["w"]) @ params["v"])
@@ -130,7 +130,7 @@ def check_two_pass():
 
 def main():
     check_two_pass()
-    # What a dtype changes does not depend on how many devices there are.
+    # bfloat16 runs on 8 devices only: what a dtype changes does not depend on their number.
     for dtype in (jnp.float32, jnp.bfloat16) if N == 8 else (jnp.float32,):
         stacked = gradients(dtype)
         for name, factory in COMBINERS.items():

@@ -1,10 +1,10 @@
-"""Plain NumPy statements of the combiners, in float64, and the stacks to try them on."""
+"""Reference versions of the combiners in NumPy and float64, and random stacks to test them on."""
 
 import jax
 import numpy as np
 from hypothesis import strategies as st
 
-# JAX before 0.8 has it among what is experimental.
+# Before JAX 0.8 it is in jax.experimental.
 enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else __import__("jax.experimental").experimental.enable_x64
 
 ZEROS = ("agree", "conflict", "abstain")
@@ -44,7 +44,7 @@ def sigma(rows, zeros="agree"):
 
 
 def project(rows, i, order):
-    """Eq. 5: gradient i, projected off the others in the order given."""
+    """Eq. 5: gradient i, projected off the others that it conflicts with, in the given order."""
     gradient = rows[i].copy()
     for j in order:
         if j == i or not rows[j].any():
@@ -59,7 +59,7 @@ def pcgrad(rows, orders):
     return sum(project(rows, i, orders[i]) for i in range(len(rows)))
 
 
-# Each N with its leaves is a program to compile, hence some pairs and not all.
+# Each pair of N and leaves compiles a program of its own, so only some pairs are here.
 SHAPES = [
     (1, [()]),
     (2, [(1,)]),
@@ -68,13 +68,13 @@ SHAPES = [
     (5, [()]),
     (16, [(7,), (0,)]),
 ]
-# Without jit each operation of each shape is a program.
+# Without jit, each operation compiles a program for each shape.
 EAGER_SHAPES = [(1, [()]), (3, [(2, 3, 4), ()]), (4, [(7,), (0,)])]
 
 
 @st.composite
 def stacks(draw, scales=(1e-12, 1e-3, 1.0, 1e4, 1e12), of_shapes=SHAPES):
-    """Dicts of float32 stacks [N, *shape] with conflicts, zeros, shared and opposite rows."""
+    """Dicts of float32 stacks [N, *shape] with conflicts, zeros, equal and opposite rows."""
     n, shapes = draw(st.sampled_from(of_shapes))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     scale = draw(st.sampled_from(scales))

@@ -1,4 +1,4 @@
-"""Gradients accumulated one by one give what stacked ones give."""
+"""Gradients accumulated one by one give the same results as stacked ones."""
 
 import functools
 
@@ -27,7 +27,7 @@ def accumulated(stacked):
 
 
 def of_combiner(factory, stacked, state, accumulate_rows=accumulated):
-    """What a combiner makes of stacked and of accumulated gradients, by ``zeros``."""
+    """Results and states of a combiner on stacked and on accumulated gradients, by ``zeros``."""
     both = (jax.tree.map(jnp.asarray, stacked), accumulate_rows(stacked))
     combiners = {zeros: factory(zeros=zeros) for zeros in reference.ZEROS}
     return {name: [one.update(given, state) for given in both] for name, one in combiners.items()}

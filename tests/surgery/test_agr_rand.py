@@ -10,11 +10,11 @@ from tests.surgery import reference
 
 
 def eager_readings(stacked, state):
-    """Results and states by ``zeros``; the seed is in the state alone."""
+    """Results and states by ``zeros``; the seed is only in the state."""
     return {zeros: surgery.agr_rand(zeros=zeros).update(stacked, state) for zeros in reference.ZEROS}
 
 
-all_readings = jax.jit(eager_readings)  # of one program
+all_readings = jax.jit(eager_readings)  # one compiled program
 
 
 def update(stacked, state):
@@ -62,7 +62,7 @@ def test_two_leaves_of_one_shape_get_different_noise():
     assert result["a"][1] != result["b"][1]
 
 
-def test_each_update_and_each_seed_draws_anew_and_a_seed_draws_the_same():
+def test_each_update_and_each_seed_draws_other_numbers_and_a_seed_draws_the_same():
     stacked = np.array([[1.0, 1.0], [1.0, -1.0]], np.float32)
     first, state = update(stacked, surgery.agr_rand(key=3).init(None))
     second, _ = update(stacked, state)

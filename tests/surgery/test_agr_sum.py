@@ -9,7 +9,7 @@ from tests.surgery import reference
 
 
 def all_readings(stacked):
-    """Results and states by ``zeros``, under jit from one program."""
+    """Results and states by ``zeros``; under jit they are one program."""
     combiners = {zeros: surgery.agr_sum(zeros) for zeros in reference.ZEROS}
     return {zeros: combiner.update(stacked, combiner.init(None)) for zeros, combiner in combiners.items()}
 

@@ -1,4 +1,4 @@
-"""AND-mask against a plain statement of it, and against Agr-Sum."""
+"""AND-mask against a NumPy reference, and against Agr-Sum."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +15,7 @@ stacks = arrays.arrays(np.float32, st.tuples(st.integers(1, 8), st.just(6)), ele
 
 
 def and_mask(rows, threshold, rescale):
-    """Of one leaf [N, n]; votes are compared as whole numbers."""
+    """The rule on one leaf [N, n]; votes are compared as whole numbers."""
     votes = np.abs((rows > 0).sum(axis=0) - (rows < 0).sum(axis=0))
     mask = votes >= np.round(threshold * len(rows), 6)
     mean = rows.astype(np.float64).mean(axis=0)
@@ -28,7 +28,7 @@ def updated(combiner, rows):
 
 @given(stacks, st.sampled_from([0.0, 0.2, 0.5, 0.6, 1.0]), st.booleans())
 def test_equals_its_statement(rows, threshold, rescale):
-    rows = np.where(np.abs(rows) < 1e-30, 0, rows)  # subnormal numbers have no sign where they are flushed
+    rows = np.where(np.abs(rows) < 1e-30, 0, rows)  # subnormal numbers have no sign where they are flushed to zero
     found = updated(surgery.and_mask(threshold, rescale), rows)[0]
     expected = and_mask(rows, threshold, rescale)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * max(np.abs(rows).max(), 1e-30))
@@ -58,7 +58,7 @@ def test_with_threshold_one_it_takes_accumulated_gradients(n, rescale):
         surgery.and_mask(0.9).update(accumulated, combiner.init(None))
 
 
-def test_each_leaf_is_rescaled_by_what_is_left_of_it():
+def test_each_leaf_is_rescaled_by_the_share_that_is_kept():
     rows = {"half": jnp.array([[1.0, 1.0], [1.0, -1.0]]), "none": jnp.array([[1.0], [-1.0]]), "all": jnp.ones((2, 1))}
     combiner = surgery.and_mask()
     result, state = combiner.update(rows, combiner.init(None))

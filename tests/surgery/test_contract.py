@@ -1,4 +1,4 @@
-"""What every combiner promises, whatever its formula."""
+"""Checks what every combiner promises, for all formulas."""
 
 import collections
 import itertools
@@ -25,7 +25,7 @@ COMBINERS = {
     "pcgrad": surgery.pcgrad(),
     "grad_drop": surgery.grad_drop(),
     "gga_l": surgery.gga_l(),
-    "and_mask": surgery.and_mask(rescale=False),  # with rescaling one row is not given back as it is
+    "and_mask": surgery.and_mask(rescale=False),  # with rescaling, one row does not come back unchanged
 }
 Pair = collections.namedtuple("Pair", "first second")
 
@@ -42,7 +42,7 @@ def combiner(name):
 
 @quick.jit
 def updated(stacked, states):
-    """What each combiner makes of a stack: one program for each N, and not one for each combiner."""
+    """Updates of all combiners on a stack: one program for each N instead of one for each combiner."""
     return {name: combiner.update(stacked, states[name]) for name, combiner in COMBINERS.items()}
 
 
@@ -121,11 +121,11 @@ def test_works_as_the_aggregator_of_process(combiner, name):
     updates, _ = optimizer.update(*arguments)
     expected, _ = updated(stacked, initial())[name]
     chex.assert_trees_all_close(updates, jax.tree.map(np.negative, expected), rtol=1e-5, atol=1e-6)
-    jax.eval_shape(optimizer.update, *arguments)  # under jit it is the same program
+    jax.eval_shape(optimizer.update, *arguments)  # tracing is enough: under jit it is the same program
 
 
 def test_vmap_and_scan_equal_one_by_one(combiner, name):
-    """Three stacks side by side, each combined twice with the state of the first time."""
+    """Three stacks side by side, each combined twice, the second time with the state of the first."""
     stacks = [random_stack(seed=seed) for seed in range(3)]
 
     @quick.jit
@@ -200,7 +200,7 @@ def test_works_under_inject_hyperparams(name):
     result, _ = injected.update(*arguments)
     expected, _ = updated(stacked, initial())[name]
     chex.assert_trees_all_close(result, expected, rtol=1e-5, atol=1e-6)
-    jax.eval_shape(injected.update, *arguments)  # no setting is needed as a number while it is traced
+    jax.eval_shape(injected.update, *arguments)  # settings can be traced: none must be a Python number
 
 
 def test_state_is_scalars(combiner):

@@ -51,7 +51,7 @@ def test_stacked(name, rows):
         combiner = FACTORIES[name]()
         state = combiner.init(np.zeros(1))
 
-        def along(scale):  # of each row, so that zeros stay zeros
+        def along(scale):  # scales each row, so that zeros stay zeros
             gradient, _ = combiner.update(stacked * scale, state, losses=np.ones(3))
             return jnp.vdot(gradient, towards)
 

@@ -1,4 +1,4 @@
-"""The numbers of any direction, against NumPy and against what a rule on the Gramian logs."""
+"""The diagnostics of any direction, against NumPy and against what a rule on the Gramian logs."""
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,7 @@ def test_what_does_not_fit_is_named():
     rows = {"w": jnp.ones((3, 4))}
     with pytest.raises(ValueError, match=r"diagnostics: \['w'\] has shape \(3, 4\)"):
         surgery.diagnostics(rows, {"w": jnp.ones(5)})
-    with pytest.raises(ValueError, match="diagnostics: the gradient is no tree like the stacked gradients"):
+    with pytest.raises(ValueError, match="diagnostics: the gradient is not a tree like the stacked ones"):
         surgery.diagnostics(rows, {"v": jnp.ones(4)})
-    with pytest.raises(ValueError, match="diagnostics: the gradient is no tree"):
+    with pytest.raises(ValueError, match="diagnostics: the gradient is not a tree"):
         surgery.diagnostics(surgery.accumulate({"w": jnp.ones(4)}), {"w": jnp.ones(4)})

@@ -1,4 +1,4 @@
-"""float64 throughout where a leaf is float64, states that keep their dtypes, and JAX's own strictness."""
+"""float64 leaves are computed in float64, states keep their dtypes, and JAX's strict settings raise no error."""
 
 import contextlib
 
@@ -68,7 +68,7 @@ def test_states_keep_their_dtypes_in_a_scan(name, dtypes, x64):
 
 
 def expected_in_float64(name, rows):
-    """The result of a combiner on rows [3, n] and nothing random, in NumPy."""
+    """The result of a combiner without random draws on rows [3, n], in NumPy."""
     if name == "deep_all":
         return rows.mean(axis=0)
     if name == "sum":
@@ -89,7 +89,7 @@ def expected_in_float64(name, rows):
 @pytest.mark.parametrize("scale", [1.0, 1e-100, 1e100])
 def test_float64_gradients_are_computed_in_float64(name, scale):
     with reference.enable_x64(True):
-        rows = np.random.default_rng(1).normal(size=(3, 40_000)) * scale  # long enough for the forms of a CPU
+        rows = np.random.default_rng(1).normal(size=(3, 40_000)) * scale  # long enough for the fast forms of a CPU
         combiner = FACTORIES[name]()
         for state in (combiner.init(np.zeros(40_000)), combiner.init(None)):
             result, after = combiner.update(rows, state, losses=LOSSES)

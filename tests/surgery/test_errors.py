@@ -1,4 +1,4 @@
-"""Wrong input is an error that names the leaf and the cure."""
+"""Wrong input raises an error that names the leaf and says what to do."""
 
 import functools
 

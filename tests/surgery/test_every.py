@@ -1,4 +1,4 @@
-"""Weights that are kept, against the rule itself asked at those steps; no gradients of domains in between."""
+"""``every`` against the rule itself at the steps that ask it; between them there is one backward pass."""
 
 import functools
 
@@ -61,7 +61,7 @@ def test_weights_are_those_of_the_last_step_that_asked(name, form):
             np.testing.assert_allclose(results[leaf][t], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_between_two_of_these_steps_each_domain_is_gone_back_through_once():
+def test_a_cheap_step_has_one_backward_pass_for_each_domain():
     calls = []
 
     @jax.custom_vjp
@@ -112,7 +112,7 @@ def test_losses_that_differ():
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_what_cannot_be_is_named():
+def test_settings_out_of_range_are_named():
     for settings in ({"k": 0, "num_rows": 3}, {"k": 2, "num_rows": 0}, {"k": 1.5, "num_rows": 3}):
         with pytest.raises(ValueError, match=r"every: (k|num_rows)=.*; it must be an integer of at least 1"):
             surgery.every(rule=surgery.mgda(), **settings)
@@ -131,7 +131,7 @@ def test_what_cannot_be_is_named():
 
 
 def test_a_step_may_take_the_state_as_its_own():
-    """What is kept goes through a step as it is, and no buffer can be given away twice."""
+    """Kept values pass through a step unchanged, and no buffer may be donated twice."""
     combiner = surgery.every(2, surgery.mgda(), num_rows=3)
 
     @functools.partial(quick.jit, donate_argnums=0)

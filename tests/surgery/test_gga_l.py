@@ -1,4 +1,4 @@
-"""GGA-L: the mean against NumPy, the noise by its size."""
+"""GGA-L: the mean against NumPy, and the size of the noise against its formula."""
 
 import jax.numpy as jnp
 import numpy as np

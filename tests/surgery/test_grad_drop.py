@@ -1,4 +1,4 @@
-"""GradDrop against its statement, component by component, and its draws by their shares."""
+"""GradDrop against its formula, component by component, and how often each sign is drawn."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""GradVac against its statement on the gradients themselves, over several steps, and against PCGrad."""
+"""GradVac against Algorithm 1 on the gradients themselves, over several steps, and against PCGrad."""
 
 import jax
 import jax.numpy as jnp

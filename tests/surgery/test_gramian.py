@@ -1,4 +1,4 @@
-"""The rules on the Gramian, against statements of them in NumPy and SciPy that are solved by other means."""
+"""The rules on the Gramian, against references in NumPy and SciPy that use other solvers."""
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +50,7 @@ def cagrad(rows, c=0.5):
 
 def imtl_g(rows):
     units = rows / np.linalg.norm(rows, axis=1)[:, None]
-    # Equal projections: the paper's system, with the first weight from the others.
+    # Equal projections: the paper's linear system; the first weight follows from the others.
     if len(rows) == 1:
         return rows[0]
     differences, of_units = rows[0] - rows[1:], units[0] - units[1:]
@@ -94,7 +94,7 @@ RULES = {
     "nash_mtl": (surgery.nash_mtl(), lambda rows: fair_grad(rows, 1.0)),
 }
 DEGREES = dict.fromkeys(RULES, 1.0) | {"fair_grad": (1 - 0.5) / (1 + 0.5), "nash_mtl": 0.0}
-ACCURACY = dict.fromkeys(RULES, 0.0002) | {"aligned_mtl": 2e-3}  # of the Gramian itself, whose rows differ in length
+ACCURACY = dict.fromkeys(RULES, 0.0002) | {"aligned_mtl": 2e-3}  # it uses the Gramian itself, and rows differ in length
 
 
 WIDTH = 40
@@ -106,7 +106,7 @@ def _updated(stacked):
 
 
 def updated(rows):
-    """What each rule makes of some rows: one program for each N, so rows are filled up with zeros to one width."""
+    """Updates of all rules on some rows, padded with zeros to one width, so that each N compiles one program."""
     n, m = np.shape(rows)
     filled = np.zeros((n, WIDTH), np.float32)
     filled[:, :m] = rows
@@ -115,7 +115,7 @@ def updated(rows):
 
 
 def rows_of(n, m=WIDTH, seed=0, shared=0.0):
-    """Gradients of lengths from 0.3 to 3 times the usual, with a part in common."""
+    """Gradients whose lengths differ by factors from 0.3 to 3; ``shared`` adds a common part."""
     rng = np.random.default_rng([n, seed])
     rows = rng.normal(size=(n, m)) + shared * rng.normal(size=m)
     return rows * 10.0 ** rng.uniform(-0.5, 0.5, (n, 1))

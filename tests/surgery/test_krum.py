@@ -1,4 +1,4 @@
-"""Krum against its statement on the gradients themselves."""
+"""Krum against a NumPy reference on the gradients themselves."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,6 +1,6 @@
-"""The rules on the Gramian in float64 on matrices of many kinds, to 1e-6: against statements, objectives, properties.
+"""The rules on the Gramian in float64 on many kinds of matrices, to 1e-6: against references, optima and properties.
 
-The kinds are those on which aggregators fail: gradients that cancel, that depend on each other, that conflict.
+The kinds are those on which combiners fail: gradients that cancel, are linearly dependent, or conflict.
 """
 
 import jax
@@ -30,7 +30,7 @@ def normal(seed, n, m):
 
 
 def strongly_stationary(seed, n, m):
-    """All weights of a combination that is zero are above 0."""
+    """A combination with all weights above 0 is zero."""
     rows = normal(seed, n, m)
     rows[-1] = -np.random.default_rng(seed).uniform(0.2, 1, n - 1) @ rows[:-1]
     return rows
@@ -64,7 +64,7 @@ def _updated(stacked):
 
 @pytest.fixture(scope="module")
 def results():
-    """What each rule makes of each matrix; columns of zeros are added, so that there is one program for each N."""
+    """The result of each rule on each matrix; columns of zeros are added, so that each N compiles one program."""
     with reference.enable_x64(True):
         found = {}
         for key, rows in MATRICES.items():
@@ -90,7 +90,7 @@ def projected(rows, vector):
 
 
 def pinv(matrix):
-    """Keeps the eigenvalues above N eps times the largest, as the docstrings say."""
+    """Keeps the eigenvalues above N eps times the largest; the rules keep those above 10 N eps."""
     return np.linalg.pinv(matrix, rcond=len(matrix) * np.finfo(float).eps, hermitian=True)
 
 
@@ -115,7 +115,7 @@ def aligned_mtl(rows):
 
 
 def largest_smallest_gain(rows, mean, c=0.5):
-    """Over directions d and t: the largest t with all inner products at least t, in the ball around the mean."""
+    """The largest t for which a direction in the ball around the mean has all inner products at least t, by SLSQP."""
     n, m = rows.shape
     in_ball = {
         "type": "ineq",
@@ -164,7 +164,7 @@ def test_what_is_promised(results, key):
     promising = ("mgda", "upgrad", "dualproj", *(("conflict_free", "nash_mtl") if key[0] in INDEPENDENT else ()))
     for name in promising:
         assert (rows @ found[name] / norms).min() >= -1e-6 * size, name
-    # CAGrad: in its ball no direction has a larger smallest gain than that which SLSQP finds.
+    # CAGrad: it lies in its ball, and its smallest gain is at least the largest that SLSQP finds there.
     mean = rows.mean(axis=0)
     assert np.linalg.norm(found["cagrad"] - mean) <= 0.5 * np.linalg.norm(mean) * (1 + 1e-6) + 1e-6 * size
     assert (rows @ found["cagrad"]).min() >= largest_smallest_gain(rows, mean) - 1e-6 * size**2
@@ -172,7 +172,7 @@ def test_what_is_promised(results, key):
         units = rows / norms[:, None]
         for name in ("imtl_g", "conflict_free"):  # equal projections
             assert np.ptp(units @ found[name]) <= 1e-6 * np.abs(units @ found[name]).max(), name
-        gains = rows @ found["nash_mtl"]  # G a = 1 / a, and a is what combines the rows
+        gains = rows @ found["nash_mtl"]  # G a = 1 / a, where a are the weights of the rows
         weights = np.linalg.lstsq(rows.T, found["nash_mtl"], rcond=None)[0]
         np.testing.assert_allclose(gains * weights, 1, rtol=1e-5)
     else:

@@ -1,4 +1,4 @@
-"""The numbers of one device, however gradients lie on several; what is checked is in meshes.py."""
+"""Several devices give the numbers of one, however the gradients are sharded; the checks are in meshes.py."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 @pytest.mark.skipif(not hasattr(jax.sharding, "auto_axes"), reason="this JAX has no Explicit axes")
 @pytest.mark.parametrize("devices", [4, 8])
 def test_every_combiner_on_auto_and_explicit_axes_and_in_shard_map(devices):
-    # LLVM's optimisation would take longer than all else.
+    # Without LLVM's optimisation, which takes longer than everything else.
     flags = (
         f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0 "
         "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"

@@ -19,7 +19,7 @@ def drawn_orders(key, n):
     return jax.random.permutation(order_key, jnp.tile(jnp.arange(n), (n, 1)), axis=1, independent=True)
 
 
-eager_update = surgery.pcgrad().update  # knows nothing of the seed, which is in the state
+eager_update = surgery.pcgrad().update  # does not depend on the seed, which is in the state
 update = jax.jit(eager_update)
 
 
@@ -47,7 +47,7 @@ def test_equals_equation_5_in_the_drawn_order(jit):
     check()
 
 
-@pytest.mark.parametrize("n", [1, 2, 7])  # the inner products of 7 rows are taken in three passes
+@pytest.mark.parametrize("n", [1, 2, 7])  # the inner products of 7 rows are taken in another form
 def test_equals_equation_5_on_long_rows(n):
     rows = np.random.default_rng(n).normal(size=(n, 40_003)).astype(np.float32)
     rows -= 0.5 * rows.mean(axis=0)  # so that they conflict

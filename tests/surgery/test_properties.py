@@ -1,4 +1,4 @@
-"""What docs/family.md says of each combiner, checked: a yes on many stacks, a no by one where it fails."""
+"""Checks what docs/family.md says of each combiner: a yes must hold on all stacks, a no must fail on at least one."""
 
 import pathlib
 
@@ -33,7 +33,7 @@ TABLE = stated()
 
 @quick.jit
 def results(stacked, losses):
-    """What each combiner makes of a stack in its first update."""
+    """The result of each combiner on a stack in its first update."""
     combiners = {name: getattr(surgery, name)(**NEEDED.get(name, {})) for name in TABLE}
     made = {name: one.update(stacked, one.init(None), losses=losses)[0] for name, one in combiners.items()}
     return {name: result.astype(jnp.float32) for name, result in made.items()}
@@ -45,7 +45,7 @@ def updated(rows, losses=LOSSES):
 
 
 def stacks():
-    """Gradients that go their own ways, that have a part in common, that conflict, and a short one amid the others."""
+    """Gradients with a common part, independent ones, ones that conflict, and a short one among others."""
     for seed in range(24):
         rng = np.random.default_rng(seed)
         rows, noise = rng.normal(size=(N, 10)), rng.normal(size=10)

@@ -1,4 +1,4 @@
-"""The small problems, against SciPy in float64."""
+"""The solvers of small problems, against SciPy in float64."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""TorchJD's aggregators, where family and formula are the same, in float64 on matrices of many kinds."""
+"""Combiners against TorchJD's aggregators with the same formula, in float64 on several kinds of matrices."""
 
 import jax
 import numpy as np
@@ -11,8 +11,8 @@ from dg_jax import surgery  # noqa: E402
 from tests.surgery import reference  # noqa: E402
 from tests.surgery.test_matrices import INDEPENDENT, KINDS  # noqa: E402
 
-# Combiner, aggregator for N rows, tolerance of the largest entry of the matrix. To the Gramians of UPGrad and DualProj
-# TorchJD adds 1e-4 of their trace, and the solver of its CAGrad ends at 1e-4; the others have the same formula.
+# Combiner, aggregator for N rows, tolerance relative to the largest entry of the matrix. TorchJD adds 1e-4 of the trace
+# to the Gramians of UPGrad and DualProj, and its solver of CAGrad stops at 1e-4; the others have the same formula.
 PAIRS = {
     "deep_all": (surgery.deep_all(), lambda n: aggregation.Mean(), 1e-9),
     "sum": (surgery.sum(), lambda n: aggregation.Sum(), 1e-9),

@@ -24,7 +24,7 @@ def updated(combiner, rows):
 @given(stacks)
 def test_equals_numpy(rows):
     expected = np.median(rows.astype(np.float64), axis=0)
-    rounding = {"rtol": 1e-5, "atol": 1e-6 * np.abs(rows).max() + 1e-37}  # below, numbers are subnormal
+    rounding = {"rtol": 1e-5, "atol": 1e-6 * np.abs(rows).max() + 1e-37}  # smaller numbers are subnormal
     np.testing.assert_allclose(updated(surgery.median(), rows)[0], expected, **rounding)
     for trim in range((len(rows) + 1) // 2):
         expected = np.sort(rows.astype(np.float64), axis=0)[trim : len(rows) - trim].mean(axis=0)
@@ -61,7 +61,7 @@ def test_logs_the_share_of_components_in_which_all_signs_are_the_same():
 
 
 @pytest.mark.parametrize("trim", [-1, 1.0, True, jnp.ones([], int)])
-def test_what_is_no_number_of_rows_is_named(trim):
+def test_a_wrong_number_of_rows_is_named(trim):
     with pytest.raises(ValueError, match=r"trimmed_mean: trim=.*; it must be an integer of at least 0"):
         surgery.trimmed_mean(trim)
 

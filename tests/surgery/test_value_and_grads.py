@@ -14,10 +14,10 @@ from dg_jax.surgery import _value_and_grads
 from tests import programs, quick
 from tests.surgery import reference
 
-# Work in the order that needs the least memory, as training does on a CPU.
+# XLA orders the work for the least memory, as training does on a CPU.
 IN_LITTLE_MEMORY = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 FORMS = ["stacked", "accumulated", "two_pass"]
-xla_of_today = pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="says what XLA makes of a program today")
+xla_of_today = pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="depends on how XLA compiles since JAX 0.10")
 
 
 def loss(params, x, y):
@@ -254,7 +254,7 @@ def test_one_after_the_other_the_activations_of_one_domain_at_a_time_are_kept():
         memory = lowered.compile(compiler_options=IN_LITTLE_MEMORY).memory_analysis()
         return memory.temp_size_in_bytes / (4 * 1024 * 64)
 
-    assert activations_held(12) - activations_held(3) < 4  # of them 2.25 are gradients
+    assert activations_held(12) - activations_held(3) < 4  # gradients are 2.25 of them
 
 
 @pytest.mark.parametrize("form", ["two_pass", "on_demand"])

@@ -19,7 +19,7 @@ def test_equals_its_statement(n):
 
 
 @pytest.mark.parametrize("weights", [0.5, [[1.0]], ["a"], [1.0, np.nan]])
-def test_what_are_no_numbers_is_named(weights):
+def test_weights_that_are_not_numbers_are_named(weights):
     with pytest.raises(ValueError, match=r"weighted: weights=.*; it must be N numbers"):
         surgery.weighted(weights)
 

@@ -1,4 +1,4 @@
-"""Combiners inside of what optax and flax offer, and their states in files."""
+"""Combiners inside the wrappers of optax and flax, and their states in files."""
 
 import functools
 import pickle
@@ -40,7 +40,7 @@ def loss(params, x):
 
 
 def two_steps(optimizer, form):
-    """Updates of two steps under jit, which are compared."""
+    """Parameters after two steps under jit."""
 
     @jax.jit
     def step(params, state):
@@ -89,7 +89,7 @@ def test_partition_and_masked(name, form):
     result = two_steps(optax.chain(parts, optax.sgd(0.1)), form)
     summed = two_steps(optax.chain(surgery.sum(), optax.sgd(0.1)), form)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(result))
-    if name in ("deep_all", "sum", "agr_sum"):  # what a component gets depends on nothing else: compare a first step
+    if name in ("deep_all", "sum", "agr_sum"):  # each component depends only on itself: compare the first step
         updates = {}
         for key, optimizer in {"parts": optax.chain(parts, optax.sgd(0.1)), "whole": whole}.items():
             _, jacobian = surgery.value_and_grads(loss, form)(PARAMS, X)
@@ -107,15 +107,15 @@ def test_partition_and_masked(name, form):
 def test_two_pass_does_not_pass_masked(name):
     _, jacobian = surgery.value_and_grads(loss, "two_pass")(PARAMS, X)
     by_shape = optax.masked(FACTORIES[name](), lambda tree: jax.tree.map(lambda leaf: leaf.ndim > 2, tree))
-    with pytest.raises(ValueError, match=r"form='two_pass' does not pass optax.masked and optax.partition"):
+    with pytest.raises(ValueError, match=r"form='two_pass' fails in optax.masked and optax.partition"):
         by_shape.update(jacobian, by_shape.init(PARAMS))
-    by_tree = optax.masked(FACTORIES[name](), {"w": True, "b": False})  # fails before it comes to a combiner
+    by_tree = optax.masked(FACTORIES[name](), {"w": True, "b": False})  # fails before the combiner is called
     with pytest.raises(ValueError, match="TwoPass"):
         by_tree.update(jacobian, by_tree.init(PARAMS), PARAMS)
 
 
 def test_frozen_parts_need_a_combiner_of_their_own():
-    """Without one they come back with N rows, which no combiner can see: docs/pitfalls.md says so."""
+    """Without one their updates have N rows, and no combiner can see it; see docs/pitfalls.md."""
     labels = {"w": "train", "b": "freeze"}
     _, jacobian = surgery.value_and_grads(loss)(PARAMS, X)
     wrong = optax.partition({"train": surgery.agr_sum(), "freeze": optax.set_to_zero()}, labels)
@@ -204,7 +204,7 @@ def test_orbax(name, tmp_path):
 
 
 def test_microbatches_of_each_domain():
-    """Surgery on rows that optax.microbatching has accumulated: as on whole batches."""
+    """Rows that optax.microbatching accumulates are those of whole batches."""
     microbatching = pytest.importorskip("optax.microbatching")
     whole = surgery.value_and_grads(loss)
     mean = microbatching.AccumulationType.MEAN

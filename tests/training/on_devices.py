@@ -1,6 +1,9 @@
-"""Training steps on 8 host devices against one. A program of its own: XLA counts devices at its start.
+"""Compares training steps on 8 host devices with one. A program of its own: XLA counts devices at its start.
 
-XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.training.on_devices
+XLA_FLAGS=--xla_force_host_platform_device_count=8 python -m tests.training.on_devices WHICH
+
+WHICH is combiners, objectives or others; or product, for every objective with every combiner, which takes minutes and
+is no part of the tests.
 """
 
 import itertools
@@ -26,7 +29,7 @@ SETTINGS = {"krum": methods.Krum(byzantine=1), "weighted": methods.Weighted((0.1
 
 
 def network():
-    """A hidden layer that is split and one that is not, as functions with features."""
+    """A network with a layer that is split over devices and one that is not, as functions with features."""
 
     def features_of(params, constants, images, *, key, train):
         return jnp.tanh(images.reshape(len(images), -1) @ params["hidden"] + params["bias"])
@@ -132,7 +135,7 @@ def world():
 
 
 def check_read_images(parts):
-    """Images that are read batch by batch, from the host onto the devices, are those that are held."""
+    """Images that are read from the host batch by batch give the numbers of images held on the devices."""
 
     class Stored(dataset.StoredPart):
         def read(self, rows):
@@ -145,16 +148,32 @@ def check_read_images(parts):
     print("read", "ok", flush=True)
 
 
+def check_product(parts, objectives, combiners):
+    """Every objective of several rows with every combiner."""
+    for objective in (name for name in objectives if name not in strategies.OF_ONE_ROW):
+        for combiner in combiners:
+            own = {combiner: SETTINGS[combiner]} if combiner in SETTINGS else {}
+            if (objective, combiner) == ("mldg", "weighted"):
+                own = {"weighted": methods.Weighted((0.1, 0.2, 0.3))}  # a pair for each source but one
+            strategy = {"erm": "sum"}.get(objective, objective)
+            try:
+                check(f"{objective} {combiner}", parts, bytes_too=False, strategy=strategy, combiner=combiner, **own)
+            except AssertionError as error:
+                print(objective, combiner, "FAILED", error, flush=True)
+
+
 def main(which):
     parts = sources()
     combiners = sorted({strategy.combiner for strategy in strategies.STRATEGIES.values()})
+    objectives = sorted({strategy.objective for strategy in strategies.STRATEGIES.values()})
+    if which == "product":
+        check_product(parts, objectives, combiners)
     if which == "combiners":
         for name in combiners:
             own = {name: SETTINGS[name]} if name in SETTINGS else {}
             check(name, parts, strategy="agr_sum", combiner=name, **own)
     if which == "objectives":
-        names = sorted({strategy.objective for strategy in strategies.STRATEGIES.values()})
-        for name, combiner in zip(names, itertools.cycle(("agr_rand", "cagrad"))):
+        for name, combiner in zip(objectives, itertools.cycle(("agr_rand", "cagrad"))):
             combiner = "deep_all" if name in strategies.OF_ONE_ROW else combiner
             strategy = {"pooled": "deep_all", "erm": "sum"}.get(name, name)
             check(f"{name} {combiner}", parts, bytes_too=name == "pooled", strategy=strategy, combiner=combiner)

@@ -2,7 +2,7 @@
 
 python -m tests.training.on_processes RESULTS_DIR PORT PROCESS
 
-What it finds is written to RESULTS_DIR.PROCESS, as XLA prints on stdout.
+It writes what it finds to RESULTS_DIR.PROCESS, because XLA prints on stdout.
 """
 
 import os
@@ -22,7 +22,7 @@ def world():
 
 
 class Signal(drive.Hook):
-    """A signal comes to this process between two pauses."""
+    """Sends this process a signal between two pauses."""
 
     def on_step(self, number, metrics):
         if number == 5:

@@ -10,7 +10,7 @@ from tests.training import worlds
 
 @pytest.mark.parametrize("strategy", ["deep_all", "agr_rand"])
 def test_scan_on_the_device_equals_steps_from_python(strategy, tmp_path):
-    """The form for accelerators, run on this backend; XLA may round the loop's body otherwise."""
+    """The form for accelerators, run on this backend; XLA may round the loop's body differently."""
     data = worlds.tiny_dataset()
     config = worlds.tiny_config(tmp_path, strategy=strategy)
     params, apply_fn = worlds.linear_model()

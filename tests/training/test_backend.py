@@ -73,7 +73,7 @@ def test_memory_is_kept_where_the_c_library_is_known_to_give_it_back(device, lib
 
 
 def test_a_large_array_is_given_memory_that_was_used_before():
-    """A page that the system hands out is a fault; without keeping, each array of 64 MB takes some 16,000."""
+    """Each new page from the system is a page fault; without kept memory, each array would need new pages."""
     script = """
 import resource
 import numpy as np

@@ -1,4 +1,4 @@
-"""Training on several devices, each part a program of its own as XLA counts devices at its start, see on_devices.py."""
+"""Training on several devices. Each part is a program (see on_devices.py): XLA counts devices at its start."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from dg_jax import errors
 from dg_jax.training import devices
 from tests.training import worlds
 
-# LLVM's optimisation would take longer than all else.
+# Without LLVM's optimisation, which would take longest.
 QUICK = (
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 )
@@ -55,6 +55,15 @@ def test_how_many_devices(monkeypatch, tmp_path):
     for batch_size, wanted in ((16, 4), (12, 6), (7, 1)):
         count(batch_size=batch_size)
         assert len(made.pop()) == wanted
+
+
+@pytest.mark.parametrize(("asked", "made"), [(2, [2]), (devices.MOST_OF_CPU, [devices.MOST_OF_CPU]), (99_999, [])])
+def test_a_cpu_is_taken_for_a_number_of_devices_that_xla_can_start(asked, made, monkeypatch, tmp_path):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    found = []
+    monkeypatch.setattr(devices.jax.config, "update", lambda name, value: found.append(value))
+    devices.make_of_cpu(worlds.tiny_config(tmp_path, devices=asked))
+    assert found == made
 
 
 def test_one_device_changes_nothing():

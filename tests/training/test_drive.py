@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("quick_steps")
 
 @pytest.fixture(params=[True, False], ids=["step by step", "as one program"])
 def training(request, tmp_path):
-    """Returns ``train(hooks, iterations=6, first=None) -> (params, metrics)`` in both forms of :class:`Advance`."""
+    """Returns ``train(hooks, iterations=6) -> (params, metrics, steps done)``, for both forms of :class:`Advance`."""
     config = worlds.tiny_config(tmp_path, learning_rate=0.05)
     data = worlds.tiny_dataset()
     batches = step.domain_batches(config, [data.domains[source]["train"] for source in config.sources])
@@ -29,7 +29,7 @@ def training(request, tmp_path):
         state = trainer.init(jax.tree.map(jnp.copy, params))
         take_steps = advance.Advance(trainer.step, batches, 0, stepwise=request.param)
         with interrupt.StopRequest() as stop:
-            state, metrics = drive.drive(take_steps, state, iterations, hooks, sources=config.sources, stop=stop)
+            state, metrics = drive.drive(take_steps, state, iterations, hooks, sources=[config.sources], stop=stop)
         return jax.tree.map(np.asarray, state.params), metrics, take_steps.done
 
     return train
@@ -51,7 +51,7 @@ class AveragedWeights(drive.Hook):
 
 
 class Target(drive.Hook):
-    """A second network that follows the first slowly and, now and then, takes its place."""
+    """A second network that follows the first slowly, and replaces it every few steps."""
 
     every = 3
 
@@ -101,7 +101,7 @@ def test_averaged_weights(training):
     for name, leaf in averaged.mean.items():
         np.testing.assert_allclose(leaf, np.mean([one[name] for one in averaged.all], axis=0), rtol=1e-5)
         assert np.abs(leaf - last[name]).max() > 1e-3
-        np.testing.assert_allclose(last[name], plain[name], rtol=1e-5, atol=1e-6)  # it only looks on
+        np.testing.assert_allclose(last[name], plain[name], rtol=1e-5, atol=1e-6)  # the hook changes nothing
 
 
 def test_a_second_network_takes_the_place_of_the_first(training):

@@ -30,7 +30,7 @@ def without_times(result):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Runs from the first to the last step, each done once: ``whole(strategy, iterations) -> (config, result)``."""
+    """Uninterrupted runs, each done once: ``whole(strategy, iterations) -> (config, result)``."""
 
     @functools.cache
     def train(strategy, iterations):
@@ -239,7 +239,7 @@ def test_a_step_is_compiled_once(tmp_path, monkeypatch):
 
 
 def random_like(shapes):
-    """A tree with arrays from NumPy: to draw them from a key, each shape is a program to compile."""
+    """Fills a tree of shapes with arrays from NumPy: JAX would compile a program for each shape."""
     rng = np.random.default_rng(0)
 
     def draw(leaf):

@@ -20,7 +20,7 @@ METRICS = {"agreement": np.float32(0.5), "sigma": np.float32(0.001)}
 
 
 def shown(monkeypatch, tmp_path, losses=(0.5, 0.25), width=None, combiner=METRICS, number=3, **settings):
-    """What a display prints of one validation and one step; on a terminal of some columns, or elsewhere."""
+    """What a display prints of a short run; on a terminal with ``width`` columns, or without a terminal (None)."""
     printed = io.StringIO()
     terminal = console.Console(file=printed, force_terminal=width is not None, width=width or 80)
     monkeypatch.setattr(progress.console, "Console", lambda **options: terminal)
@@ -35,7 +35,7 @@ def shown(monkeypatch, tmp_path, losses=(0.5, 0.25), width=None, combiner=METRIC
 
 
 def last_frame(text):
-    """The last line of the bar that a terminal was made to show, without its colours."""
+    """The last line of the bar that a terminal shows, without its colours."""
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
     return [line for line in re.split(r"[\r\n]", plain) if line.startswith("training")][-1].rstrip()
 

@@ -29,8 +29,8 @@ def test_a_finished_run_need_not_be_done_again(done):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"iterations": 4}, "is done with 2; --resume goes on to more, --overwrite starts again"),
-        ({"iterations": 1}, "is done with 2; give as many"),
+        ({"iterations": 4}, " has 2; --resume goes on to more, --overwrite starts again"),
+        ({"iterations": 1}, " has 2; give the same"),
         ({"batch_size": 3}, "--batch-size is 3, but the run in .* has 4"),
     ],
 )

@@ -106,7 +106,7 @@ def test_watched_parts_are_noted_at_each_validation_and_choose_nothing(tmp_path)
         assert noted == metrics_file.watched(run_folder.folder_of(single).metrics_file)
         assert [line["step"] for line in noted] == [2, 4, 6, 7]
         assert all(line["watched"].keys() == {"windows at a glance", "again"} for line in noted)
-        # The target's test part is among them, so that what is known of it is known here too.
+        # The target's test part is among them, and its accuracies are in the result too.
         by_step = {line["step"]: line["watched"]["windows at a glance"] for line in noted}
         assert by_step[7] == result["test_accuracy_last"]
         assert by_step[result["selected_step"]] == result["test_accuracy"]

@@ -8,7 +8,7 @@ from tests.training import worlds
 
 
 class Note:
-    """Stands for all that a validation is told to."""
+    """Stands for each object that a validation reports to or asks."""
 
     def __init__(self):
         self.lines, self.shown = [], []

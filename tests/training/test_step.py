@@ -20,7 +20,7 @@ def made(tmp_path, **settings):
 
 @pytest.mark.parametrize("strategy", ["agr_sum", "deep_all"])
 def test_a_step_is_the_papers_chain(strategy, tmp_path):
-    """Against the gradients of each domain, combined, plus λ times the parameters, through Adam, each by itself."""
+    """Compares with the chain written out: gradients by domain, combined, plus λ times the parameters, then Adam."""
     _, batches, params, apply_fn, trainer = made(tmp_path, strategy=strategy, learning_rate=0.1, weight_decay=0.3)
     params = {name: leaf + 1 for name, leaf in params.items()}
     adam = optax.adam(0.1)
@@ -81,7 +81,7 @@ def test_batches_are_the_runs_own(tmp_path):
 
 
 def test_the_learning_rate_drops_at_its_step_and_not_before(tmp_path):
-    """Adam's updates are those of a run without, times the factor from this step on."""
+    """Adam's updates are those of a run without the drop, times the factor from that step on."""
     updates = {}
     for drop in (None, "2:0.25"):
         _, batches, params, _, trainer = made(tmp_path, learning_rate=1e-4, learning_rate_drop=drop)

@@ -27,7 +27,7 @@ def algorithm_1(losses, settings):
             break
     if start is None:
         return len(losses), len(losses)
-    if end is None:  # the training ends first; of what is too high nothing at the end
+    if end is None:  # the training ends first: too high losses at the end do not count
         end = max(i for i, loss in enumerate(losses, 1) if loss <= threshold)
     return min(start + 1, max(end, start)), max(end, start)
 

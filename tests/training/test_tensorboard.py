@@ -12,7 +12,7 @@ event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
 
 
 def written(folder):
-    """Tag -> step -> value of the scalars that lie in a folder, as its own viewer would show them, and the texts."""
+    """The scalars in a folder (tag -> step -> value), as TensorBoard would show them, and the texts."""
     scalars, texts = collections.defaultdict(dict), []
     for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns):
         content = path.read_bytes()
@@ -20,7 +20,7 @@ def written(folder):
             (length,) = struct.unpack("<Q", content[:8])
             event = event_pb2.Event.FromString(content[12 : 12 + length])
             content = content[16 + length :]
-            if event.HasField("session_log"):  # hides what comes after
+            if event.HasField("session_log"):  # hides what was written before for this step and later ones
                 for steps in scalars.values():
                     for number in [number for number in steps if number >= event.step]:
                         del steps[number]

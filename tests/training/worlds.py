@@ -13,7 +13,7 @@ from dg_jax.training import loop, run_folder
 
 
 def tiny_dataset(num_images=12, size=8, seed=0):
-    """Three domains of pictures whose class is their brightness, in a tint of the domain's own."""
+    """Three domains of pictures: the class is the brightness, and each domain has its own tint."""
     rng = np.random.default_rng(seed)
     domains = {}
     for k, domain in enumerate(("apple", "google", "windows")):
@@ -51,7 +51,7 @@ def linear_model():
 
 
 def large_model():
-    """A network whose state, some 500 KB of noise, is much larger than a run's other files."""
+    """A network whose state is random numbers, and much larger than a run's other files."""
 
     def apply_fn(params, images, *, key=None, train=False):
         return jnp.tanh(images.reshape(len(images), -1) @ params["first"]) @ params["last"]
@@ -85,7 +85,7 @@ def last_state(run_config):
 
 
 def assert_same_but_for_signs(got, wanted, what):
-    """Compares what was added up in another order: a sign that depends on rounding keeps a component or cuts it."""
+    """Compares sums in another order, where a few signs may depend on rounding, and so which components are cut."""
     got, wanted = np.asarray(got, np.float64), np.asarray(wanted, np.float64)
     far = ~np.isclose(got, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max(initial=0))
     assert np.mean(far) < 1e-3, f"{what}: {np.sum(far)} of {far.size}"

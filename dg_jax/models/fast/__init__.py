@@ -1,7 +1,7 @@
-"""What XLA must be told for speed.
+"""Parts of networks in the form that XLA runs fastest.
 
-Each function has a plain form of the same name in :mod:`dg_jax.models.fast.plain`. The environment
-variable ``DG_JAX_PLAIN=1`` takes the plain forms: a user can so rule out the fast ones.
+Each function has a plain form of the same name in :mod:`dg_jax.models.fast.plain`. With the environment
+variable ``DG_JAX_PLAIN=1`` the plain forms are used: this shows whether a fast form causes a problem.
 """
 
 import os

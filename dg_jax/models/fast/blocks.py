@@ -10,7 +10,7 @@ from dg_jax.models.fast import plain
 def to_blocks(x: chex.Array, size: int, padding: plain.Padding, counts: tuple[int, int]) -> chex.Array:
     """Cuts images into blocks of size × size pixels: ``[B, H, W, I]`` to ``[B, *counts, size · size · I]``.
 
-    The images are padded or cut, at their end, to just as many blocks.
+    The images are padded or cut at their end to fit this number of blocks.
     """
     pad = [
         (before, count * size - extent - before, 0)

@@ -1,4 +1,4 @@
-"""A convolution in the form that is quick on the device that it runs on."""
+"""A convolution in a form that is quick on its device."""
 
 import functools
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dg_jax.models.fast import on_accelerator, on_cpu, plain
 
 
 def convolve(x: chex.Array, kernel: chex.Array, stride: int, padding: plain.Padding) -> chex.Array:
-    """Convolves images, and is quick on every device.
+    """Convolves images in a form that is quick on the device.
 
     Equal, up to rounding, to :func:`plain.convolve`::
 
@@ -18,8 +18,8 @@ def convolve(x: chex.Array, kernel: chex.Array, stride: int, padding: plain.Padd
             x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
 
-    The size and the device choose the form, see :func:`on_cpu.choose` and
-    :func:`on_accelerator.choose`. XLA gets the one of its device, and no conditional.
+    The form depends on the size and the device, see :func:`on_cpu.choose` and
+    :func:`on_accelerator.choose`. XLA compiles only the form for its device, without a conditional.
 
     Args:
         x: images ``[B, H, W, I]``.

@@ -10,10 +10,10 @@ from dg_jax.models.fast import plain
 
 
 def convolve_depthwise(x: chex.Array, kernel: chex.Array, stride: int, padding: plain.Padding) -> chex.Array:
-    """Convolves each channel of ``[B, H, W, C]`` by its own filter of ``[h, w, 1, C]``: a sum of shifted images.
+    """Convolves each channel of ``[B, H, W, C]`` with its own filter of ``[h, w, 1, C]``: a sum of shifted images.
 
-    Equal, up to rounding, to :func:`plain.convolve_depthwise`, a grouped convolution, which XLA:CPU computes one
-    channel at a time and whose gradients under ``vmap`` over domains are slow on every device.
+    Equal, up to rounding, to :func:`plain.convolve_depthwise`. That is a grouped convolution: XLA:CPU computes it one
+    channel at a time, and its gradients under ``vmap`` over domains are slow on every device.
     """
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     rows, columns = ((have - size) // stride + 1 for have, size in zip(x.shape[1:3], kernel.shape[:2], strict=True))

@@ -11,9 +11,9 @@ def for_each_image(parameter: chex.Array, x: chex.Array) -> chex.Array:
 
     Equal to ``jnp.broadcast_to(parameter, (len(x), 1, 1, *parameter.shape))``. Under ``vmap``
     over domains XLA:GPU would fuse the sum over all images with the gradient of the pooling
-    into one kernel, which takes ten times as long.
+    into one kernel, which is much slower.
     """
-    # Zeros of x's own lie on the devices that x lies on; a new array would be copied to all of them.
+    # Zeros made from x are on the same devices as x. A new array would be copied to all of them.
     zeros = jnp.zeros_like(x[:, :1, :1], parameter.dtype)
     return _apart_from_its_gradient(parameter[None, None, None] + zeros)
 
@@ -25,7 +25,7 @@ def _apart_from_its_gradient(x):
 
 @_apart_from_its_gradient.defjvp
 def _jvp(primals, tangents):
-    # On a CPU the two sums shall become one.
+    # No barrier on a CPU, so that XLA makes one sum of the two.
     return primals[0], lax.platform_dependent(tangents[0], cpu=unchanged, default=lax.optimization_barrier)
 
 

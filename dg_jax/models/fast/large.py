@@ -1,4 +1,4 @@
-"""Large convolutions, whose gradients are in a form of their own."""
+"""Large convolutions, whose gradients have a special form."""
 
 import functools
 from collections.abc import Callable
@@ -10,8 +10,7 @@ import jax.numpy as jnp
 
 from dg_jax.models.fast import plain
 
-# Multiplications of the forward pass. Below this the launches cost more than the multiplications: of five
-# convolutions with 0.07e9 to 0.92e9 none gains a tenth; AlexNet's on 32 images, 2e9 to 7e9, take half or less.
+# Multiplications of the forward pass. Below this the special form gains little: launching kernels costs more.
 LARGE = 1e9
 
 Gradient = Callable[[chex.Array, chex.Array, chex.Array, int, plain.Padding], chex.Array]
@@ -23,8 +22,8 @@ class Computation(NamedTuple):
     Attributes:
         result: ``(x, kernel, stride, padding) -> y``.
         images_gradient: ``(x, kernel, dy, stride, padding) -> dx``; the values of x do not matter.
-        kernel_gradient: ``(x, kernel, dy, stride, padding) -> dkernel``; those of the kernel
-            do not matter.
+        kernel_gradient: ``(x, kernel, dy, stride, padding) -> dkernel``; the values of the
+            kernel do not matter.
     """
 
     result: plain.ConvolutionForm
@@ -33,7 +32,7 @@ class Computation(NamedTuple):
 
 
 def is_large(x: chex.Array, kernel: chex.Array, stride: int) -> bool:
-    """Whether a convolution has so many multiplications that its gradients need a form of their own."""
+    """Whether a convolution has so many multiplications that the special form of its gradients is quicker."""
     return x.size / x.shape[-1] / stride**2 * kernel.size >= LARGE
 
 
@@ -57,7 +56,7 @@ def convolve(
 ) -> chex.Array:
     """Convolves as :func:`plain.convolve` does; ``computation`` gives the result and both gradients.
 
-    Under ``vmap`` over the images alone, the gradient of the kernel is taken row by row.
+    Under ``vmap`` over the images alone, the gradient of the kernel is computed row by row.
     Can be differentiated in reverse mode only.
     """
     return computation.result(x, kernel, stride, padding)
@@ -80,7 +79,7 @@ convolve.defvjp(_forward, _backward)
 def _kernel_gradient(x, kernel, dy, stride, padding, computation):
     """The gradient of the kernel; under ``vmap`` with one kernel for all, row by row.
 
-    ``vmap`` itself would make a grouped convolution of it, which is slow everywhere.
+    ``vmap`` itself would turn it into a grouped convolution, which is slow on every device.
     """
 
     @jax.custom_batching.custom_vmap
@@ -101,7 +100,7 @@ def _kernel_gradient_forward(x, kernel, dy, stride, padding, computation):
 
 
 def _kernel_gradient_backward(stride, padding, computation, residuals, direction):
-    # Linear in x and in dy: its product with a direction is that of dy with the convolution by this direction.
+    # The gradient's dot product with a direction is <dy, convolve(x, direction)>: linear in x and in dy.
     x, kernel, dy = residuals
     y, pull_back = jax.vjp(lambda x: convolve(x, direction, stride, padding, computation), x)
     return *pull_back(dy), jnp.zeros_like(kernel), y

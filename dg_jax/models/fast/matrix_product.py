@@ -19,5 +19,5 @@ def as_matrix_product(x: chex.Array, kernel: chex.Array, stride: int, padding: p
         for b in range(kernel.shape[1])
     ]
     weights = kernel.reshape(-1, kernel.shape[-1])
-    windows = jnp.concatenate(offsets, axis=-1).reshape(-1, len(weights))  # of a matrix its gradients need no copy
+    windows = jnp.concatenate(offsets, axis=-1).reshape(-1, len(weights))  # as one matrix, gradients need no copy
     return (windows @ weights).reshape(len(x), rows, columns, -1)

@@ -1,4 +1,4 @@
-"""The forms of a convolution that XLA:CPU is quick at."""
+"""The forms of a convolution that are quick with XLA:CPU."""
 
 import functools
 
@@ -9,18 +9,14 @@ import jax.numpy as jnp
 from dg_jax.models.fast import blocks, large, plain, winograd
 from dg_jax.models.fast.matrix_product import as_matrix_product
 
-# A matrix product wins up to about 20 MB of windows (21 shapes measured on 2 cores).
+# Bytes of all windows, up to which a matrix product is quicker.
 FEW_WINDOWS = 20e6
-# XLA compiles a copy for each tap: the 121 of AlexNet's first convolution cost 3 GB and a minute more.
+# XLA compiles a copy for each tap: the 121 of AlexNet's first convolution take too much memory and time to compile.
 _FEW_TAPS = 5**2
 
 
 def choose(x: chex.Array, kernel: chex.Array, stride: int) -> plain.ConvolutionForm:
-    """Returns the form for these shapes: :func:`convolve_large`, a matrix product, or XLA's own.
-
-    A step of AlexNet on 3 × 32 images takes four fifths of the time of XLA's own, a step of
-    SmallCNN three fifths.
-    """
+    """Returns the form for these shapes: :func:`convolve_large`, a matrix product, or XLA's own."""
     if large.is_large(x, kernel, stride):
         return convolve_large
     taps = kernel.shape[0] * kernel.shape[1]
@@ -31,9 +27,9 @@ def choose(x: chex.Array, kernel: chex.Array, stride: int) -> plain.ConvolutionF
 def convolve_large(x: chex.Array, kernel: chex.Array, stride: int, padding: plain.Padding) -> chex.Array:
     """Convolves as :func:`plain.convolve` does, for many images.
 
-    With stride 1 the result and the gradient of the images are in Winograd's form. The
-    gradient of the kernel never is: a sum of zeros must stay 0. Rounding would give it a sign,
-    and Agr-Sum would see agreement.
+    With stride 1 and 3 × 3 or 5 × 5 taps, the result and the gradient of the images are in
+    Winograd's form. The gradient of the kernel never is: a sum of zeros must stay 0. Rounding
+    would give it a sign, and Agr-Sum would see agreement.
     """
     return large.convolve(x, kernel, stride, padding, _COMPUTATION)
 
@@ -67,8 +63,9 @@ def kernel_gradient(
 
         jax.vjp(lambda kernel: plain.convolve(x, kernel, stride, padding), kernel)[1](dy)
 
-    At offset (a, b): x there, as [pixels, I], transposed, times dy, as [pixels, O]. XLA:CPU
-    computes a convolution with windows as large as the picture, up to ten times slower.
+    At offset (a, b) it is ``x.T @ dy``, with x at this offset as [pixels, I] and dy as
+    [pixels, O]. XLA:CPU itself computes a convolution with windows as large as the picture,
+    which is much slower.
     """
     # A strided convolution is one of stride 1 over blocks of stride × stride pixels, taken as channels.
     height, width = (-(-extent // stride) for extent in kernel.shape[:2])

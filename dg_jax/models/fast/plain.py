@@ -17,7 +17,7 @@ def convolve(x: chex.Array, kernel: chex.Array, stride: int, padding: Padding) -
 
 
 def convolve_depthwise(x: chex.Array, kernel: chex.Array, stride: int, padding: Padding) -> chex.Array:
-    """Convolves each channel of images ``[B, H, W, C]`` by its own filter of ``[h, w, 1, C]``."""
+    """Convolves each channel of images ``[B, H, W, C]`` with its own filter of ``[h, w, 1, C]``."""
     return lax.conv_general_dilated(
         x,
         kernel,

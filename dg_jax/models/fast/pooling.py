@@ -1,4 +1,4 @@
-"""Pooling whose gradient is quick."""
+"""Max pooling with a quick gradient."""
 
 import functools
 
@@ -12,10 +12,10 @@ from jax import lax
 def max_pool(x: chex.Array, size: int, stride: int) -> chex.Array:
     """Takes the maximum over ``size`` × ``size`` windows of ``[B, H, W, C]``, without padding.
 
-    Equal to ``nnx.max_pool(x, (size, size), strides=(stride, stride))``, but a maximum of
-    strided slices. On CPUs its gradient is several times faster than that of
-    ``reduce_window``, and keeps in memory only what goes in and comes out. It goes to the first
-    of the entries of a window that tie, as in PyTorch.
+    Equal to ``nnx.max_pool(x, (size, size), strides=(stride, stride))``, but computed as a
+    maximum of strided slices. On CPUs its gradient is much faster than that of
+    ``reduce_window``, and keeps only the input and the output in memory. If entries of a window
+    tie, the first one gets the gradient, as in PyTorch.
 
     Can be differentiated in reverse mode only.
     """
@@ -32,7 +32,7 @@ def _backward(size, stride, residuals, dy):
     dx = jnp.zeros_like(x)
     is_taken = jnp.zeros(y.shape, bool)
     for (i, j), entry in _windows(x, size, stride).items():
-        is_first = ~((entry < y) | is_taken)  # of a NaN, too, nothing is greater
+        is_first = ~((entry < y) | is_taken)  # if y is NaN, no entry is less: the first is taken
         is_taken |= is_first
         starts = (0, i, j, 0)
         apart = [

@@ -1,4 +1,4 @@
-"""Winograd's convolution: of stride 1, with half of the multiplications or fewer."""
+"""Winograd's convolution, for stride 1, with half of the multiplications or fewer."""
 
 import functools
 import math
@@ -27,7 +27,7 @@ class Algorithm(NamedTuple):
     outputs: np.ndarray
 
     def then(self, other: "Algorithm") -> "Algorithm":
-        """Returns that of a filter whose first taps are for this one and whose last are for ``other``."""
+        """Returns the algorithm of a longer filter: this one for its first taps, ``other`` for its last."""
         taps = self.weights.shape[1]
         data, weights = (
             np.block([[mine, np.zeros((len(mine), taps + theirs.shape[1] - mine.shape[1]))],
@@ -47,11 +47,11 @@ _THREE = Algorithm(
     np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
     np.array([[1, 1, 1, 0], [0, 1, -1, -1]]),
 )
-# By the taps of the filter. Five taps in one would take 6 products instead of 7, but with factors
-# up to 5, which lose a digit: these here only add, subtract and halve.
+# By the taps of the filter. One algorithm for all five taps would take 6 products instead of 7, but has
+# factors up to 5, which lose a digit. These only add, subtract and halve.
 ALGORITHMS = {3: _THREE, 5: _THREE.then(_TWO)}
 
-# Bounds the memory of large batches. Half of it would save some, and take 5% longer.
+# Bounds the memory of large batches. A lower bound is slower.
 MOST_BYTES = 320e6
 
 
@@ -59,19 +59,19 @@ MOST_BYTES = 320e6
 def convolve(x: chex.Array, kernel: chex.Array, padding: plain.Padding, most_bytes: float = MOST_BYTES) -> chex.Array:
     """Convolves ``[B, H, W, I]`` with ``[n, n, I, O]`` and stride 1, n = 3 or 5.
 
-    Equal, up to rounding, to ``plain.convolve(x, kernel, 1, padding)``. For each 2 × 2 outputs,
-    3 × 3 taps take 16 multiplications, not 36, and 5 × 5 take 49, not 100. They are matrix
-    products, one for each of the 16 or 49.
+    Equal, up to rounding, to ``plain.convolve(x, kernel, 1, padding)``. For 2 × 2 outputs,
+    3 × 3 taps take 16 multiplications instead of 36, and 5 × 5 take 49 instead of 100. Each of
+    the 16 or 49 is a matrix product.
 
-    Rounds otherwise than the plain form: in float32 both are within 1e-5 of the largest output. An
-    infinite pixel may make its neighbours NaN.
+    Rounding differs from the plain form: in float32 the error of both is within 1e-5 of the
+    largest output. An infinite pixel may make its neighbours NaN.
 
     Args:
         x: images.
         kernel: the kernel.
-        padding: zeros before and after, for height and width; cut off where negative.
-        most_bytes: of the factors and products that exist at a time. It bounds the number of
-            images that are taken at a time.
+        padding: zeros before and after, for height and width; a negative number cuts off.
+        most_bytes: most bytes that factors and products take at a time. It bounds the number
+            of images that are computed at a time.
 
     Reference:
         Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016, section 4.
@@ -104,7 +104,7 @@ def convolve(x: chex.Array, kernel: chex.Array, padding: plain.Padding, most_byt
 
 
 def _data(x, algorithm, padding, tiles):
-    """The images' factor of each product: a grid of ``[B · tiles, I]``."""
+    """The images' factor of each product: a grid of arrays ``[B · tiles, I]``."""
     taps = algorithm.weights.shape[1]
     pad = [
         (before, 2 * count + taps - 1 - extent - before, 0)

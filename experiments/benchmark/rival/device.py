@@ -57,7 +57,7 @@ def wait(device: torch.device) -> None:
 
 
 def tensor(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    """On a CPU, the same memory."""
+    """Returns the array as a tensor on the device; on a CPU they share their memory."""
     return torch.from_numpy(array).to(device)
 
 
@@ -67,7 +67,7 @@ def _allow_tf32(allowed: bool) -> None:
 
 
 def copies(stack: np.ndarray) -> dict[tuple[str, str], Callable[[], object]]:
-    """Returns plain copies of an array on the device, by PyTorch and by JAX, whose rates are what memory can do."""
+    """Returns functions that copy an array on the device, with PyTorch and with JAX, to measure what memory can do."""
     device = set_up()
     on_device, ours = tensor(stack, device), jnp.asarray(stack)
     target = torch.empty_like(on_device)

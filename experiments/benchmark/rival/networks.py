@@ -53,7 +53,7 @@ NETWORKS = {"alexnet": AlexNet, "small_cnn": SmallCNN}
 
 
 def torch_layout(params: chex.ArrayTree) -> dict[str, np.ndarray]:
-    """Returns parameters of ours, or anything shaped like them, under PyTorch's names and in its order of axes.
+    """Returns our parameters, or arrays of the same shapes, under PyTorch's names and in its order of axes.
 
     Args:
         params: ``{layer: {"kernel": …, "bias": …}}``; the layers have the same names in both.
@@ -73,7 +73,7 @@ def create(model: str, params: chex.ArrayTree, device: torch.device) -> nn.Modul
     """Builds a network with a copy of our parameters."""
     arrays = torch_layout(params)
     num_classes = len(params[models.MODELS[model].last_layer]["bias"])
-    with torch.device("meta"):  # no weights are drawn that would be thrown away
+    with torch.device("meta"):  # draws no weights, which would not be used
         network = NETWORKS[model](num_classes)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, assign=True)
     return network.to(device)

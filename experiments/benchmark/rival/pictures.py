@@ -1,4 +1,4 @@
-"""Pictures out of their files by a PyTorch DataLoader, as most PyTorch code reads them."""
+"""Pictures read from files by a PyTorch DataLoader, as in most PyTorch code."""
 
 import pathlib
 from collections.abc import Sequence
@@ -33,8 +33,8 @@ class Pictures(data.Dataset):
 def loader(pictures: Pictures, batch_size: int, batches: int, workers: int) -> data.DataLoader:
     """Returns a loader that gives ``batches`` batches of pictures drawn with replacement at each pass.
 
-    The workers stay from pass to pass, so that their start is not measured. They are not
-    forked from this process, whose threads a fork would break.
+    The workers stay alive between passes, so that their start is not measured. They are not
+    forked from this process, because a fork would break its threads.
     """
     return data.DataLoader(
         pictures,

@@ -49,7 +49,7 @@ class Training:
         self._weights = like.new_full((len(sources),), 1 / len(sources))
 
     def step(self) -> torch.Tensor:
-        """Takes a step and returns the losses, one for each backward pass's domain, on the device."""
+        """Takes a step and returns the losses on the device: one for each domain, or for Deep-All one of all."""
         batches = [self._draw(source) for source in self._sources]
         self.optimizer.zero_grad()
         if self._strategy == "deep_all":

@@ -19,7 +19,7 @@ SPREAD = {"median", "lowest", "highest", "values"}
 
 @pytest.fixture
 def memory_in_this_process(monkeypatch):
-    """Spares the start of a process for each contender."""
+    """Measures memory in this process, so that no process is started for each contender."""
 
     def of_child(factory, **arguments):
         module, _, function = factory.partition(":")
@@ -122,7 +122,7 @@ def test_run(tmp_path, monkeypatch):
     def child(arguments, **environment):
         starts.append((arguments, environment))
         if arguments[0] == "-c":
-            return 1.0, "1.5 0.25\n"  # of imports, or with the first step in the end
+            return 1.0, "1.5 0.25\n"  # the times of two imports; for a first step, the last one counts
         if "--help" in arguments:
             return 0.5, ""
         [results] = [flag.removeprefix("--results-dir=") for flag in arguments if flag.startswith("--results-dir=")]
@@ -183,7 +183,7 @@ def test_peak_memory_of_a_combiner_leaves_out_the_gradients():
 
 
 def allocate(megabytes):
-    np.ones(300 * 2**20, np.uint8)  # what the factory takes does not count
+    np.ones(300 * 2**20, np.uint8)  # memory that the factory takes does not count
     return lambda: np.ones(megabytes * 2**20, np.uint8)[:1].copy()
 
 

@@ -1,4 +1,4 @@
-"""The arithmetic of the measurements, on clocks that tell made-up times."""
+"""The arithmetic of the measurements, with clocks that show made-up times."""
 
 import json
 import statistics
@@ -10,7 +10,7 @@ from experiments.benchmark import measure, report
 
 
 class Clock:
-    """Stands still except for what the contenders take."""
+    """A clock that moves only while a contender runs or rests."""
 
     def __init__(self):
         self.now = 100.0

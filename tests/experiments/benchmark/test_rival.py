@@ -1,4 +1,4 @@
-"""PyTorch's combiners and networks give the numbers of ours."""
+"""The combiners and networks in PyTorch give the same numbers as ours."""
 
 import jax
 import jax.numpy as jnp

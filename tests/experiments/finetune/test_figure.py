@@ -18,7 +18,7 @@ def test_target_over_steps_and_over_validation():
     np.testing.assert_array_equal(x, [20, 40, 60])
     np.testing.assert_allclose(y, [15, 40, 30])
     np.testing.assert_allclose(ends[1], 40 + np.std([30, 50], ddof=1) * np.array([-1, 1]))
-    assert not below["deep_all"][0].size  # it is what the others are compared to
+    assert not below["deep_all"][0].size  # the others are compared to it
     assert figure.axes[1].get_ylabel() == "accuracy on the target\nminus deep_all, in points"
 
 
@@ -30,10 +30,10 @@ def test_below_are_differences_to_the_first_method_at_equal_validation_in_pairs_
     other = {
         0: validations.History([20, 40], [0.31, 0.40], [0.25, 0.45]),
         1: validations.History([20, 40], [0.30, 0.39], [0.3, 0.45]),
-        2: validations.History([20, 40], [0.30, 0.39], [0.9, 0.9]),  # of no pair
+        2: validations.History([20, 40], [0.30, 0.39], [0.9, 0.9]),  # in no pair
     }
     figure = finetune_figure.over_training({"windows": {"deep_all": first, "agr_sum": other, "pcgrad": {0: other[0]}}})
-    # From 0.33, where the last of the four begins, to 0.38, which all reach.
+    # From 0.33, where the last of the four runs begins, to 0.38, which all reach.
     x, y, ends = lines_of(figure.axes[1])["agr_sum"]
     np.testing.assert_allclose(x, [34 - 0.15, 36 - 0.15, 38 - 0.15])
     np.testing.assert_allclose(y, [(15 - 5) / 2, (15 - 5) / 2, (5 - 5) / 2])

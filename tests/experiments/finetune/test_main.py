@@ -1,4 +1,4 @@
-"""Which learning rate is chosen, and what is compared at it."""
+"""Which learning rate is chosen, and what is compared at that rate."""
 
 import json
 import re
@@ -82,7 +82,7 @@ def test_the_rate_is_chosen_by_validation_for_each_target_and_method_over_the_se
         1e-4: {"a": {"x": {0: 0.7, 1: 0.3}, "y": {0: 0.4}}, "b": {"x": {0: 0.1}, "y": {0: 0.5}}},
     }
     assert finetune.chosen_rates(validation) == {"a": {"x": 1e-3, "y": 1e-4}, "b": {"x": 1e-3, "y": 1e-4}}
-    validation[1e-3]["a"]["x"].pop(1)  # now the pairs of seed 0 decide
+    validation[1e-3]["a"]["x"].pop(1)  # now seed 0 alone decides
     assert finetune.chosen_rates(validation)["a"]["x"] == 1e-4
     assert finetune.of_chosen(validation, {"a": {"x": 1e-4}}) == {"a": {"x": {0: 0.7, 1: 0.3}}}
 

@@ -13,7 +13,7 @@ def test_target_accuracies_are_compared_at_what_all_methods_reach():
         "apple": {"deep_all": {0: fast}, "agr_sum": {}},
     }
     assert validations.matched(histories) == {
-        # Seed 0: 0.5 is what both reach, deep_all at its second validation. Seed 1: 0.4.
+        # Seed 0: both reach 0.5, deep_all at its second validation. Seed 1: both reach 0.4.
         "windows": {"deep_all": {0: 0.2, 1: 0.6}, "agr_sum": {0: 0.6, 1: 0.7}},
         "apple": {"deep_all": {}, "agr_sum": {}},
     }

@@ -21,7 +21,7 @@ DOMAINS = ["--domains", "apple", "google", "windows"]
 
 
 def linear_model(name, num_classes, *others):
-    """Quick to compile."""
+    """A linear network, which is quick to compile."""
 
     def apply_fn(params, images, *, key=None, train=False):
         return images.mean(axis=(1, 2)) @ params["kernel"] + params["bias"]
@@ -45,7 +45,7 @@ def command(emoji_dir, tmp_path, capsys, monkeypatch):
 
 
 def no_training(*args, **options):
-    raise AssertionError("nothing is to be trained")
+    raise AssertionError("nothing should be trained")
 
 
 def test_measures_draws_and_does_nothing_twice(command, tmp_path, monkeypatch):
@@ -106,7 +106,7 @@ def test_tasks_of_ray_give_the_same_table(command, tmp_path, monkeypatch):
     seen = []
 
     def outcomes(do, batches):
-        """As Ray does: the function and the runs are sent, and come back in any order."""
+        """Does as Ray does: pickles the function and the runs, and does the runs in another order."""
         seen.extend(batches)
         sent = [pickle.loads(pickle.dumps((do, batch))) for batch in reversed(batches)]
         return itertools.chain.from_iterable(function(batch) for function, batch in sent)
@@ -114,7 +114,7 @@ def test_tasks_of_ray_give_the_same_table(command, tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "ray_executor", types.SimpleNamespace(outcomes=outcomes), raising=False)
     code, out, _ = command("--targets", "windows", "apple", "--executor=ray", "--overwrite")
     assert (code, out) == (0, local)
-    # Ray empties the folder of a run that is to be overwritten; that of a Deep-All run is another experiment's.
+    # Ray empties the folder of a run with ``overwrite``. Here it would be a Deep-All run of another experiment.
     assert [one.output.overwrite for [one] in seen] == [False, False]
 
 
@@ -129,7 +129,7 @@ def test_tasks_of_ray_give_the_same_table(command, tmp_path, monkeypatch):
         (["--targets", "moon"], "'moon'; there are: apple, facebook"),
         (["--targets", "apple", "twitter"], "--target=twitter is not among --domains"),
         (["--average=ema"], "--average=ema would change nothing: gradients are measured at the parameters that are"),
-        (["--domains", "apple", "windows"], "leaves one source; similarity between domains takes two"),
+        (["--domains", "apple", "windows"], "leaves one source; similarity between domains needs two"),
         (["--model=vgg"], "unknown model 'vgg'"),
         (["--batch-size=865"], "--batch-size=865 is larger than the training part of"),
         (["--no-such-flag=3"], "--no-such-flag"),

@@ -1,4 +1,4 @@
-"""Training with measurements: what is measured, and that the training does not notice."""
+"""Training with measurements: what is measured, and that measuring does not change the training."""
 
 import dataclasses
 
@@ -34,7 +34,7 @@ def train(run_config, probe, every, data=None):
 
 
 def gradient(params, image, label):
-    """∇ of the cross-entropy of the linear model on one image, by hand."""
+    """The gradient of the cross-entropy of the linear model on one image, by hand."""
     features = np.asarray(sampling.network_input(image), np.float64).mean(axis=(0, 1))
     logits = features @ np.asarray(params["kernel"], np.float64) + np.asarray(params["bias"], np.float64)
     delta = np.exp(logits) / np.exp(logits).sum() - np.eye(3)[label]
@@ -79,11 +79,11 @@ def test_agreement_is_counted_by_leaf_over_the_gradients_of_domains(tmp_path):
     expected = [np.mean(a == b) for a, b in signs.values()]
     assert measured["layers"] == ["bias", "kernel"]
     np.testing.assert_allclose(measured["agreement"][0], expected)
-    assert 0 < expected[1] < 1  # or there was nothing to count
+    assert 0 < expected[1] < 1  # else the count would show nothing
 
 
 class Noting:
-    """Takes no measurement, but a copy of the parameters."""
+    """Copies the parameters instead of measuring."""
 
     def __init__(self):
         self.params = []
@@ -135,7 +135,7 @@ def test_a_class_without_a_pair_is_named():
     training.check_classes(data)
     part = data.domains["google"]["train"]
     few = part.read(np.concatenate([np.flatnonzero(part.label == 2)[:1], np.flatnonzero(part.label != 2)]))
-    with pytest.raises(errors.UserError, match=r"google has 1 training images of class 'bright', and a pair takes two"):
+    with pytest.raises(errors.UserError, match=r"google has 1 training images of class 'bright', and a pair needs two"):
         training.check_classes(dataclasses.replace(data, domains={**data.domains, "google": {"train": few}}))
 
 

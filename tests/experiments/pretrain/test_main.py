@@ -1,4 +1,4 @@
-"""Weights pretrained for a split: what they are trained on, and who may use them."""
+"""Weights pretrained for a split: what they are trained on, and which runs may use them."""
 
 from types import MappingProxyType
 
@@ -30,7 +30,7 @@ def command(tmp_path, capsys, emoji_dir):
 
 @pytest.fixture
 def written(command, tmp_path):
-    """Calls the program, and returns the pattern of the files."""
+    """Calls the program, and returns the path of its files, with ``{seed}`` for the seed."""
     assert command("--vectorize-seeds")[0] == 0
     return tmp_path / "results/pretrain/emoji/small_cnn/seed-{seed}.safetensors"
 
@@ -61,7 +61,7 @@ def test_a_file_for_each_seed_that_weights_loads(written, command, emoji_dir, mo
 
     monkeypatch.setattr(pretrain, "pretrain", None)  # nothing is done again
     code, out, _ = command()
-    assert code == 0 and "weights of 2 seeds, 2 were there; accuracy on what they were trained on: " in out
+    assert code == 0 and "weights of 2 seeds, 2 existed before; accuracy on their training data: " in out
     code, _, err = command("--iterations=4")
     assert code == 2 and err.startswith(f"error: {files[0]} was made with other settings: settings is ")
 
@@ -112,7 +112,7 @@ def test_a_target_that_the_weights_have_seen_is_refused(tmp_path):
     with pytest.raises(errors.UserError, match="pretrained on apple samsung, so that --target=apple is no domain"):
         run.create_network(one, Data)
     run.create_network(changed(one, target="google"), Data)
-    weights.write(tmp_path / "w.safetensors", tensors, {"model": "small_cnn"})  # as a converter does
+    weights.write(tmp_path / "w.safetensors", tensors, {"model": "small_cnn"})  # as a converter writes it
     run.create_network(changed(one, seed=5), Data)
 
 

@@ -1,4 +1,4 @@
-"""What a network may be pretrained on: of the emoji as they are, at 8 pixels."""
+"""Which emoji a network may be pretrained on; with the real emoji, at 8 pixels."""
 
 import numpy as np
 
@@ -18,11 +18,11 @@ def test_just_the_training_emoji_of_the_studys_split_in_subgroups(emoji_dir):
         )
         study = own.domains["apple"]["train"]
         parts = {vendor: loaded.domains[vendor]["train"] for vendor in vendors}
-        # Were apple among the vendors, it would be the pictures that a run trains on, in the same order.
+        # Apple is in the study too: these are the pictures that a run trains on, in the same order.
         np.testing.assert_array_equal(parts["apple"].image, study.image)
         np.testing.assert_array_equal(parts["apple"].label, parts["facebook"].label)
         assert len(loaded.classes) == 94 and parts["apple"].label.dtype == np.int32
-        # Each subgroup lies in one group: the label of a run follows from it.
+        # Each subgroup is in one group, so the label of a run follows from the subgroup.
         groups = {}
         for subgroup, group in zip(parts["facebook"].label.tolist(), study.label.tolist(), strict=True):
             assert groups.setdefault(subgroup, group) == group

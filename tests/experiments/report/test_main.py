@@ -347,7 +347,7 @@ def test_letters_and_lines_have_contrast_in_both_schemes(page):
         assert all(contrast(colours["page"], colour) > 3 for colour in lines)
 
 
-@pytest.mark.skipif(browser.CHROMIUM is None, reason="there is no chromium on the PATH to look at the page with")
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="there is no Chromium on the PATH")
 def test_a_browser_shows_it_on_a_phone_in_the_dark(file, tmp_path):
     with browser.Browser(tmp_path) as chromium:
         for width in (360, 1280):

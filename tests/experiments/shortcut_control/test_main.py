@@ -1,4 +1,4 @@
-"""The shortcut study: tiny real runs for what they see, made-up ones for what is refused."""
+"""The shortcut study: tiny real runs test what runs see, made-up ones what is refused."""
 
 import csv
 import io

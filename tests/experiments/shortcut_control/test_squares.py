@@ -13,7 +13,7 @@ DOMAINS = ("apple", "google", "twitter", "windows")
 
 
 def made(num_images=50, size=16):
-    """Pictures without a colour of the squares, and labels of which all occur."""
+    """Pictures that have no colour of the squares, and labels in which every class occurs."""
     rng = np.random.default_rng(0)
     domains = {}
     for domain in DOMAINS:
@@ -28,7 +28,7 @@ def made(num_images=50, size=16):
 
 
 def colour_of(image):
-    """The number of the colour of the upper left corner, told by its RGB values."""
+    """The number of the colour in the upper left corner of each image, by its RGB values."""
     table = {tuple(colour): k for k, colour in enumerate(squares.colours(len(CLASSES)).tolist())}
     return np.array([table[tuple(pixel)] for pixel in image[:, 0, 0].tolist()])
 
@@ -38,7 +38,7 @@ def test_colours_are_well_apart_and_not_white(num_classes):
     colours = squares.colours(num_classes).astype(float)
     apart = [np.abs(one - other).max() for one, other in itertools.combinations(colours, 2)]
     assert colours.shape == (num_classes, 3)
-    assert min(apart) >= min(255, 3 * 255 / num_classes - 1)  # the hues' hexagon has 6 edges of 255
+    assert min(apart) >= min(255, 3 * 255 / num_classes - 1)  # hues lie on a hexagon with 6 edges of length 255
     assert np.all(colours.min(axis=1) == 0) and np.all(colours.max(axis=1) == 255)
 
 

@@ -12,7 +12,7 @@ METHODS = ("deep_all", "agr_sum", "pcgrad")
 
 
 def made(num_seeds=8):
-    """Measures of two targets at two strengths; Agr-Sum leans less than Deep-All, PCGrad has runs on one only."""
+    """Measures of two targets at two strengths; Agr-Sum leans less than Deep-All, PCGrad has runs on one target."""
     rng = np.random.default_rng(0)
 
     def seeds(mean):

@@ -1,4 +1,4 @@
-"""The spirals: real runs for what must come out, and what is refused."""
+"""The spirals: what real runs must find, and what is refused."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ def test_a_scan_trains_with_each_value_and_writes_what_the_runs_found(monkeypatc
 
 @pytest.mark.slow
 def test_agreement_finds_the_spiral_and_nothing_else_does(command, tmp_path, monkeypatch):
-    """Ten seeds. Without L2 the first weights of the shortcuts stay, and Agr-Sum fails, too."""
+    """Ten seeds. Without weight decay the initial weights of the shortcuts stay, and Agr-Sum fails too."""
     monkeypatch.setattr("dg_jax.analysis.figures.save", lambda figure, path: path.touch())
     flags = ["--strategies", "deep_all", "agr_sum", "pcgrad", "--vectorize-seeds", "--seeds=10", "--batch-size=128"]
     assert command(spirals, *flags)[0] == 0

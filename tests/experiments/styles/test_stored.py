@@ -25,7 +25,7 @@ def test_what_was_written_is_read_again(tmp_path):
 def test_another_file_is_one_line(tmp_path, text):
     path = tmp_path / "validations.csv"
     path.write_text(text)
-    with pytest.raises(errors.UserError, match=r"cannot be read: .*; leave --recompute out to make it of the runs"):
+    with pytest.raises(errors.UserError, match=r"cannot be read: .*; leave --recompute out to make it from the runs"):
         stored.read(path)
     with pytest.raises(errors.UserError, match="cannot be read"):
         stored.read(tmp_path / "missing.csv")

@@ -1,4 +1,4 @@
-"""The transcription of the paper's Table 1, checked by what else the paper says, and ours beside it."""
+"""Our copy of the paper's Table 1, checked against the rest of the paper; and our results beside it."""
 
 import collections
 

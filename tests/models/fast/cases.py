@@ -1,4 +1,4 @@
-"""Convolutions to test, and XLA's own in full precision."""
+"""Convolutions to test, and XLA's own convolution in full precision."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ SHAPES = [
 
 
 def precise(x, kernel, stride, padding):
-    """The plain convolution in the full precision of its numbers."""
+    """XLA's plain convolution in full precision."""
     return lax.conv_general_dilated(
         x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest"
     )

@@ -1,4 +1,4 @@
-"""The forms of a convolution against the plain one, and the choice between them by the device."""
+"""The forms of a convolution against the plain one, and how the device chooses between them."""
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ def test_a_kernels_gradient_is_0_where_all_its_terms_are(form):
     """Rounding would give it a sign, and Agr-Sum would see agreement of domains."""
     rng = np.random.default_rng(0)
     x, kernel = case((4, 12, 12, 8), (3, 3, 8, 8))
-    weights = rng.normal(size=(4, 12, 12, 8)) * (rng.random((4, 12, 12, 8)) < 0.02)  # as behind ReLU and pooling
+    weights = rng.normal(size=(4, 12, 12, 8)) * (rng.random((4, 12, 12, 8)) < 0.02)  # sparse, as after ReLU and pooling
     x *= rng.random(x.shape) < 0.1
     pad = ((1, 1), (1, 1))
 
@@ -95,7 +95,7 @@ def test_the_choice_keeps_bfloat16(monkeypatch, multiplications):
 
 
 def lowered(platform, images, kernel, stride, pad):
-    """What XLA gets for the result and the gradients."""
+    """The program that XLA gets for the gradients."""
     function = jax.grad(loss_of(convolution.convolve, stride, pad), argnums=(0, 1))
     return programs.text(function, *shapes_of(images, kernel), platform=platform)
 
@@ -104,7 +104,7 @@ def test_xla_gets_the_form_of_its_device_alone():
     cpu, cuda = (lowered(platform, *LARGE, 1, 1) for platform in ("cpu", "cuda"))
     assert "stablehlo.dot_general" in cpu and "stablehlo.convolution" not in cpu
     assert "stablehlo.convolution" in cuda and "stablehlo.dot_general" not in cuda
-    first = (128, 224, 224, 3), (11, 11, 3, 64), 4, 2  # AlexNet's: 4 × 4 pixels of three channels are 48
+    first = (128, 224, 224, 3), (11, 11, 3, 64), 4, 2  # AlexNet's: 4 × 4 pixels with 3 channels have 48 numbers
     assert "tensor<128x57x57x48xf32>" in lowered("cuda", *first)
     assert "tensor<3x3x48x64xf32>" in lowered("tpu", *first)
     small = (4, 8, 8, 3), (7, 7, 3, 8), 1, 3

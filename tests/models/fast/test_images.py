@@ -17,7 +17,7 @@ def gradients(repeat):
 BIAS = np.arange(3, dtype=np.float32)
 
 
-# XLA:CPU takes the form of the accelerators, too, though it has no need of it.
+# XLA:CPU can also run the form of the accelerators, though it does not need it.
 @pytest.mark.parametrize("on_cpu", [images.unchanged, lax.optimization_barrier])
 def test_repeats_and_sums_as_the_plain_form(monkeypatch, on_cpu):
     monkeypatch.setattr(images, "unchanged", on_cpu)

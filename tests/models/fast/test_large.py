@@ -16,7 +16,7 @@ FORMS = [on_cpu.convolve_large, on_accelerator.convolve_large]
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kernel_axis", [None, 0])
 def test_gradients_and_second_gradients_under_vmap_equal_xlas(form, kernel_axis):
-    """As with one kernel for all domains, or with one for each seed; second ones as MLDG of second order takes them."""
+    """One kernel for all domains, or one for each seed; second-order MLDG takes the second gradients."""
     images, kernel, stride, pad = SHAPES[2]
     x, kernels = case((4, *images), (4, *kernel))
     kernels = kernels[0] if kernel_axis is None else kernels
@@ -62,7 +62,7 @@ def test_under_vmap_with_one_kernel_no_convolution_is_grouped(form):
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda"])
-def test_nor_where_the_device_chooses_the_form(monkeypatch, platform):
+def test_the_same_holds_where_the_device_chooses_the_form(monkeypatch, platform):
     monkeypatch.setattr(large, "LARGE", 0)
     for images, kernel, stride, pad in SHAPES[:3]:
         x, weights = case((4, *images), kernel)

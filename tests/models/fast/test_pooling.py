@@ -9,7 +9,7 @@ from tests import quick
 
 @pytest.mark.parametrize(("extent", "size", "stride"), [(8, 2, 2), (9, 2, 2), (13, 3, 2), (55, 3, 2)])
 def test_max_pool_and_its_gradient_equal_the_plain_form(extent, size, stride):
-    # Whole numbers above zero, so that many entries of a window tie.
+    # Whole numbers of at least 0, so that many entries of a window tie.
     rng = np.random.default_rng(0)
     x = np.maximum(np.round(2 * rng.normal(size=(2, extent, extent + 1, 3))), 0).astype(np.float32)
     rows, columns = ((have - size) // stride + 1 for have in x.shape[1:3])
@@ -23,7 +23,7 @@ def test_max_pool_and_its_gradient_equal_the_plain_form(extent, size, stride):
 
     pooled, (gradient, expected) = both(x, weights)
     np.testing.assert_array_equal(*pooled)
-    # Windows overlap: an entry's gradient is a sum of up to four terms, in either order.
+    # Windows overlap: an entry's gradient is a sum of up to four terms, whose order may differ.
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
 
 

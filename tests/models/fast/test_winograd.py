@@ -52,7 +52,7 @@ def test_an_algorithm_gives_two_outputs_of_its_filter(taps, numbers):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("images", "taps", "outputs", "padding"), CASES)
 def test_result_equals_xlas(images, taps, outputs, padding, dtype, most_bytes):
-    """Also where the images are taken one or two at a time."""
+    """Also where one or two images are taken at a time."""
     with jax.enable_x64(True):
         arguments = case(images, taps, outputs, dtype)
         ours = quick.jit(winograd.convolve, static_argnums=(2, 3))(*arguments, padding, most_bytes)
@@ -63,7 +63,7 @@ def test_result_equals_xlas(images, taps, outputs, padding, dtype, most_bytes):
 
 @pytest.mark.parametrize(("taps", "channels", "extent"), [(3, 384, 13), (5, 64, 27)])
 def test_with_as_many_channels_as_alexnet_rounding_stays_small(taps, channels, extent):
-    """Against float64; the bound is the docstring's."""
+    """Against float64; the bound is that of the docstring of ``convolve``."""
     x, kernel = case((1, extent, extent, channels), taps, 32)
     padding = ((taps // 2,) * 2,) * 2
     ours = winograd.convolve(x, kernel, padding)
