@@ -107,7 +107,9 @@ def run(
         check(config)
     if config.output.log == "tensorboard":
         packages.check_installed("--log=tensorboard", "tensorboard")
-    with processes.results_dir(config) as config:
+    with processes.ending_with_the_others(), processes.results_dir(config) as config:
+        with processes.together():
+            processes.check_same(config)
         folder = run_folder.folder_of(config)
         config = run_folder.settled(config, folder)
 

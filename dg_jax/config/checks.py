@@ -172,7 +172,7 @@ def _check_processes(machine: Machine) -> None:
             raise errors.UserError("--num-processes and --process-id are for --coordinator=HOST:PORT; leave them out")
         return
     host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise errors.UserError(f"--coordinator={coordinator}: give HOST:PORT, or auto on a cluster that JAX knows")
     if count is None or own is None or own >= count:
         raise errors.UserError(
@@ -234,7 +234,8 @@ def check_annealing(config: RunConfig) -> None:
 def _check_effect(config: RunConfig) -> None:
     """Raises a ``UserError`` if a given setting would change nothing."""
     drop = config.optimisation.learning_rate_drop
-    if drop is not None and int(drop.partition(":")[0]) >= config.optimisation.iterations:
+    usual = _usual(config).optimisation.learning_rate_drop  # a preset's own may come after a short run
+    if drop is not None and drop != usual and int(drop.partition(":")[0]) >= config.optimisation.iterations:
         raise errors.UserError(
             f"--learning-rate-drop={drop} would change nothing, as the run ends after "
             f"--iterations={config.optimisation.iterations}; give an earlier step, or leave it out"

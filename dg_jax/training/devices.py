@@ -153,7 +153,8 @@ def of_run(config: RunConfig) -> Layout:
     count = len(known) if asked in (None, "all") else asked
     assert isinstance(count, int)
     if count > len(known):
-        raise errors.UserError(f"--devices={count}: there are {len(known)} ({known[0].platform})")
+        most = f"; a CPU is taken for {MOST_OF_CPU} at most" if count > MOST_OF_CPU and backend.is_cpu() else ""
+        raise errors.UserError(f"--devices={count}: there are {len(known)} ({known[0].platform}){most}")
     if count < len(known) and jax.process_count() > 1:
         raise errors.UserError(f"--devices={count}: the processes together have {len(known)}; leave it out")
     if batch_size % count:

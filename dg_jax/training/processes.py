@@ -7,7 +7,10 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
+import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +20,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from dg_jax import errors
-from dg_jax.config import RunConfig, changed
+from dg_jax.config import PATHS, RunConfig, changed, flag, flat
+
+_OF_A_CONNECTION = ("ABORTED:", "CANCELLED:", "DEADLINE_EXCEEDED:", "INTERNAL:", "UNAVAILABLE:", "UNKNOWN:")
 
 
 def begin(config: RunConfig) -> None:
@@ -34,9 +39,55 @@ def begin(config: RunConfig) -> None:
         if coordinator == "auto":
             jax.distributed.initialize()
         else:
-            jax.distributed.initialize(coordinator, machine.num_processes, machine.process_id)
+            print(f"waiting for {machine.num_processes} processes at {coordinator}", file=sys.stderr, flush=True)
+            with _ended_by_signals():
+                jax.distributed.initialize(coordinator, machine.num_processes, machine.process_id)
     except (RuntimeError, ValueError) as error:
-        raise errors.RunError(f"--coordinator={coordinator}: {str(error).splitlines()[0]}") from error
+        advice = "; outside of a cluster give HOST:PORT" if coordinator == "auto" else ""
+        raise errors.RunError(f"--coordinator={coordinator}: {str(error).splitlines()[0]}{advice}") from error
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Lets signals end the process at once: Python's own handlers would run only when the others have come."""
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def check_same(config: RunConfig) -> None:
+    """Raises a ``RunError`` in each process that was given other settings than the first; paths may differ."""
+    if jax.process_count() == 1:
+        return
+    ours = {name: repr(value) for name, value in flat(config).items() if name not in (*PATHS, "process_id")}
+    theirs = of_first(ours)
+    for name, value in ours.items():
+        if value != theirs[name]:
+            raise errors.RunError(
+                f"{flag(name)} is {value} in process {jax.process_index()} and {theirs[name]} in process 0; start all "
+                "processes with the same flags but --process-id"
+            )
+
+
+@contextlib.contextmanager
+def ending_with_the_others() -> Iterator[None]:
+    """Ends this process with one line where another one has gone."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:  # JAX raises both of them for a failed collective
+        why = str(error).partition("\n")[0]
+        if jax.process_count() == 1 or not why.startswith(_OF_A_CONNECTION):
+            raise
+        print(
+            f"error: another process has gone ({why}); what was written stays: start all again with --resume",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(errors.UserError.exit_code)  # a usual exit would wait for the others
 
 
 def is_first() -> bool:

@@ -5,10 +5,11 @@
     python -m experiments.domainbed --recompute=experiments/results/domainbed/colored_mnist.jsonl
 
 Writes DATASET.md (the tables), DATASET.csv (what each rule selected, cell by cell) and DATASET.jsonl (what every run
-noted, of which the others are made) to RESULTS_DIR/domainbed, and the runs below it.
+noted) to RESULTS_DIR/domainbed, and the runs below it. --recompute makes the first two again, beside the third.
 """
 
 import dataclasses
+import functools
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from dg_jax.command_line import packages
 if __name__ == "__main__":
     packages.exit_unless_installed("train", "analysis")
 
-from dg_jax import errors
+from dg_jax import config, errors, run
 from dg_jax.command_line import flags, program
 from dg_jax.data import registry
 from dg_jax.reading import paths
@@ -35,7 +36,7 @@ class DomainBed(runs.Search):
     dry_run: bool = False
     """Only say how many runs there are, and about how long they take."""
     recompute: pathlib.Path | None = None
-    """Make the tables again of this .jsonl file, without a run."""
+    """Make the .md and .csv file again beside this .jsonl file, without a run."""
 
 
 def make(arguments: Sequence[str]) -> None:
@@ -49,7 +50,9 @@ def make(arguments: Sequence[str]) -> None:
     if settings.compare_published and set(settings.data.domains) != set(registry.get(settings.data.dataset).domains):
         raise errors.UserError("--compare-published: DomainBed's tables are of all domains; leave --domains out")
     if settings.recompute is not None:
-        found = records.read(paths.expanded(settings.recompute, "--recompute"))
+        check_alone(settings)
+        path = paths.expanded(settings.recompute, "--recompute")
+        found, folder, name = records.read(path), path.parent, path.stem
     else:
         planned = runs.plan(settings)
         if settings.dry_run:
@@ -68,27 +71,37 @@ def make(arguments: Sequence[str]) -> None:
             for one in planned
             if one.run in noted
         ]
+        folder, name = runs.folder_of(settings), settings.data.dataset
         if not found:
-            raise errors.UserError(f"no run in {runs.folder_of(settings)} can be read; --overwrite does them again")
-    name = found[0].dataset
+            raise errors.UserError(f"no run in {folder} can be read; --overwrite does them again")
     markdown = tables.to_markdown(found, settings.rules, beside_published=settings.compare_published)
-    files = {
-        f"{name}.md": markdown,
-        f"{name}.csv": tables.to_csv(found, settings.rules),
-        f"{name}.jsonl": records.to_lines(found),
-    }
-    sweep.write(runs.folder_of(settings), files, {})
+    files = {f"{name}.md": markdown, f"{name}.csv": tables.to_csv(found, settings.rules)}
+    if settings.recompute is None:
+        files[f"{name}.jsonl"] = records.to_lines(found)
+    sweep.write(folder, files, {})
     print(markdown)
     results.check_failed()
+
+
+def check_alone(settings: DomainBed) -> None:
+    """Raises a ``UserError`` if something is given beside ``--recompute`` that would be without effect."""
+    usual = config.flat(flags.parse(DomainBed, [f"--dataset={settings.data.dataset}"], "usual"))
+    for name, value in config.flat(settings).items():
+        if name not in ("dataset", "recompute", "rules", "compare_published") and value != usual[name]:
+            raise errors.UserError(f"{config.flag(name)} would change nothing beside --recompute; leave it out")
 
 
 def described(settings: DomainBed, planned: Sequence[runs.Planned]) -> str:
     """Returns what a search will do: how many runs, and about how long."""
     from dg_jax.data import idx
-    from dg_jax.training import run_folder
+    from dg_jax.training import run_folder, run_result
     from experiments.domainbed import estimate
 
-    missing = [one for one in planned if not run_folder.folder_of(one.run).result_file.exists()]
+    def is_done(one: config.RunConfig) -> bool:
+        identify = functools.partial(run.identify, one)
+        return run_result.finished(one, run_folder.folder_of(one), identify) is not None
+
+    missing = [one for one in planned if not is_done(one.run)]
     groups = local_executor.groups([one.run for one in missing], runs.alike)
     assert settings.data.data_dir is not None
     num_images = len(idx.read(settings.data.data_dir).label)

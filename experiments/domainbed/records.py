@@ -3,11 +3,13 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from dg_jax import errors
+from dg_jax.data import registry
 from dg_jax.reading import foreign
+from dg_jax.training import files
 from experiments.domainbed import runs
 
 _MOST_BYTES = 2**28
@@ -92,18 +94,63 @@ def read(path: pathlib.Path) -> list[Record]:
     Raises:
         UserError: the file cannot be read, or is another.
     """
-    found: list[Record] = []
+    found: dict[tuple, Record] = {}
     try:
-        for line in foreign.content(path, _MOST_BYTES).decode().splitlines():
-            record = Record(**foreign.parse_json(line))
-            record = dataclasses.replace(record, held_out=tuple(record.held_out), domains=tuple(record.domains))
-            if len({len(record.steps), len(record.validation), *map(len, record.held_out_accuracy.values())}) != 1:
-                raise ValueError("its lists are not equally long")
-            found.append(record)
-        if not found:
-            raise ValueError("it is empty")
-    except (OSError, ValueError, TypeError) as error:
-        raise errors.UserError(
-            f"{path} is no file of this experiment: line {len(found) + 1}: {error}; leave --recompute out to make one"
-        ) from error
-    return found
+        lines = foreign.content(path, _MOST_BYTES).decode().splitlines()
+    except (OSError, ValueError) as error:
+        raise errors.UserError(f"--recompute={path} cannot be read: {error}; give another file") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            record = _checked(foreign.parse_json(line))
+            first = next(iter(found.values()), record)
+            if (record.dataset, record.domains) != (first.dataset, first.domains):
+                raise ValueError("another dataset or other domains than in line 1")
+            key = (record.method, record.data_seed, record.trial, frozenset(record.held_out))
+            if key in found:
+                raise ValueError("a run that is there already")
+        except ValueError as error:
+            raise errors.UserError(
+                f"--recompute={path}, line {number}: {error}; give a file that this experiment wrote"
+            ) from error
+        found[key] = record
+    if not found:
+        raise errors.UserError(f"--recompute={path} is empty; give a file that this experiment wrote")
+    return list(found.values())
+
+
+def _checked(values: Any) -> Record:
+    """Makes a record of what a line holds; raises a ``ValueError`` if it is not one."""
+    names = [field.name for field in dataclasses.fields(Record)]
+    if not isinstance(values, dict) or set(values) != set(names):
+        raise ValueError(f"no object with {', '.join(names)}")
+    is_record = {
+        "dataset": lambda value: value in runs.DATASETS,
+        "domains": lambda value: _is_list(value, lambda one: one in registry.get(values["dataset"]).domains),
+        "method": lambda value: isinstance(value, str),
+        "held_out": lambda value: (
+            _is_list(value, lambda one: one in values["domains"])
+            and len(value) in (1, 2)
+            and len(set(value)) == len(value)
+        ),
+        "trial": files.is_count,
+        "data_seed": files.is_count,
+        "settings": lambda value: isinstance(value, dict),
+        "steps": lambda value: _is_list(value, files.is_count) and len(value) > 0,
+        "validation": lambda value: _is_list(value, files.is_fraction, len(values["steps"])),
+        "held_out_accuracy": lambda value: (
+            isinstance(value, dict)
+            and set(value) == set(values["held_out"])
+            and all(_is_list(one, files.is_fraction, len(values["steps"])) for one in value.values())
+        ),
+        "target_validation": lambda value: _is_list(value, files.is_fraction, len(values["steps"])),
+        "device": lambda value: isinstance(value, str),
+        "versions": lambda value: isinstance(value, dict),
+    }
+    for name, is_right in is_record.items():
+        if not is_right(values[name]):
+            raise ValueError(f"{name} is not what it should be")
+    return Record(**{**values, "held_out": tuple(values["held_out"]), "domains": tuple(values["domains"])})
+
+
+def _is_list(value: Any, of: Callable[[Any], bool], length: int | None = None) -> bool:
+    return isinstance(value, list) and all(map(of, value)) and length in (None, len(value))

@@ -103,8 +103,8 @@ def plan(settings: Search) -> list[Planned]:
     if "leave_one_out" in settings.rules:
         if len(domains) < 3:
             raise errors.UserError(
-                f"--rules leave_one_out: --domains {' '.join(domains)} leaves one source, and none to validate on; "
-                "name a third domain, or leave the rule out"
+                f"--rules leave_one_out: --domains {' '.join(domains)} has no domain to leave out beside a target and "
+                "a source; name three domains or more, or leave the rule out"
             )
         pairs = [pair for pair in itertools.combinations(domains, 2) if set(pair) & set(targets)]
     in_use = [strategies.get(method, settings.method.combiner) for method in methods]
@@ -133,6 +133,8 @@ def check(settings: Search) -> None:
             f"--dataset={settings.data.dataset}: the ranges are those for digits; give --dataset={DATASETS[0]} or "
             f"{DATASETS[1]}"
         )
+    if settings.preset != "dataset":
+        raise errors.UserError(f"--preset={settings.preset}: the settings are DomainBed's; leave it out")
     for name, value in (("trials", settings.trials), ("data-seeds", settings.data_seeds)):
         if not 1 <= value <= MOST_TRIALS:
             raise errors.UserError(f"--{name}={value}: give a whole number from 1 to {MOST_TRIALS}")

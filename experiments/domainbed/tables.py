@@ -1,5 +1,6 @@
 """Tables of a search: a rule each, what the rule changes, and beside DomainBed's own."""
 
+import collections
 import csv
 import io
 import json
@@ -80,6 +81,10 @@ def to_markdown(records: Sequence[Record], rules: Sequence[str], *, beside_publi
         f"## {name}\n\nAccuracy in percent on 80% of the target, ± standard error over the splits. Splits: {splits}; "
         f"trials of each strategy: {tried}; steps: {', '.join(map(str, steps))}."
     ]
+    counts = collections.Counter(one.method for one in records)
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{markdown.escape(method)} {count}" for method, count in counts.items())
+        blocks.append(f"Not every method has all runs: {listed}.")
     for rule, table in tables.items():
         rows = (
             [markdown.escape(method), *(_shown(cells.get(target)) for target in (*targets, AVERAGE))]
@@ -148,11 +153,12 @@ def _beside(table: Mapping[str, Mapping[str, Cell]], theirs: Mapping[tuple[str, 
         for target, ours in cells.items():
             if (method, target) in theirs:
                 algorithm, cell = theirs[method, target]
-                errors = [error for error in (ours.error, cell.error) if error is not None]
-                error = max(math.hypot(*errors), 0.0005)  # they print one decimal
                 difference = ours.mean - cell.mean
+                in_errors = markdown.MISSING  # of one split there is no error
+                if ours.error is not None and cell.error is not None:
+                    error = max(math.hypot(ours.error, cell.error), 0.0005)  # they print one decimal
+                    in_errors = f"{difference / error:+.1f}"
                 names = [markdown.escape(method), algorithm, markdown.escape(target)]
-                in_errors = f"{difference / error:+.1f}"
                 rows.append([*names, _shown(ours), _shown(cell), render.points(difference), in_errors])
     head = ["", "DomainBed's", "target", "ours", "published", "difference in points", "in standard errors"]
     return markdown.table(head, rows, num_names=3) if rows else ""

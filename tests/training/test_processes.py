@@ -54,6 +54,7 @@ def test_two_processes_train_the_run_of_one(tmp_path):
     ("settings", "message"),
     [
         ({"coordinator": "here"}, "--coordinator=here: give HOST:PORT, or auto on a cluster that JAX knows"),
+        ({"coordinator": "a:65536"}, "--coordinator=a:65536: give HOST:PORT, or auto on a cluster that JAX knows"),
         ({"num_processes": 2}, "--num-processes and --process-id are for --coordinator=HOST:PORT; leave them out"),
         (
             {"coordinator": "a:1", "num_processes": 2, "process_id": 2},
@@ -65,3 +66,39 @@ def test_flags_that_do_not_go_together(settings, message, tmp_path):
     with pytest.raises(errors.UserError) as raised:
         config.check_settings(worlds.tiny_config(tmp_path, **settings))
     assert str(raised.value) == message
+
+
+def test_a_lost_process_ends_this_one_with_one_line(monkeypatch, capsys):
+    left = []
+    monkeypatch.setattr(processes.os, "_exit", left.append)
+    monkeypatch.setattr(processes.jax, "process_count", lambda: 2)
+    with processes.ending_with_the_others():
+        raise ValueError("UNKNOWN: Gloo all-reduce failed: Connection closed by peer\nmore")
+    assert left == [2]
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: another process has gone (UNKNOWN: Gloo all-reduce failed")
+    with pytest.raises(ValueError, match="another error"), processes.ending_with_the_others():
+        raise ValueError("another error")
+    monkeypatch.setattr(processes.jax, "process_count", lambda: 1)
+    with pytest.raises(ValueError, match="UNKNOWN"), processes.ending_with_the_others():
+        raise ValueError("UNKNOWN: here alone")
+
+
+def test_other_settings_than_those_of_the_first_process_are_named(monkeypatch, tmp_path):
+    first = worlds.tiny_config(tmp_path)
+    monkeypatch.setattr(processes.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(processes.jax, "process_index", lambda: 1)
+    sent = {}
+
+    def of_first(value):
+        return sent.setdefault("first", value)
+
+    monkeypatch.setattr(processes, "of_first", of_first)
+    processes.check_same(first)
+    processes.check_same(config.changed(first, process_id=1, results_dir=tmp_path / "elsewhere"))
+    with pytest.raises(errors.RunError) as raised:
+        processes.check_same(config.changed(first, learning_rate=0.5))
+    assert str(raised.value) == (
+        f"--learning-rate is 0.5 in process 1 and {first.rates.learning_rate} in process 0; start all processes with "
+        "the same flags but --process-id"
+    )

@@ -1,6 +1,7 @@
 """A whole search on a few digits: the runs, side by side as well, and the files."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -48,10 +49,17 @@ def test_a_search_writes_tables_that_can_be_made_again(few_digits, tmp_path, cap
     assert len(found) == 2 * (3 + 3)
     assert {one.held_out for one in found} >= {("-90%",), ("+90%", "+80%")}
     assert all(one.steps == [2, 4] and len(one.target_validation) == 2 for one in found)
-    again = [f"--recompute={folder / 'colored_mnist.jsonl'}", f"--results-dir={tmp_path}", "--compare-published"]
-    assert domainbed.main(again) == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    copied = shutil.copy(folder / "colored_mnist.jsonl", elsewhere / "mine.jsonl")
+    assert domainbed.main([f"--recompute={copied}", "--compare-published"]) == 0
     assert capsys.readouterr().out == printed
-    assert (tmp_path / "domainbed" / "colored_mnist.csv").read_text() == (folder / "colored_mnist.csv").read_text()
+    assert {path.name for path in elsewhere.iterdir()} == {"mine.jsonl", "mine.md", "mine.csv"}
+    assert (elsewhere / "mine.csv").read_text() == (folder / "colored_mnist.csv").read_text()
+    for flag in ("--dry-run", "--trials=7", "--iterations=9"):
+        assert domainbed.main([f"--recompute={copied}", flag]) == 2
+        name = flag.partition("=")[0]
+        assert f"error: {name} would change nothing beside --recompute" in capsys.readouterr().err
 
 
 def test_runs_side_by_side_are_those_one_by_one(few_digits, tmp_path, capsys):
@@ -85,15 +93,16 @@ def test_a_dry_run_counts_and_does_nothing(few_digits, tmp_path, capsys):
         (["--trials=0"], "--trials=0: give a whole number from 1 to 1000"),
         (["--data-seeds=-1"], "--data-seeds=-1: give a whole number from 1 to 1000"),
         (["--dataset=emoji"], "--dataset=emoji: the ranges are those for digits"),
+        (["--preset=paper"], "--preset=paper: the settings are DomainBed's; leave it out"),
         (["--batch-size=8"], "--batch-size=8: each trial draws its own; leave it out"),
         (["--irm.penalty-weight=3"], "--irm.penalty-weight: each trial draws its own; leave it out"),
         (["--cagrad.c=0.3"], "--cagrad is set, but none of --strategies uses it; leave it out"),
         (["--targets", "-90%", "-90%"], "--targets names one twice"),
-        (["--domains", "+90%", "-90%"], "--rules leave_one_out: --domains +90% -90% leaves one source"),
+        (["--domains", "+90%", "-90%"], "--rules leave_one_out: --domains +90% -90% has no domain"),
         (["--domains", "+90%", "-90%", "--compare-published"], "--compare-published: DomainBed's tables are of all"),
         (["--rules"], "--rules: name at least one"),
         (["--strategies"], "--strategies: name at least one"),
-        (["--recompute=missing.jsonl"], "missing.jsonl is no file of this experiment"),
+        (["--recompute=missing.jsonl"], "--recompute=missing.jsonl cannot be read"),
         (["--data-dir=missing"], "--data-dir=missing"),
         ([], "--dataset=colored_mnist is made from MNIST's files: --data-dir=FOLDER"),
     ],

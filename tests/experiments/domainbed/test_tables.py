@@ -62,6 +62,19 @@ def test_the_published_averages_are_those_of_the_published_cells(dataset, rule):
         assert cells[strategy, "average"].cell.mean == pytest.approx(sum(of_targets) / len(of_targets), abs=0.001)
 
 
+def test_of_one_split_no_difference_is_in_standard_errors():
+    text = tables.to_markdown([made_records.record(("-90%",))], ["oracle"], beside_published=True)
+    [row] = [line for line in text.splitlines() if "ERM" in line]
+    assert row.endswith("| - |")
+
+
+def test_missing_runs_are_said():
+    records = made_records.search()
+    assert "Not every method" not in tables.to_markdown(records, RULES, beside_published=False)
+    text = tables.to_markdown(records[:-1], RULES, beside_published=False)
+    assert "Not every method has all runs: deep" in text and "23." in text
+
+
 def test_the_file_of_cells_says_what_was_selected():
     rows = list(csv.DictReader(io.StringIO(tables.to_csv(made_records.search(), RULES))))
     assert len(rows) == 3 * 2 * 3 * 2
