@@ -163,7 +163,10 @@ def test_what_has_an_effect_is_done(command, flags):
     [
         (["--strategy=krum"], "--krum.byzantine has no default: give a whole number of at least 0"),
         (["--strategy=mmd", "--batch-size=1"], "--batch-size=1: --strategy=mmd needs at least 2, whose features are"),
-        (["--strategy=vrex", "--vrex.anneal-steps=4"], "--vrex.anneal-steps=4: with --iterations=4 the penalty never"),
+        (
+            ["--strategy=vrex", "--vrex.anneal-steps=4"],
+            "--vrex.anneal-steps=4: with --iterations=4 the full penalty never",
+        ),
         (["--strategy=fishr", "--batch-size=1"], "--batch-size=1: --strategy=fishr needs at least 2, whose gradients"),
         (
             ["--strategy=fishr", "--batches=single_domain"],

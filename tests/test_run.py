@@ -70,7 +70,7 @@ def test_other_settings_under_the_same_name_are_refused(command):
     assert "--learning-rate is 0.5, but the run in" in err
     code, _, err = command("--strategy=deep_all", "--iterations=2")
     assert code == 2
-    assert "--iterations=2: the run in" in err
+    assert "--iterations=2: the finished run in" in err
 
 
 @pytest.mark.parametrize(
