@@ -1,7 +1,7 @@
 """Spirals: a task with a known answer, and with shortcuts that only agreement between environments reveals.
 
     python -m experiments.spirals --vectorize-seeds
-    python -m experiments.spirals --vectorize-seeds --seeds=5 --scan=environments --values 2 4 8 12 16
+    python -m experiments.spirals --vectorize-seeds --scan=environments --values 2 4 8 12 16
     python -m experiments.spirals --regions
 
 The points are those of ``--dataset=spirals``, see :mod:`dg_jax.data.spirals`. In each environment for training, a

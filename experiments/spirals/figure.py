@@ -63,9 +63,13 @@ def over_values(found: Sequence[tables.Measured], scan: str) -> figures.Figure:
 
 
 def agreement(found: Sequence[tables.Measured], scan: str) -> figures.Figure:
-    """Draws the share of components that agree over the steps, the mean over seeds, a line for each cell."""
+    """Draws the share of components that agree over the steps, the mean over seeds, a line for each cell.
+
+    The larger the value of a scan, the darker is its line; the value stands at the line's end.
+    """
     figure = figures.Figure(figsize=(6.5, 4), layout="constrained")
     axes = figure.subplots()
+    values = sorted({one.value for one in found})
     for value, method, runs in tables.cells(found):
         logged = [run.agreement for run in runs if run.agreement]
         if logged:
@@ -73,7 +77,11 @@ def agreement(found: Sequence[tables.Measured], scan: str) -> figures.Figure:
             shares = np.mean([[share for _, share in run] for run in logged], axis=0)
             look = colours.look(method)
             of_value = "" if scan == "none" else f", {scan.replace('_', ' ')} {value:g}"
-            axes.plot(steps, shares, color=look.line, linestyle=look.dashes, label=figures.label(method + of_value))
+            shade = 0.3 + 0.7 * (values.index(value) + 1) / len(values)
+            label = figures.label(method + of_value)
+            axes.plot(steps, shares, color=look.line, linestyle=look.dashes, alpha=shade, label=label)
+            if of_value:
+                axes.annotate(f" {value:g}", (steps[-1], shares[-1]), va="center", fontsize=8)
     axes.set(xlabel="step", ylabel="share of components that agree", ylim=(0, 1))
     axes.legend(frameon=False, fontsize=8)
     return figure
