@@ -107,8 +107,8 @@ def drive(
             finite.check_state(state, take_steps.done, of_seeds=bool(seeds))
             for hook in hooks:
                 hook.on_stop(state)
-            alone = ", which runs side by side do not keep" if seeds else ""
-            raise interrupt.Interrupted(signal_number, f"stopped after step {take_steps.done} of {iterations}{alone}")
+            again = " (runs side by side keep no checkpoints: these begin again)" if seeds else ""
+            raise interrupt.Interrupted(signal_number, f"stopped after step {take_steps.done} of {iterations}{again}")
     return state, metrics
 
 

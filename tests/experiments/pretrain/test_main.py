@@ -109,7 +109,9 @@ def test_a_target_that_the_weights_have_seen_is_refused(tmp_path):
     one = run_of(0, tmp_path / "w.safetensors")
     metadata = pretrain.metadata_of(one) | {"pretrained_on": "apple samsung"}
     weights.write(tmp_path / "w.safetensors", tensors, metadata)
-    with pytest.raises(errors.UserError, match="pretrained on apple samsung, so that --target=apple is no domain"):
+    with pytest.raises(
+        errors.UserError, match="pretrained on apple samsung, so --target=apple is a domain that it has seen"
+    ):
         run.create_network(one, Data)
     run.create_network(changed(one, target="google"), Data)
     weights.write(tmp_path / "w.safetensors", tensors, {"model": "small_cnn"})  # as a converter writes it
