@@ -126,6 +126,7 @@ _WITHOUT_EFFECT = (
     "skip_damaged",
     "missing_classes",
     "model",
+    "hidden_layers",
     "weights",
     "weights_scope",
     "batch_norm",

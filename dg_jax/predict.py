@@ -91,6 +91,7 @@ class TrainedNetwork:
 # The fields read from a run's configuration, with a check of each.
 _NEEDED: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("model", "dataset", "dtype"), lambda value: isinstance(value, str)),
+    "hidden_layers": lambda value: type(value) is int,
     "classes": lambda value: isinstance(value, list) and value != [] and all(isinstance(name, str) for name in value),
     "example": lambda value: isinstance(value, dict) and value.keys() >= {"shape", "dtype"},
 }
@@ -147,6 +148,7 @@ def load(
             None,
             config["dtype"],
             config["example"]["shape"],
+            hidden_layers=config["hidden_layers"],
         )
     elif params is None:
         raise errors.UserError("params: give parameters of the structure that apply_fn takes")

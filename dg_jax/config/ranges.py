@@ -44,7 +44,7 @@ RANGES: dict[str, Range] = {
     "devices": _DEVICES,
     "num_processes": _COUNT,
     "process_id": _WHOLE,
-    **dict.fromkeys(("iterations", "batch_size", "val_every", "image_size"), _COUNT),
+    **dict.fromkeys(("iterations", "batch_size", "val_every", "image_size", "hidden_layers"), _COUNT),
     "learning_rate": _POSITIVE,
     "weight_decay": _NOT_NEGATIVE,
     **dict.fromkeys(("seed", "split_seed"), _SEED),

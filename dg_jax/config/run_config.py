@@ -60,6 +60,11 @@ class RunConfig(Parts):
         return self.target, self.data.of_seed(self.seed)
 
     @property
+    def first_parameters(self) -> Hashable:
+        """Everything that the network's parameters before the first step depend on."""
+        return self.network, self.data.dataset, self.seed
+
+    @property
     def methods(self) -> strategies.Strategy:
         """The objective and the combiner."""
         return strategies.get(self.strategy, self.method.combiner)

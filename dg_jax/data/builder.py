@@ -14,9 +14,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow_datasets as tfds
-from rich import console, progress
 
-from dg_jax.data import image_tree, picture
+from dg_jax.data import image_tree, picture, progress_bar
 
 PICTURES_PER_SHARD = 512
 INDEX = "index.json"
@@ -149,34 +148,25 @@ class Encoder:
         self._serializer = tfds.core.ExampleSerializer(self._features.get_serialized_info())
         self._writer = tfds.core.ExampleWriter(file_format=builder.info.file_format)
         self._pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
-        terminal = console.Console(stderr=True)
-        self._bar = progress.Progress(
-            progress.TextColumn(f"preparing {builder.name}"),
-            progress.BarColumn(bar_width=20),
-            progress.MofNCompleteColumn(),
-            progress.TimeRemainingColumn(),
-            console=terminal,
-            disable=not terminal.is_terminal,
-        )
-        self._task = self._bar.add_task("", total=total)
+        self._bar = progress_bar.ProgressBar(f"preparing {builder.name}", total)
 
     def __enter__(self) -> "Encoder":
-        self._bar.start()
+        self._bar.__enter__()
         return self
 
     def __exit__(self, *unused) -> None:
         self._pool.shutdown(cancel_futures=True)
-        self._bar.stop()
+        self._bar.__exit__(*unused)
 
     def write(self, file: pathlib.Path, pictures: list[image_tree.Picture]) -> _Shard:
         """Writes a shard, if no earlier run has. The records get their name last: if they exist, so do their notes."""
         notes = file.with_name(file.name + ".json")
         if file.exists():
-            self._bar.advance(self._task, len(pictures))
+            self._bar.advance(len(pictures))
             return _Shard(**json.loads(notes.read_text()))
         shard, records = _Shard([], [], []), []
         for one, encoded in zip(pictures, self._pool.map(self._try, pictures), strict=True):
-            self._bar.advance(self._task)
+            self._bar.advance()
             if isinstance(encoded, picture.DamagedError):
                 shard.damaged.append((one.name, str(encoded)))
                 continue

@@ -1,6 +1,6 @@
 """A small network for vectors."""
 
-from typing import ClassVar
+import itertools
 
 import chex
 import jax
@@ -10,9 +10,9 @@ from dg_jax.models import layers
 
 
 class MLP(nnx.Module):
-    """Three hidden layers of 64 units with leaky ReLU, then one dense layer.
+    """Hidden layers of 64 units with leaky ReLU, three by default, then one dense layer.
 
-    Input is any array ``[B, ...]``. Each example is flattened to a vector.
+    Input is any array ``[B, ...]``. Each example is flattened to a vector. The layers are ``dense1``, ``dense2``, ….
 
     Example:
         >>> import jax.numpy as jnp
@@ -21,22 +21,22 @@ class MLP(nnx.Module):
         (5, 2)
     """
 
-    last_layer: ClassVar[str] = "dense4"
-
-    def __init__(self, num_classes: int, *, inputs: int = 18, rngs: nnx.Rngs):
-        self.dense1 = layers.dense(inputs, 64, rngs=rngs)
-        self.dense2 = layers.dense(64, 64, rngs=rngs)
-        self.dense3 = layers.dense(64, 64, rngs=rngs)
-        self.dense4 = layers.dense(64, num_classes, rngs=rngs)
+    def __init__(self, num_classes: int, *, inputs: int = 18, hidden_layers: int = 3, rngs: nnx.Rngs):
+        sizes = (inputs, *[64] * hidden_layers, num_classes)
+        for number, (ins, outs) in enumerate(itertools.pairwise(sizes), 1):
+            setattr(self, f"dense{number}", layers.dense(ins, outs, rngs=rngs))
+        self.hidden_layers = hidden_layers
+        self.last_layer = f"dense{hidden_layers + 1}"
 
     def __call__(self, examples: chex.Array, *, key: chex.PRNGKey | None = None, train: bool = False) -> chex.Array:
         """Maps floats ``[B, ...]`` to logits ``[B, classes]``."""
-        return self.dense4(self.features(examples, key=key, train=train))
+        logits: chex.Array = getattr(self, self.last_layer)(self.features(examples, key=key, train=train))
+        return logits
 
     def features(self, examples: chex.Array, *, key: chex.PRNGKey | None = None, train: bool = False) -> chex.Array:
         """Maps floats ``[B, ...]`` to what the last layer takes, ``[B, 64]``."""
         del key, train  # no dropout
         x = examples.reshape(len(examples), -1)
-        for dense in (self.dense1, self.dense2, self.dense3):
-            x = jax.nn.leaky_relu(dense(x))
+        for number in range(1, self.hidden_layers + 1):
+            x = jax.nn.leaky_relu(getattr(self, f"dense{number}")(x))
         return x

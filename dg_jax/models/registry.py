@@ -41,6 +41,7 @@ def create(
     dtype: str = "float32",
     shape: Sequence[int] = (18,),
     weights_scope: str = "all",
+    hidden_layers: int = 3,
 ) -> tuple[chex.ArrayTree, functional.Pure]:
     """Builds the network called ``name`` with fresh weights drawn from ``key``.
 
@@ -51,6 +52,7 @@ def create(
             are always float32.
         weights_scope: which layers are taken from this file, ``"all"`` or ``"features"``.
         shape: shape of an example; only ``"mlp"`` and ``"mnist_cnn"`` use it.
+        hidden_layers: how many ``"mlp"`` has.
 
     Returns:
         ``(params, apply_fn)``, see :func:`dg_jax.models.split`. BatchNorm statistics
@@ -61,7 +63,10 @@ def create(
         UserError: ``weights`` is not a file of this network's weights.
     """
     rngs = nnx.Rngs(key)
-    sizes = {"mlp": {"inputs": math.prod(shape)}, "mnist_cnn": {"channels": shape[-1]}}
+    sizes = {
+        "mlp": {"inputs": math.prod(shape), "hidden_layers": hidden_layers},
+        "mnist_cnn": {"channels": shape[-1]},
+    }
     module = MODELS[name](num_classes, **sizes.get(name, {}), rngs=rngs)
     if weights is not None:
         weights_files.load(weights, name, module, module.last_layer, weights_scope)

@@ -23,11 +23,10 @@ from dg_jax.command_line import packages
 if __name__ == "__main__":
     packages.exit_unless_installed("train", "analysis")
 
-from rich import console, progress
-
 from dg_jax import config, errors, run
 from dg_jax.command_line import flags, program
 from dg_jax.config import RunConfig
+from dg_jax.data import progress_bar
 from experiments import local_executor, sweep
 from experiments.gradient_similarity import stored
 
@@ -86,19 +85,10 @@ def measure_all(
     failed: dict[str, str] = {}
     missing = [one for one, earlier in zip(configs, found, strict=True) if earlier is None]
     do = functools.partial(_measure, arguments=arguments)
-    terminal = console.Console(stderr=True)
-    with progress.Progress(
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(bar_width=20),
-        progress.MofNCompleteColumn(),
-        progress.TimeRemainingColumn(),
-        console=terminal,
-        disable=not terminal.is_terminal,
-    ) as bar:
-        task = bar.add_task("", total=len(missing) * configs[0].optimisation.iterations)
+    with progress_bar.ProgressBar("steps", len(missing) * configs[0].optimisation.iterations) as bar:
 
         def report(one: RunConfig, steps: int = 1) -> None:
-            bar.update(task, advance=steps, description=errors.printable(f"target {one.target}, seed {one.seed}"))
+            bar.advance(steps, f"target {one.target}, seed {one.seed}")
 
         outcomes: Iterable[local_executor.Outcome]
         if arguments.executor == "ray":
@@ -139,21 +129,13 @@ def _measure(
 ) -> Iterator[local_executor.Outcome]:
     """Does measurements one after the other, writes each and yields it; ``report`` is called after each step."""
     # These imports are slow: --help and a mistyped flag need not wait for them.
-    from dg_jax.data import prepared
     from dg_jax.training import backend, files
     from experiments.gradient_similarity import training
 
     backend.keep_compiled_programs()
     probe = None
     for one in missing:
-        data = prepared.load(
-            one.data.dataset,
-            stored.parts_of(one),
-            image_size=one.data.image_size,
-            split_seed=one.data.of_seed(one.seed).split_seed or 0,
-            skip_damaged=one.data.skip_damaged,
-            **stored.pictures_of(one),
-        )
+        data = run.load_parts(one, stored.parts_of(one))
         run.check_batch_size(one, data)
         training.check_classes(data)
         params, apply_fn = run.create_network(one, data)

@@ -3,7 +3,6 @@
 import json
 import pathlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ _SETTINGS = (
     "learning_rate",
     "weight_decay",
     "model",
+    "hidden_layers",
     "weights",
     "batch_norm",
     "dtype",
@@ -56,22 +56,13 @@ def settings_of(run_config: RunConfig, every: int, per_domain: int) -> dict:
 
 def inputs_of(run_config: RunConfig) -> dict[str, str]:
     """Identifies by their contents the files that the measurements read, see :func:`dg_jax.run.identify`."""
-    from dg_jax.data import prepared
-
-    pictures = prepared.identify(run_config.data.dataset, parts_of(run_config), **pictures_of(run_config))
+    pictures = run.identify_parts(run_config.data, parts_of(run_config))
     return {**pictures, **run.identify_weights(run_config)}
 
 
 def parts_of(run_config: RunConfig) -> dict[str, tuple[str, ...]]:
     """Returns the parts of each domain that a measurement reads."""
     return dict.fromkeys(run_config.sources, ("train",))
-
-
-def pictures_of(run_config: RunConfig) -> dict[str, Any]:
-    """Returns where its pictures are, and which of them are used."""
-    places = {name: getattr(run_config.data, name) for name in ("data_dir", "prepared_dir", "splits_dir")}
-    allows = run_config.data.missing_classes == "allow"
-    return {**places, "domains": run_config.data.domains, "classes_may_be_missing": allows}
 
 
 def read(path: pathlib.Path) -> dict:

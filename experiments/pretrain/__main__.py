@@ -23,11 +23,10 @@ if __name__ == "__main__":
     packages.exit_unless_installed("train")
 
 import tyro
-from rich import console, progress
 
 from dg_jax import config, errors
 from dg_jax.command_line import flags, program
-from dg_jax.data import registry
+from dg_jax.data import progress_bar, registry
 from experiments.sweep import TO_GO_ON
 
 # What weights depend on, apart from their split.
@@ -218,18 +217,9 @@ def make(arguments: Sequence[str]) -> None:
 
     backend.keep_compiled_programs()
     to_do = missing(all_configs)
-    terminal = console.Console(stderr=True)
-    with progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(bar_width=20),
-        progress.TaskProgressColumn(),
-        progress.TimeRemainingColumn(),
-        console=terminal,
-        disable=not terminal.is_terminal or not to_do,
-    ) as bar:
-        task = bar.add_task("pretraining", total=len(to_do) * settings.iterations)
+    with progress_bar.ProgressBar("steps", len(to_do) * settings.iterations) as bar:
         for group in [to_do] if settings.vectorize_seeds and to_do else [[one] for one in to_do]:
-            for one, tensors, accuracy in pretrain(group, lambda steps: bar.advance(task, steps)):
+            for one, tensors, accuracy in pretrain(group, bar.advance):
                 path = file_of(one)
                 try:
                     path.parent.mkdir(parents=True, exist_ok=True)

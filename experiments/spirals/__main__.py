@@ -36,11 +36,18 @@ class SpiralsRun(config.RunConfig):
 
     turns: float = 1.0
     """Turns of the spiral."""
+    shortcut_weights: float = 1.0
+    """What the first layer's weights of the shortcuts are multiplied by before the first step."""
 
     @property
     def pictures(self) -> Hashable:
         """The points."""
         return super().pictures, self.turns
+
+    @property
+    def first_parameters(self) -> Hashable:
+        """What the network begins with."""
+        return super().first_parameters, self.shortcut_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +56,18 @@ class Spirals(sweep.Sweep):
 
     strategies: tuple[str, ...] = ("deep_all", "agr_sum", "agr_rand", "pcgrad", "and_mask")
     """Which strategies."""
-    scan: Literal["none", "environments", "turns", "learning_rate", "weight_decay", "batch_size"] = "none"
-    """Which setting to scan."""
+    scan: Literal[
+        "none",
+        "environments",
+        "turns",
+        "learning_rate",
+        "weight_decay",
+        "batch_size",
+        "hidden_layers",
+        "shortcut_weights",
+    ] = "none"
+    """Which setting to scan; shortcut_weights is a factor on the first layer's weights of the shortcuts before the
+    first step."""
     values: tuple[float, ...] = ()
     """The values of that setting."""
     regions: bool = False
@@ -66,6 +83,17 @@ def load(one: config.RunConfig) -> "dataset.MultiDomainDataset":
     data = spirals.load(parts, one.data.of_seed(one.seed).split_seed or 0, one.turns)
     run.check_batch_size(one, data)
     return data
+
+
+def create(one: config.RunConfig, data: "dataset.MultiDomainDataset") -> tuple:
+    """Makes a run's network, with the first layer's weights of the shortcuts multiplied."""
+    from dg_jax.data import spirals
+
+    assert isinstance(one, SpiralsRun)
+    params, apply_fn = run.create_network(one, data)
+    kernel = params["dense1"]["kernel"]
+    params["dense1"]["kernel"] = kernel.at[-spirals.SHORTCUTS :].multiply(one.shortcut_weights)
+    return params, apply_fn
 
 
 def configs(settings: Spirals) -> list[tuple[float, list[SpiralsRun]]]:
@@ -85,7 +113,8 @@ def configs(settings: Spirals) -> list[tuple[float, list[SpiralsRun]]]:
         below = folder_of(settings) / (f"{settings.scan}-{value:g}" if settings.values else "runs")
         one = config.changed(settings, results_dir=below, targets=("random",))
         turns = value if settings.scan == "turns" else 1.0
-        if settings.scan in ("environments", "batch_size"):
+        factor = value if settings.scan == "shortcut_weights" else 1.0
+        if settings.scan in ("environments", "batch_size", "hidden_layers"):
             known = len(settings.data.domains) - 1 if settings.scan == "environments" else sys.maxsize
             if value != int(value) or not 1 <= value <= known:
                 raise errors.UserError(
@@ -93,13 +122,16 @@ def configs(settings: Spirals) -> list[tuple[float, list[SpiralsRun]]]:
                 )
         if settings.scan == "environments":
             one = config.changed(one, domains=(*settings.data.domains[: int(value)], "random"))
-        elif settings.scan == "batch_size":
-            one = config.changed(one, batch_size=int(value))
+        elif settings.scan in ("batch_size", "hidden_layers"):
+            one = config.changed(one, **{settings.scan: int(value)})
         elif settings.scan in ("learning_rate", "weight_decay"):
             one = config.changed(one, **{settings.scan: value})
         elif settings.scan == "turns" and not value > 0:
             raise errors.UserError(f"--values {value:g}: give turns above 0")
-        runs.append((value, [SpiralsRun(**vars(each), turns=turns) for each in sweep.configs(one)]))
+        elif settings.scan == "shortcut_weights" and not value >= 0:
+            raise errors.UserError(f"--values {value:g}: give factors of at least 0")
+        of_value = [SpiralsRun(**vars(each), turns=turns, shortcut_weights=factor) for each in sweep.configs(one)]
+        runs.append((value, of_value))
     return runs
 
 
@@ -165,7 +197,9 @@ def make(arguments: Sequence[str]) -> None:
         return
     runs = configs(settings)
     every = [one for _, of_value in runs for one in of_value]
-    results = sweep.results(every, vectorize_seeds=settings.vectorize_seeds, executor=settings.executor, load=load)
+    results = sweep.results(
+        every, vectorize_seeds=settings.vectorize_seeds, executor=settings.executor, load=load, create=create
+    )
     found = measured(runs, results)
     if not found:
         raise errors.UserError(f"{folder_of(settings)}: there is no run with complete files")

@@ -44,7 +44,7 @@ class MadeRuns:
         self.loaded.append((config.target, config.seed))
         return "pictures"
 
-    def run(self, config: RunConfig, data=None, *, quiet=False) -> dict:
+    def run(self, config: RunConfig, data=None, network=None, *, quiet=False) -> dict:
         assert data == "pictures" and quiet
         if self.fail_at and len(self.done) == self.fail_at[0]:
             raise self.fail_at[1]

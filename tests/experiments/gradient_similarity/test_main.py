@@ -152,6 +152,20 @@ def test_a_damaged_file_is_named_and_counts_as_missing(text, tmp_path, capsys):
     assert f"warning: {path} is damaged and measured again" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_environments_whose_shortcuts_differ_disagree_in_the_first_layer(tmp_path, capsys):
+    """A dataset that is computed; a network of one hidden layer."""
+    flags = ["--dataset=spirals", "--domains", "e01", "e02", "e03", "random", "--targets=random", "--iterations=40"]
+    flags += ["--learning-rate-drop=None", "--hidden-layers=1", "--batch-size=64", "--every=40"]
+    assert gradient_similarity.main([*flags, f"--results-dir={tmp_path}"]) == 0
+    assert "| random | 1 |" in capsys.readouterr().out
+    measured = json.loads((tmp_path / "gradient_similarity/spirals/random/seed-0.json").read_text())
+    assert measured["layers"] == ["dense1.bias", "dense1.kernel", "dense2.bias", "dense2.kernel"]
+    assert measured["intra"][-1] > measured["inter"][-1] + 0.1
+    first, last = measured["agreement"][-1][1], measured["agreement"][-1][3]
+    assert first < last
+
+
 def test_the_table_is_over_all_seeds():
     runs = [{"intra": [0.2, 0.6], "inter": [0.1, 0.7]}, {"intra": [0.4, 0.8], "inter": [0.1, 0.5]}]
     values = [0.2, 0.6, 0.4, 0.8], [0.1, 0.7, 0.1, 0.5], [0.6, 0.8], [0.7, 0.5]

@@ -53,6 +53,30 @@ def test_agreement_finds_the_spiral_and_nothing_else_does(command, tmp_path, mon
     assert all(float(row["test_last"]) <= 0.65 for row in rows(tmp_path / "results/spirals/weight_decay/spirals.csv"))
 
 
+@pytest.mark.parametrize("side_by_side", [[], ["--vectorize-seeds"]], ids=["one by one", "side by side"])
+@pytest.mark.parametrize("scan", ["hidden_layers", "shortcut_weights"])
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_steps")
+def test_a_scan_begins_with_the_network_of_its_value(scan, side_by_side, monkeypatch, command):
+    """Though all values have the same seeds, for which networks are kept."""
+    from dg_jax.training import step
+
+    begun = set()
+    make = step.make_trainer
+
+    def noted(config, apply_fn, params, *others):
+        begun.add((config.network.hidden_layers, len(params), bool(params["dense1"]["kernel"][2:].any())))
+        return make(config, apply_fn, params, *others)
+
+    monkeypatch.setattr(step, "make_trainer", noted)
+    monkeypatch.setattr("dg_jax.analysis.figures.save", lambda figure, path: path.touch())
+    values = {"hidden_layers": ("1", "2"), "shortcut_weights": ("0", "1")}[scan]
+    flags = ["--strategies", "agr_sum", *side_by_side, *QUICK]
+    assert command(spirals, *flags, f"--scan={scan}", "--values", *values)[0] == 0
+    expected = {"hidden_layers": {(1, 2, True), (2, 3, True)}, "shortcut_weights": {(3, 4, False), (3, 4, True)}}
+    assert begun == expected[scan]
+
+
 @pytest.mark.slow
 def test_regions_are_drawn_of_two_trained_networks(command, tmp_path):
     assert command(spirals, "--regions", "--iterations=20", "--learning-rate-drop=10:0.1", "--val-every=10")[0] == 0
@@ -69,6 +93,8 @@ def test_regions_are_drawn_of_two_trained_networks(command, tmp_path):
         (["--scan=turns", "--values", "0"], "--values 0: give turns above 0"),
         (["--scan=environments", "--values", "17"], "--values 17: give whole numbers of at least 1"),
         (["--scan=batch_size", "--values", "1.5"], "--values 1.5: give whole numbers of at least 1"),
+        (["--scan=hidden_layers", "--values", "0"], "--values 0: give whole numbers of at least 1"),
+        (["--scan=shortcut_weights", "--values", "-1"], "--values -1: give factors of at least 0"),
         (["--scan=batch_size", "--values", "512"], "--batch-size=512 is larger than the training part of e01, 256"),
         (["--scan=learning_rate", "--values", "-1"], "--learning-rate=-1.0: give a positive number"),
         (["--regions", "--vectorize-seeds"], "--regions is one picture of two runs; leave --scan"),
