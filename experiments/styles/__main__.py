@@ -31,7 +31,8 @@ class Styles(sweep.Plan):
     """Compare strategies on emoji in different styles, as registered."""
 
     studies: tuple[str, ...] = tuple(studies.STUDIES)
-    """Which studies: three sources; target line without openmoji, which has the same lines; two and ten sources."""
+    """Which studies: three sources; target line without openmoji, which has the same lines; two sources; the paper's
+    rates with 1000 steps; ten sources."""
     recompute: pathlib.Path | None = None
     """Make tables and figures again from this validations.csv, without a run."""
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import NamedTuple
 
-from dg_jax import config
+from dg_jax import config, errors
 from experiments import sweep
 
 COLOURED = ("apple", "fluent_flat", "openmoji")
@@ -22,6 +22,8 @@ class Study(NamedTuple):
         strategies: the names of the strategies.
         seeds: how many, from 0.
         batch_size: images of each source in a step.
+        learning_rate: that of Adam.
+        iterations: training steps.
     """
 
     sources: tuple[str, ...]
@@ -29,6 +31,8 @@ class Study(NamedTuple):
     strategies: tuple[str, ...]
     seeds: int
     batch_size: int
+    learning_rate: float = 1e-4
+    iterations: int = 240
 
 
 STUDIES = {
@@ -43,6 +47,18 @@ STUDIES = {
         ("apple", "fluent_flat", "twitter"), ("line",), ("deep_all", "agr_sum"), seeds=6, batch_size=32
     ),
     "two": Study(COLOURED[:2], ("fluent_high_contrast",), ("deep_all", "agr_sum", "and_mask"), seeds=3, batch_size=48),
+    **{
+        f"rate_{rate}": Study(
+            COLOURED,
+            ("fluent_high_contrast",),
+            ("deep_all", "agr_sum"),
+            seeds=3,
+            batch_size=32,
+            learning_rate=float(rate),
+            iterations=1000,
+        )
+        for rate in ("5e-5", "1e-5")
+    },
     "ten": Study(ALL_BUT_LINE, ("fluent_high_contrast",), ("deep_all", "agr_sum", "and_mask"), seeds=3, batch_size=9),
 }
 
@@ -50,6 +66,15 @@ STUDIES = {
 def runs(study: str, plan: sweep.Plan) -> list[config.RunConfig]:
     """Returns the runs of a study, below ``RESULTS_DIR/styles/STUDY``; raises a ``UserError`` if one cannot be run."""
     one, found = STUDIES[study], []
+    usual = config.defaults("styles")
+    for name, given, default in (
+        ("targets", plan.targets, ()),
+        ("domains", plan.data.domains, usual.data.domains),
+        ("batch_size", plan.optimisation.batch_size, usual.optimisation.batch_size),
+        ("iterations", plan.optimisation.iterations, usual.optimisation.iterations),
+    ):
+        if given != default:
+            raise errors.UserError(f"{config.flag(name)}: a study has its own; leave it out")
     for target in one.targets:
         of_target = config.changed(
             plan,
@@ -57,10 +82,12 @@ def runs(study: str, plan: sweep.Plan) -> list[config.RunConfig]:
             targets=(target,),
             seeds=min(one.seeds, plan.seeds),
             batch_size=one.batch_size,
+            iterations=one.iterations,
             results_dir=plan.output.results_dir / "styles" / study,
             and_mask=dataclasses.replace(plan.method.and_mask, threshold=0.8)
             if "and_mask" in one.strategies
             else plan.method.and_mask,
         )
-        found += sweep.configs_at(of_target, one.strategies, config.defaults("styles").rates)
+        rates = dataclasses.replace(usual.rates, learning_rate=one.learning_rate)
+        found += sweep.configs_at(of_target, one.strategies, rates)
     return found

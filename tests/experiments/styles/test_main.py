@@ -19,7 +19,11 @@ def test_tables_and_figures_are_made_again_of_the_file(tmp_path, capsys):
     ("flags", "said"),
     [
         (["--dataset=emoji"], "--dataset=emoji: this experiment is on styles; leave it out"),
-        (["--studies", "four"], "--studies four: there are: three, without_openmoji, two, ten"),
+        (["--studies", "four"], "--studies four: there are: three, without_openmoji, two, rate_5e-5, rate_1e-5, ten"),
+        (["--targets=line"], "--targets: a study has its own; leave it out"),
+        (["--domains", "apple", "line"], "--domains: a study has its own; leave it out"),
+        (["--batch-size=8"], "--batch-size: a study has its own; leave it out"),
+        (["--iterations=8"], "--iterations: a study has its own; leave it out"),
         (["--recompute=missing.csv"], "missing.csv cannot be read"),
     ],
 )

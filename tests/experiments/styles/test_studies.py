@@ -15,7 +15,11 @@ def test_the_runs_of_a_study_are_those_registered(name, tmp_path):
         assert run.sources == one.sources
         assert set(run.data.domains) <= set(registry.get("styles").domains)
         assert run.optimisation.batch_size == one.batch_size
-        assert (run.network.model, run.optimisation.iterations, run.rates.learning_rate) == ("squeezenet", 240, 1e-4)
+        assert (run.optimisation.iterations, run.rates.learning_rate) == {
+            "rate_5e-5": (1000, 5e-5),
+            "rate_1e-5": (1000, 1e-5),
+        }.get(name, (240, 1e-4))
+        assert run.network.model == "squeezenet" and run.rates.weight_decay == 5e-5
         assert run.output.results_dir == tmp_path / "styles" / name
         if run.strategy == "and_mask":
             assert run.method.and_mask.threshold == 0.8
