@@ -56,6 +56,8 @@ def over_values(found: Sequence[tables.Measured], scan: str) -> figures.Figure:
                     points.setdefault(one.value, []).append(getattr(one, name))
             lines.line(axes, points, method)
         axes.set(title=title, xlabel=scan.replace("_", " "))
+        if all(one.value == int(one.value) for one in found):
+            axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(axis="y", color="0.9", linewidth=0.8)
     panels[0].set_ylabel("accuracy in %")
     lines.legend(figure, panels[0])
