@@ -63,6 +63,7 @@ def side_by_side(
                 data[one.pictures] = load(one)
             if first not in networks:
                 networks[first] = create(one, data[one.pictures]), run.identify_weights(one)
+            run.check_unseen(one)  # which depends on the target as well
         loaded = [(data[one.pictures], networks[first][1]) for one, first in zip(group, firsts, strict=True)]
         of_group = (
             [dataclasses.replace(own, inputs={**own.inputs, **of_weights}) for own, of_weights in loaded],

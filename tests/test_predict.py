@@ -205,7 +205,7 @@ def test_a_folder_without_a_finished_run_is_named(tmp_path, trained):
     with pytest.raises(errors.UserError, match="its network is not one of dg_jax; give its apply_fn and params"):
         dg_jax.load(tmp_path / "run")
     (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"classes": 3}))
-    with pytest.raises(errors.UserError, match=r"config.json is damaged \(missing or wrong: classes\)"):
+    with pytest.raises(errors.UserError, match=r"config.json is damaged \(missing or wrong: classes; another"):
         dg_jax.load(tmp_path / "run")
 
 

@@ -16,6 +16,7 @@ def _is_number(value: Any) -> bool:
 _POSITIVE: Range = (lambda value: _is_number(value) and value > 0, "a positive number")
 _NOT_NEGATIVE: Range = (lambda value: _is_number(value) and value >= 0, "a number of at least 0")
 _COUNT: Range = (lambda value: type(value) is int and value >= 1, "a whole number of at least 1")
+_LAYERS: Range = (lambda value: type(value) is int and 1 <= value <= 100, "a whole number from 1 to 100")
 _FROM_0_TO_1: Range = (lambda value: _is_number(value) and 0 <= value <= 1, "a number from 0 to 1")
 _BELOW_1: Range = (lambda value: _is_number(value) and 0 <= value < 1, "a number of at least 0 and below 1")
 _WHOLE: Range = (lambda value: type(value) is int and value >= 0, "a whole number of at least 0")
@@ -44,7 +45,8 @@ RANGES: dict[str, Range] = {
     "devices": _DEVICES,
     "num_processes": _COUNT,
     "process_id": _WHOLE,
-    **dict.fromkeys(("iterations", "batch_size", "val_every", "image_size", "hidden_layers"), _COUNT),
+    **dict.fromkeys(("iterations", "batch_size", "val_every", "image_size"), _COUNT),
+    "hidden_layers": _LAYERS,
     "learning_rate": _POSITIVE,
     "weight_decay": _NOT_NEGATIVE,
     **dict.fromkeys(("seed", "split_seed"), _SEED),

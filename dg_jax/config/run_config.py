@@ -124,7 +124,7 @@ def flags_of(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:
     """
     flags = []
     for name, value in values.items():
-        if value is None or name not in usual or value == usual[name]:
+        if name not in usual or value == usual[name]:
             continue
         if isinstance(value, list | tuple):
             flags += [flag(name), *map(str, value)]

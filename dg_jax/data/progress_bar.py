@@ -30,6 +30,8 @@ class ProgressBar(contextlib.AbstractContextManager):
             progress.TimeRemainingColumn(),
             console=terminal,
             disable=not terminal.is_terminal or not total,
+            get_time=lambda: time.monotonic(),
+            speed_estimate_period=3600.0,  # seconds; a piece may take minutes
         )
         self._task = self._bar.add_task(what, total=total)
         self._next_line = -math.inf

@@ -160,6 +160,8 @@ def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str, sc
     """
     converter = CONVERTERS.get(model)
     advice = f"; {converter} makes such a file from the published weights" if converter else ""
+    if model == "mlp":
+        advice = "; --hidden-layers has to be that of the network in the file"
     try:
         tensors, metadata = read(path)
     except errors.UserError as error:

@@ -27,7 +27,7 @@ def read_object(path: pathlib.Path, needed: Mapping[str, Callable[[Any], bool]])
             raise ValueError("no JSON object")
         wrong = [name for name, is_right in needed.items() if name not in stored or not is_right(stored[name])]
         if wrong:
-            raise ValueError(f"missing or wrong: {errors.listed(wrong)}")
+            raise ValueError(f"missing or wrong: {errors.listed(wrong)}; another version may have written it")
         json.dumps(stored, ensure_ascii=False).encode()  # refuses a lone surrogate, which is not text
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedError(f"{path} is damaged ({error}); remove {path.parent} to do the run again") from error

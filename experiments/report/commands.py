@@ -15,11 +15,17 @@ from experiments.report.stored import Run
 _AXES = ("strategy", "target", "seed")
 _PLACES = ("data_dir", "prepared_dir", "results_dir", "resume", "overwrite", "classes", "inputs", "example", "log")
 
+_KNOWN = {*compared.to_json(config.RunConfig()), *_PLACES}
+
 
 def of_runs(runs: Sequence[Run]) -> list[str]:
     """Returns commands that do these runs of a dataset, one for all runs that have the same settings."""
     commands = []
     for group in _groups(runs, _AXES):
+        if own := sorted(group[0].config.keys() - _KNOWN):
+            values = ", ".join(f"{name} {group[0].config[name]}" for name in own)
+            commands.append(f"# runs of an experiment with settings of its own: {values}")
+            continue
         single = group[0].is_single_domain
         usual = domain_control.DomainControl.strategies if single else sweep.Sweep.strategies
         flags = [*_sweep(group, usual), *_settings(group, {"batches"})]

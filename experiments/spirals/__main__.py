@@ -106,8 +106,13 @@ def configs(settings: Spirals) -> list[tuple[float, list[SpiralsRun]]]:
         raise errors.UserError(f"--dataset={settings.data.dataset}: this experiment is on spirals; leave it out")
     if (settings.scan == "none") != (not settings.values):
         raise errors.UserError("--scan and --values need each other; give both or none")
-    if len(set(settings.values)) != len(settings.values):
-        raise errors.UserError(f"--values names one twice: {' '.join(map(str, settings.values))}")
+    if not all(0 <= value <= 1e6 for value in settings.values):
+        raise errors.UserError(f"--values {' '.join(map(str, settings.values))}: give numbers from 0 to 1000000")
+    if len({f"{value:g}" for value in settings.values}) != len(settings.values):  # the names of their folders
+        raise errors.UserError(f"--values names one twice, in six digits: {' '.join(map(str, settings.values))}")
+    usual = config.flat(config.defaults("spirals", settings.preset))
+    if settings.scan in usual and config.flat(settings)[settings.scan] != usual[settings.scan]:
+        raise errors.UserError(f"{config.flag(settings.scan)} is what --scan={settings.scan} changes; leave it out")
     runs = []
     for value in settings.values or (0.0,):
         below = folder_of(settings) / (f"{settings.scan}-{value:g}" if settings.values else "runs")
@@ -117,19 +122,16 @@ def configs(settings: Spirals) -> list[tuple[float, list[SpiralsRun]]]:
         if settings.scan in ("environments", "batch_size", "hidden_layers"):
             known = len(settings.data.domains) - 1 if settings.scan == "environments" else sys.maxsize
             if value != int(value) or not 1 <= value <= known:
-                raise errors.UserError(
-                    f"--values {value:g}: give whole numbers of at least 1, of environments at most {known}"
-                )
+                at_most = f", at most the {known} environments" if settings.scan == "environments" else ""
+                raise errors.UserError(f"--values {value:g}: give whole numbers of at least 1{at_most}")
         if settings.scan == "environments":
             one = config.changed(one, domains=(*settings.data.domains[: int(value)], "random"))
         elif settings.scan in ("batch_size", "hidden_layers"):
             one = config.changed(one, **{settings.scan: int(value)})
         elif settings.scan in ("learning_rate", "weight_decay"):
             one = config.changed(one, **{settings.scan: value})
-        elif settings.scan == "turns" and not value > 0:
-            raise errors.UserError(f"--values {value:g}: give turns above 0")
-        elif settings.scan == "shortcut_weights" and not value >= 0:
-            raise errors.UserError(f"--values {value:g}: give factors of at least 0")
+        elif settings.scan == "turns" and value == 0:
+            raise errors.UserError("--values 0: give turns above 0")
         of_value = [SpiralsRun(**vars(each), turns=turns, shortcut_weights=factor) for each in sweep.configs(one)]
         runs.append((value, of_value))
     return runs
@@ -204,7 +206,7 @@ def make(arguments: Sequence[str]) -> None:
     if not found:
         raise errors.UserError(f"{folder_of(settings)}: there is no run with complete files")
     files = {"spirals.md": tables.to_markdown(found, settings.scan), "spirals.csv": tables.to_csv(found, settings.scan)}
-    drawn = {"agreement": figure.agreement(found, settings.scan)}
+    drawn = {"agreement": figure.agreement(found, settings.scan)} if any(one.agreement for one in found) else {}
     if settings.values:
         drawn["scan"] = figure.over_values(found, settings.scan)
     sweep.write(folder_of(settings), files, drawn)

@@ -67,13 +67,10 @@ def runs(study: str, plan: sweep.Plan) -> list[config.RunConfig]:
     """Returns the runs of a study, below ``RESULTS_DIR/styles/STUDY``; raises a ``UserError`` if one cannot be run."""
     one, found = STUDIES[study], []
     usual = config.defaults("styles")
-    for name, given, default in (
-        ("targets", plan.targets, ()),
-        ("domains", plan.data.domains, usual.data.domains),
-        ("batch_size", plan.optimisation.batch_size, usual.optimisation.batch_size),
-        ("iterations", plan.optimisation.iterations, usual.optimisation.iterations),
-    ):
-        if given != default:
+    registered = ("preset", "domains", *(field.name for field in dataclasses.fields(config.Optimisation)))
+    given, default = config.flat(plan) | {"targets": plan.targets}, config.flat(usual) | {"targets": ()}
+    for name in ("targets", *registered):
+        if given[name] != default[name]:
             raise errors.UserError(f"{config.flag(name)}: a study has its own; leave it out")
     for target in one.targets:
         of_target = config.changed(

@@ -9,6 +9,7 @@ BEYOND = {
     "a whole number of at least 1": (0, -3),
     "a whole number of at least 1, or all": (0, -3, "some"),
     "STEP:FACTOR, such as 300:0.1": ("0:1", "300", "300:-1", "300:x"),
+    "a whole number from 1 to 100": (0, 101, 10**20),
     "a positive number": (0.0, -1.0, math.inf, math.nan),
     "a number of at least 0": (-1e-9, math.inf, math.nan),
     "a whole number from 0 to 4294967295": (-1, 2**32),

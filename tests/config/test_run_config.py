@@ -77,5 +77,10 @@ def test_runs_share_a_loaded_dataset_where_it_would_be_the_same():
     assert fixed[0].pictures == fixed[1].pictures and hash(fixed[0].pictures) == hash(fixed[1].pictures)
 
 
+def test_a_default_that_was_taken_back_has_a_flag():
+    usual = {"weights": "imagenet", "learning_rate_drop": "300:0.1", "combiner": None}
+    assert config.flags_of(dict.fromkeys(usual), usual) == ["--weights=None", "--learning-rate-drop=None"]
+
+
 def test_a_flag_is_a_name_with_hyphens():
     assert config.flag("batch_size") == "--batch-size"

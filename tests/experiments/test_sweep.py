@@ -169,6 +169,16 @@ def test_seeds_in_one_program_give_the_same_and_only_the_missing_are_done(monkey
     assert not run_folder.folder_of(together[0]).checkpoints.exists()
 
 
+def test_in_one_program_the_weights_are_checked_against_every_target(monkeypatch, tmp_path):
+    """A network is kept for several targets, but the weights may have seen one of them."""
+    made_runs.small(monkeypatch)
+    checked = set()
+    monkeypatch.setattr(run, "check_unseen", lambda one: checked.add((one.target, one.seed)))
+    every = configs(tmp_path, *TINY, "--strategies", "deep_all", "--seeds=1")
+    sweep.results(every, vectorize_seeds=True)
+    assert checked == {(one.target, 0) for one in every} and len(checked) > 1
+
+
 def test_seeds_in_one_program_need_images_in_memory(monkeypatch, command, tmp_path):
     made_runs.small(monkeypatch)
     data = worlds.tiny_dataset()

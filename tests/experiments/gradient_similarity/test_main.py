@@ -74,6 +74,8 @@ def test_measures_draws_and_does_nothing_twice(command, tmp_path, monkeypatch):
     assert code == 2
     assert f"{folder / 'apple/seed-0.json'} was measured with other settings: every is 1 here, 2 there;" in err
     assert "--overwrite" in err
+    for flags in (["--augment=standard"], ["--learning-rate-drop=2:0.5"], ["--small-sources=repeat"]):
+        assert command("--targets", "apple", *flags)[0] == 2
 
     monkeypatch.setattr(training, "train", train)
     (folder / "apple/seed-0.json").write_text('{"settings": {}, "steps": [0')

@@ -89,14 +89,28 @@ def test_regions_are_drawn_of_two_trained_networks(command, tmp_path):
         (["--dataset=emoji"], "--dataset=emoji: this experiment is on spirals; leave it out"),
         (["--scan=turns"], "--scan and --values need each other; give both or none"),
         (["--values", "3"], "--scan and --values need each other; give both or none"),
-        (["--scan=turns", "--values", "1", "1"], "--values names one twice: 1.0 1.0"),
+        (["--scan=turns", "--values", "1", "1"], "--values names one twice, in six digits: 1.0 1.0"),
+        (["--scan=turns", "--values", "1.2345671", "1.2345672"], "--values names one twice, in six digits: 1.2345671 "),
+        *(
+            (["--scan=hidden_layers", "--values", "2", value], f"--values 2.0 {float(value)}: give numbers from 0 to ")
+            for value in ("nan", "inf", "-1", "1e18")
+        ),
+        (["--scan=shortcut_weights", "--values", "1e40"], "--values 1e+40: give numbers from 0 to 1000000"),
+        (["--scan=hidden_layers", "--values", "101"], "--hidden-layers=101: give a whole number from 1 to 100"),
+        (
+            ["--scan=hidden_layers", "--values", "1", "--hidden-layers=2"],
+            "--hidden-layers is what --scan=hidden_layers ",
+        ),
+        (["--scan=batch_size", "--values", "8", "--batch-size=4"], "--batch-size is what --scan=batch_size changes"),
         (["--scan=turns", "--values", "0"], "--values 0: give turns above 0"),
-        (["--scan=environments", "--values", "17"], "--values 17: give whole numbers of at least 1"),
+        (
+            ["--scan=environments", "--values", "17"],
+            "--values 17: give whole numbers of at least 1, at most the 16 ",
+        ),
         (["--scan=batch_size", "--values", "1.5"], "--values 1.5: give whole numbers of at least 1"),
         (["--scan=hidden_layers", "--values", "0"], "--values 0: give whole numbers of at least 1"),
-        (["--scan=shortcut_weights", "--values", "-1"], "--values -1: give factors of at least 0"),
         (["--scan=batch_size", "--values", "512"], "--batch-size=512 is larger than the training part of e01, 256"),
-        (["--scan=learning_rate", "--values", "-1"], "--learning-rate=-1.0: give a positive number"),
+        (["--scan=learning_rate", "--values", "0"], "--learning-rate=0.0: give a positive number"),
         (["--regions", "--vectorize-seeds"], "--regions is one picture of two runs; leave --scan"),
         (["--model=small_cnn"], "--model=small_cnn takes RGB pictures, and --dataset=spirals is vectors; give "),
         (["--image-size=64"], "--image-size is for pictures, and --dataset=spirals is vectors; leave it out"),

@@ -23,6 +23,8 @@ def test_tables_and_figures_are_made_again_of_the_file(tmp_path, capsys):
         (["--targets=line"], "--targets: a study has its own; leave it out"),
         (["--domains", "apple", "line"], "--domains: a study has its own; leave it out"),
         (["--batch-size=8"], "--batch-size: a study has its own; leave it out"),
+        (["--preset=paper"], "--preset: a study has its own; leave it out"),
+        (["--learning-rate-drop=100:0.1"], "--learning-rate-drop: a study has its own; leave it out"),
         (["--iterations=8"], "--iterations: a study has its own; leave it out"),
         (["--recompute=missing.csv"], "missing.csv cannot be read"),
     ],
