@@ -22,7 +22,7 @@ def network_input(
     """
     if examples.dtype != jnp.uint8:
         return examples
-    images = change(examples.astype(float) / 255)
+    images = change(jnp.asarray(examples).astype(float) / 255)  # NumPy would make float64 of them
     return imagenet.normalised(images) if images.shape[-1] == 3 else images
 
 

@@ -78,3 +78,11 @@ def test_a_single_domain_batch_is_of_one_source_drawn_again_at_each_step_without
         chosen += source
     counts = np.bincount(chosen, minlength=3)
     assert counts.sum() == 60 and counts.min() > 8
+
+
+@pytest.mark.filterwarnings("error")
+def test_numpy_images_are_normalised_in_float32_as_those_on_the_device():
+    images = np.arange(2 * 3 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3, 3)
+    given = sampling.network_input(images)
+    assert given.dtype == jnp.float32
+    np.testing.assert_allclose(given, sampling.network_input(jnp.asarray(images)), rtol=1e-6)
