@@ -1,5 +1,6 @@
 import pytest
 
+from tests import printed
 from tests.experiments.made_runs import MadeRuns
 
 
@@ -15,7 +16,7 @@ def command(tmp_path, capsys):
 
     def call(module, *flags):
         code = module.main([f"--results-dir={tmp_path / 'results'}", *flags])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        said = capsys.readouterr()
+        return code, said.out, printed.without_progress(said.err)
 
     return call

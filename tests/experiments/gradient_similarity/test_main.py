@@ -13,6 +13,7 @@ import experiments
 from dg_jax import errors, models
 from experiments.gradient_similarity import __main__ as gradient_similarity
 from experiments.gradient_similarity import drawing, stored, training
+from tests import printed
 
 pytestmark = pytest.mark.usefixtures("quick_steps")
 
@@ -38,8 +39,8 @@ def command(emoji_dir, tmp_path, capsys, monkeypatch):
         code = gradient_similarity.main(
             [*TINY, *DOMAINS, f"--prepared-dir={emoji_dir}", f"--results-dir={tmp_path / 'results'}", *flags]
         )
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        said = capsys.readouterr()
+        return code, said.out, printed.without_progress(said.err)
 
     return call
 

@@ -11,6 +11,7 @@ from dg_jax.config import changed
 from dg_jax.models import weights
 from experiments.pretrain import __main__ as pretrain
 from experiments.pretrain import subgroups as emoji_subgroups
+from tests import printed
 
 pytestmark = pytest.mark.slow
 
@@ -22,8 +23,8 @@ TINY = ("--iterations=3", "--batch-size=4", "--image-size=8", "--seeds=2")
 def command(tmp_path, capsys, emoji_dir):
     def call(*flags):
         code = pretrain.main([f"--results-dir={tmp_path / 'results'}", f"--prepared-dir={emoji_dir}", *TINY, *flags])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
+        said = capsys.readouterr()
+        return code, said.out, printed.without_progress(said.err)
 
     return call
 
