@@ -41,6 +41,7 @@ def test_a_name_cannot_break_a_line(now, capsys):
 
 @pytest.mark.parametrize("width", [40, 120])
 def test_a_terminal_gets_one_line_with_a_bar(width, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")  # a bar is no use on TERM=dumb
     written = io.StringIO()
     terminal = console.Console(file=written, force_terminal=True, width=width)
     monkeypatch.setattr(progress_bar.console, "Console", lambda **options: terminal)
