@@ -103,7 +103,7 @@ def test_an_unknown_name_is_the_usual_error():
 
 def test_the_import_takes_at_most_50_ms_beyond_jax_and_optax():
     fastest = 1.0
-    for _ in range(6):  # the first has to compile the modules; other work on the machine slows all
+    for _ in range(20):  # the first has to compile the modules; other work on the machine slows most
         fastest = min(fastest, float(python("-c", SECONDS)))
         if fastest <= 0.05:
             return
