@@ -20,19 +20,7 @@ from rich import console, markup, table
 
 from dg_jax import errors, strategies
 from dg_jax.command_line import flags, program
-from dg_jax.config import (
-    IMAGENET,
-    Data,
-    Machine,
-    RunConfig,
-    check,
-    configure,
-    defaults,
-    flags_of,
-    flat,
-    ranges,
-    warn_of_slow_start,
-)
+from dg_jax.config import IMAGENET, Data, RunConfig, check, configure, flags_of_a_sweep, warn_of_slow_start
 
 if TYPE_CHECKING:
     import chex
@@ -373,20 +361,10 @@ def show(config: RunConfig, result: dict) -> None:
     lines = (
         f"written to  {folder}",
         *([f"predict     python -m dg_jax.predict {folder} PICTURE..."] if examples == "pictures" else []),
-        f"the table   python -m experiments.table1 {shlex.join(_flags_of_a_sweep(config))}",
+        f"the table   python -m experiments.table1 {shlex.join(flags_of_a_sweep(config))}",
     )
     for line in lines:
         print(line)
-
-
-def _flags_of_a_sweep(config: RunConfig) -> list[str]:
-    """Returns the flags for a table of all strategies with this run's dataset and settings."""
-    usual, given = flat(defaults(config.data.dataset, config.preset)), flat(config)
-    of_one_run = {"strategy", "combiner", "target", "seed", "resume", "overwrite", "log", "preset", *ranges.OF_METHODS}
-    of_one_run |= {field.name for field in dataclasses.fields(Machine)}
-    shared = {name: value for name, value in given.items() if name not in of_one_run}
-    preset = [] if config.preset == "dataset" else [f"--preset={config.preset}"]
-    return [f"--dataset={config.data.dataset}", *preset, *flags_of(shared, usual), "--seeds=3"]
 
 
 def _plain(name: str) -> str:

@@ -14,7 +14,7 @@ from dg_jax.config.checks import (
 )
 from dg_jax.config.from_python import configure, with_settings
 from dg_jax.config.parts import FLAT, Data, Machine, Method, Network, Optimisation, Output, Rates
-from dg_jax.config.presets import PAPER, PRESETS, RELEASED, defaults
+from dg_jax.config.presets import PAPER, PRESETS, RELEASED, defaults, flags_of_a_sweep
 from dg_jax.config.run_config import Config, Parts, RunConfig, changed, flag, flags_of, flat
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "defaults",
     "flag",
     "flags_of",
+    "flags_of_a_sweep",
     "flat",
     "resolve",
     "warn_of_slow_start",

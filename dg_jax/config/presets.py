@@ -1,10 +1,12 @@
 """The presets that defaults come from: the dataset's, the paper's, or the released code's."""
 
+import dataclasses
 import pathlib
 from typing import Any
 
-from dg_jax.config import methods
-from dg_jax.config.run_config import RunConfig, changed
+from dg_jax.config import methods, ranges
+from dg_jax.config.parts import Machine
+from dg_jax.config.run_config import RunConfig, changed, flags_of, flat
 from dg_jax.data import registry
 
 # Sections 4.1 and 4.2 of the paper.
@@ -88,3 +90,13 @@ def defaults(dataset: str = "emoji", preset: str = "dataset") -> RunConfig:
         target=spec.default_target,
         **settings(dataset, preset),
     )
+
+
+def flags_of_a_sweep(config: RunConfig) -> list[str]:
+    """Returns the flags for a table of all strategies with a run's dataset and settings."""
+    usual, given = flat(defaults(config.data.dataset, config.preset)), flat(config)
+    of_one_run = {"strategy", "combiner", "target", "seed", "resume", "overwrite", "log", "preset", *ranges.OF_METHODS}
+    of_one_run |= {field.name for field in dataclasses.fields(Machine)}
+    shared = {name: value for name, value in given.items() if name not in of_one_run}
+    preset = [] if config.preset == "dataset" else [f"--preset={config.preset}"]
+    return [f"--dataset={config.data.dataset}", *preset, *flags_of(shared, usual), "--seeds=3"]

@@ -233,14 +233,6 @@ def test_runs_with_other_settings_have_a_command_of_their_own(one_run, results, 
     assert ["skip_damaged", "true", "1 of 3: seed 2"] in page.tables["emoji: settings"].rows
 
 
-def test_runs_of_an_experiment_with_more_settings_get_no_wrong_command(one_run, capsys, tmp_path):
-    path = one_run / "emoji/apple/agr_sum/seed-0/config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"strength": 0.5}))
-    assert call(capsys, one_run, f"--output={tmp_path / 'report.html'}")[0] == 0
-    page = html_page.Page((tmp_path / "report.html").read_text())
-    assert page.texts["pre"][0].startswith("# runs of an experiment with settings of its own: strength 0.5")
-
-
 def test_the_same_results_are_the_same_file(one_run, capsys, tmp_path):
     for name in ("a.html", "b.html"):
         assert call(capsys, one_run, f"--output={tmp_path / name}") == (0, f"{tmp_path / name}\n", "")
