@@ -24,8 +24,9 @@ sys.meta_path.insert(0, Refuse())
 runpy.run_path("tests/chain.py")
 """
 SECONDS = """
-import time
+import gc, time
 import jax, optax
+gc.disable()  # where its next pass falls is chance, and one pass over all that jax has made takes 60 ms
 start = time.perf_counter()
 import dg_jax.surgery
 print(time.perf_counter() - start)
@@ -103,7 +104,7 @@ def test_an_unknown_name_is_the_usual_error():
 
 def test_the_import_takes_at_most_50_ms_beyond_jax_and_optax():
     fastest = 1.0
-    for _ in range(20):  # the first has to compile the modules; other work on the machine slows most
+    for _ in range(6):  # the first has to compile the modules; other work on the machine slows most
         fastest = min(fastest, float(python("-c", SECONDS)))
         if fastest <= 0.05:
             return
