@@ -129,6 +129,7 @@ _WITHOUT_EFFECT = (
     "hidden_layers",
     "weights",
     "weights_scope",
+    "frozen_layers",
     "batch_norm",
     "dtype",
 )

@@ -304,6 +304,7 @@ def create_network(
         data.example["shape"],
         config.network.weights_scope,
         config.network.hidden_layers,
+        config.network.frozen_layers,
     )
     check_unseen(config)
     return network

@@ -183,6 +183,32 @@ def test_exported_weights_are_taken_again_by_weights(model, tmp_path, quick_step
             run.check_unseen(changed(config, weights=target, **settings))
 
 
+def test_frozen_layers_keep_their_weights_through_training_resuming_and_export(tmp_path, quick_steps):
+    source = tmp_path / "some.safetensors"
+    params, _ = models.create("small_cnn", 3, jax.random.key(7))
+    given = {name: np.asarray(array) for name, array in models.named(params).items()}
+    weights.write(source, given, {"model": "small_cnn"})
+    settings = {"model": "small_cnn", "weights": source, "frozen_layers": ("conv1", "conv3")}
+    tested = {}
+    for name, iterations in (("whole", (4,)), ("resumed", (2, 4))):
+        for number, steps in enumerate(iterations):
+            config = worlds.tiny_config(tmp_path / name, iterations=steps, **settings)
+            config = changed(config, resume=number > 0)
+            run.run(config, worlds.tiny_dataset(), quiet=True)
+        moments = [path for path in worlds.last_state(config) if "mu" in path]
+        assert moments and not any("conv1" in path or "conv3" in path for path in moments)
+        network = dg_jax.load(run_folder.folder_of(config).path)
+        tested[name] = models.named(network.params)
+    for name, array in tested["whole"].items():
+        np.testing.assert_array_equal(array, tested["resumed"][name], err_msg=name)
+        is_kept = np.array_equal(array, given[name])
+        assert is_kept == name.startswith(("conv1", "conv3")), name
+    exported = tmp_path / "model.safetensors"
+    assert predict.main([str(run_folder.folder_of(config).path), f"--export={exported}"]) == 0
+    tensors, _ = weights.read(exported)
+    assert tensors.keys() == given.keys()
+
+
 def test_a_folder_without_a_finished_run_is_named(tmp_path, trained):
     with pytest.raises(errors.UserError, match=r"is not the folder of a run: there is no result.json"):
         dg_jax.load(tmp_path)

@@ -94,6 +94,10 @@ def test_other_settings_under_the_same_name_are_refused(command):
         (["--val-every=0"], "--val-every=0: give"),
         (["--hidden-layers=2"], "--hidden-layers is for --model=mlp, and this run has --model=small_cnn; leave it out"),
         (["--model=mlp", "--hidden-layers=0"], "--hidden-layers=0: give a whole number from 1 to 100"),
+        (
+            ["--frozen-layers", "conv1", "conv2"],
+            "--frozen-layers conv1 conv2: they would keep random weights; give --weights",
+        ),
         (["--image-size=0"], "--image-size=0: give"),
         (["--learning-rate=0"], "--learning-rate=0.0: give a positive number"),
         (["--learning-rate=nan"], "--learning-rate=nan: give a positive number"),

@@ -162,6 +162,10 @@ def _check_network(config: RunConfig) -> None:
             raise errors.UserError(
                 f"--weights-scope={network.weights_scope} would change nothing without --weights; leave it out"
             )
+        if network.frozen_layers:
+            raise errors.UserError(
+                f"--frozen-layers {' '.join(network.frozen_layers)}: they would keep random weights; give --weights"
+            )
     elif network.weights == IMAGENET and network.model not in IN_PACKAGES:
         raise errors.UserError(
             f"--weights=imagenet: packages hold weights of {', '.join(IN_PACKAGES)} only, not of {network.model}; give "

@@ -58,6 +58,9 @@ class Network:
     by experiments.pretrain. All layers but the last are taken. {seed} in the path stands for the run's seed."""
     weights_scope: Literal["all", "features"] = "all"
     """Which layers of --weights are taken: all but the last, or the convolutions with their normalisation."""
+    frozen_layers: tuple[str, ...] = ()
+    """Layers that keep their weights from --weights, such as conv1 fire2; gradients, strategy and optimizer take the
+    others only."""
     batch_norm: Literal["frozen"] = "frozen"
     """How batch normalisation is handled: frozen keeps the statistics of --weights."""
     dtype: Literal["float32", "bfloat16"] = "float32"

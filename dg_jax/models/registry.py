@@ -42,6 +42,7 @@ def create(
     shape: Sequence[int] = (18,),
     weights_scope: str = "all",
     hidden_layers: int = 3,
+    frozen_layers: Sequence[str] = (),
 ) -> tuple[chex.ArrayTree, functional.Pure]:
     """Builds the network called ``name`` with fresh weights drawn from ``key``.
 
@@ -53,14 +54,15 @@ def create(
         weights_scope: which layers are taken from this file, ``"all"`` or ``"features"``.
         shape: shape of an example; only ``"mlp"`` and ``"mnist_cnn"`` use it.
         hidden_layers: how many ``"mlp"`` has.
+        frozen_layers: the layers that keep their weights from this file, see :func:`dg_jax.models.freeze`.
 
     Returns:
-        ``(params, apply_fn)``, see :func:`dg_jax.models.split`. BatchNorm statistics
+        ``(params, apply_fn)``, see :func:`dg_jax.models.split`. BatchNorm statistics and frozen layers
         come from ``weights`` and are part of ``apply_fn``.
 
     Raises:
         KeyError: there is no such network.
-        UserError: ``weights`` is not a file of this network's weights.
+        UserError: ``weights`` is not a file of this network's weights, or has not the layers to freeze.
     """
     rngs = nnx.Rngs(key)
     sizes = {
@@ -68,10 +70,17 @@ def create(
         "mnist_cnn": {"channels": shape[-1]},
     }
     module = MODELS[name](num_classes, **sizes.get(name, {}), rngs=rngs)
-    if weights is not None:
-        weights_files.load(weights, name, module, module.last_layer, weights_scope)
+    loaded = weights_files.load(weights, name, module, module.last_layer, weights_scope) if weights is not None else []
     params, apply_fn = functional.split(module)
-    return params, apply_fn if dtype == "float32" else functional.computing_in(apply_fn, dtype)
+    if dtype != "float32":
+        apply_fn = functional.computing_in(apply_fn, dtype)
+    for layer in frozen_layers:
+        if layer not in loaded:
+            raise errors.UserError(
+                f"--frozen-layers {layer}: {'its weights are fresh' if layer in params else 'there is no such layer'}; "
+                f"layers of {name} with pretrained weights: {', '.join(loaded)}"
+            )
+    return functional.freeze(params, apply_fn, frozen_layers)
 
 
 def check(name: str, image_size: int) -> None:

@@ -140,7 +140,7 @@ def check(
             raise errors.UserError(f"{path}: tensor {name!r} has values that are NaN or infinite{advice}")
 
 
-def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str, scope: str = "all") -> None:
+def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str, scope: str = "all") -> list[str]:
     """Loads a network's parameters and statistics from a file, except those of its last layer.
 
     The last layer keeps its fresh weights: the file may hold it for any number of classes,
@@ -153,6 +153,9 @@ def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str, sc
         last_layer: the name of its last layer.
         scope: ``"all"``, or ``"features"`` to keep the fresh weights of all dense layers. A file whose metadata has
             the ``scope`` ``"features"`` is always loaded this way; a warning names the other dense layers.
+
+    Returns:
+        The names of the loaded layers.
 
     Raises:
         UserError: the file cannot be read or belongs to another network; a tensor is missing,
@@ -185,3 +188,4 @@ def load(path: pathlib.Path, model: str, module: nnx.Module, last_layer: str, sc
     check(path, tensors, {name: variable.shape for name, variable in variables.items()}, advice)
     for name, variable in variables.items():
         variable[...] = jnp.asarray(tensors[name])
+    return list(dict.fromkeys(name.partition(".")[0] for name in variables))

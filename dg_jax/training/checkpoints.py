@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 import zlib
+from collections.abc import Callable
 
 import chex
 import jax
@@ -82,18 +83,20 @@ class Checkpoints:
         end = time.monotonic()
         self._next_save = end + 9 * (end - start)
 
-    def finish(self, best: Selected, constants: chex.ArrayTree) -> None:
-        """Saves the selected parameters alone, for later use of the network. Keeps only the last state.
+    def finish(self, best: Selected, apply_fn: Callable) -> None:
+        """Saves the selected network alone, for later use. Keeps only the last state.
 
         Args:
             best: the selected parameters.
-            constants: the network's arrays that are not parameters.
+            apply_fn: the network; its frozen layers are saved as parameters, and its constants.
 
         Raises:
             UserError: they cannot be written.
         """
         if best.step not in self._best.all_steps():
-            network = {"params": best.params, "constants": constants}
+            frozen = getattr(apply_fn, "frozen", {})
+            params = {**best.params, **frozen} if frozen else best.params
+            network = {"params": params, "constants": getattr(apply_fn, "constants", {})}
             self.write(self._best, best.step, ocp.args.StandardSave(_on_host(network)))
         with files.writing(self._folder):
             for manager, kept in ((self._best, best.step), (self._last, self._last.latest_step())):

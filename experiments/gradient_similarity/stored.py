@@ -24,6 +24,7 @@ _SETTINGS = (
     "hidden_layers",
     "weights",
     "weights_scope",
+    "frozen_layers",
     "batch_norm",
     "dtype",
     "image_size",

@@ -126,6 +126,17 @@ def test_the_scope_features_leaves_all_dense_layers_fresh(save, capsys):
         models.create("mlp", 2, jax.random.key(0), save({"dense1.bias": np.ones(3)}, None), weights_scope="features")
 
 
+def test_only_layers_with_weights_from_the_file_can_be_frozen(save):
+    tensors = tensors_of("small_cnn")
+    params, apply_fn = models.create("small_cnn", 5, KEY, save(tensors), frozen_layers=("conv1", "conv3"))
+    assert set(params) == {"conv2", "dense"}
+    np.testing.assert_array_equal(apply_fn.frozen["conv3"]["kernel"], tensors["conv3.kernel"])
+    having = "layers of small_cnn with pretrained weights: conv1, conv2, conv3"
+    for layer, why in (("dense", "its weights are fresh"), ("conv4", "there is no such layer")):
+        with pytest.raises(errors.UserError, match=f"--frozen-layers {layer}: {why}; {having}"):
+            models.create("small_cnn", 5, KEY, save(tensors), frozen_layers=("conv1", layer))
+
+
 def alexnet():
     module = nnx.eval_shape(lambda: models.AlexNet(3, rngs=nnx.Rngs(0)))
     nnx.update(module, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), nnx.state(module)))
