@@ -31,8 +31,7 @@ class Styles(sweep.Plan):
     """Compare strategies on emoji in different styles, as registered."""
 
     studies: tuple[str, ...] = tuple(studies.STUDIES)
-    """Which studies: three sources; target line without openmoji, which has the same lines; two sources; the paper's
-    rates with 1000 steps; ten sources."""
+    """Which of the registered studies; by default all, which takes hours."""
     recompute: pathlib.Path | None = None
     """Make tables and figures again from this validations.csv, without a run."""
 

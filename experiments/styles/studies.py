@@ -24,6 +24,8 @@ class Study(NamedTuple):
         batch_size: images of each source in a step.
         learning_rate: that of Adam.
         iterations: training steps.
+        threshold: that of AND-mask.
+        frozen: the layers that keep their pretrained weights.
     """
 
     sources: tuple[str, ...]
@@ -33,33 +35,30 @@ class Study(NamedTuple):
     batch_size: int
     learning_rate: float = 1e-4
     iterations: int = 240
+    threshold: float = 0.8
+    frozen: tuple[str, ...] = ()
 
+
+_HARDEST = ("fluent_high_contrast",)
+_BOTH = ("deep_all", "agr_sum")
+_ONE = Study(COLOURED, _HARDEST, _BOTH, seeds=3, batch_size=32)
+_TEN = Study(ALL_BUT_LINE, _HARDEST, (*_BOTH, "and_mask"), seeds=3, batch_size=9)
 
 STUDIES = {
-    "three": Study(
-        COLOURED,
-        ("line", "fluent_high_contrast"),
-        ("deep_all", "agr_sum", "agr_rand", "pcgrad"),
-        seeds=6,
-        batch_size=32,
+    "three": _ONE._replace(
+        targets=("line", *_HARDEST), strategies=("deep_all", "agr_sum", "agr_rand", "pcgrad"), seeds=6
     ),
-    "without_openmoji": Study(
-        ("apple", "fluent_flat", "twitter"), ("line",), ("deep_all", "agr_sum"), seeds=6, batch_size=32
-    ),
-    "two": Study(COLOURED[:2], ("fluent_high_contrast",), ("deep_all", "agr_sum", "and_mask"), seeds=3, batch_size=48),
-    **{
-        f"rate_{rate}": Study(
-            COLOURED,
-            ("fluent_high_contrast",),
-            ("deep_all", "agr_sum"),
-            seeds=seeds,
-            batch_size=32,
-            learning_rate=float(rate),
-            iterations=1000,
-        )
-        for rate, seeds in (("5e-5", 6), ("1e-5", 3))
-    },
-    "ten": Study(ALL_BUT_LINE, ("fluent_high_contrast",), ("deep_all", "agr_sum", "and_mask"), seeds=3, batch_size=9),
+    "without_openmoji": _ONE._replace(sources=("apple", "fluent_flat", "twitter"), targets=("line",), seeds=6),
+    "two": _ONE._replace(sources=COLOURED[:2], strategies=_TEN.strategies, batch_size=48),
+    "rate_5e-5": _ONE._replace(learning_rate=5e-5, iterations=1000, seeds=6),
+    "rate_1e-5": _ONE._replace(learning_rate=1e-5, iterations=1000),
+    "ten": _TEN,
+    "five": _TEN._replace(sources=(*COLOURED, "google", "fluent_3d"), batch_size=19, threshold=0.6),
+    "ten_mask_0.6": _TEN._replace(strategies=("deep_all", "and_mask"), threshold=0.6),
+    "ten_longer": _TEN._replace(strategies=_BOTH, iterations=1000, seeds=2),
+    **{f"steps_240_{rate}": _ONE._replace(learning_rate=float(rate)) for rate in ("3e-5", "3e-4", "1e-3")},
+    "batch_96": _ONE._replace(batch_size=96),
+    "frozen": _ONE._replace(frozen=("conv1", *(f"fire{number}" for number in range(2, 9)))),
 }
 
 
@@ -67,7 +66,12 @@ def runs(study: str, plan: sweep.Plan) -> list[config.RunConfig]:
     """Returns the runs of a study, below ``RESULTS_DIR/styles/STUDY``; raises a ``UserError`` if one cannot be run."""
     one, found = STUDIES[study], []
     usual = config.defaults("styles")
-    registered = ("preset", "domains", *(field.name for field in dataclasses.fields(config.Optimisation)))
+    registered = (
+        "preset",
+        "domains",
+        "frozen_layers",
+        *(field.name for field in dataclasses.fields(config.Optimisation)),
+    )
     given, default = config.flat(plan) | {"targets": plan.targets}, config.flat(usual) | {"targets": ()}
     for name in ("targets", *registered):
         if given[name] != default[name]:
@@ -81,7 +85,8 @@ def runs(study: str, plan: sweep.Plan) -> list[config.RunConfig]:
             batch_size=one.batch_size,
             iterations=one.iterations,
             results_dir=plan.output.results_dir / "styles" / study,
-            and_mask=dataclasses.replace(plan.method.and_mask, threshold=0.8)
+            frozen_layers=one.frozen,
+            and_mask=dataclasses.replace(plan.method.and_mask, threshold=one.threshold)
             if "and_mask" in one.strategies
             else plan.method.and_mask,
         )

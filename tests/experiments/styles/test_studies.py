@@ -18,11 +18,16 @@ def test_the_runs_of_a_study_are_those_registered(name, tmp_path):
         assert (run.optimisation.iterations, run.rates.learning_rate) == {
             "rate_5e-5": (1000, 5e-5),
             "rate_1e-5": (1000, 1e-5),
+            "ten_longer": (1000, 1e-4),
+            "steps_240_3e-5": (240, 3e-5),
+            "steps_240_3e-4": (240, 3e-4),
+            "steps_240_1e-3": (240, 1e-3),
         }.get(name, (240, 1e-4))
+        assert len(run.network.frozen_layers) == (8 if name == "frozen" else 0)
         assert run.network.model == "squeezenet" and run.rates.weight_decay == 5e-5
         assert run.output.results_dir == tmp_path / "styles" / name
         if run.strategy == "and_mask":
-            assert run.method.and_mask.threshold == 0.8
+            assert run.method.and_mask.threshold == (0.6 if name in ("five", "ten_mask_0.6") else 0.8)
 
 
 def plan_of(folder):
