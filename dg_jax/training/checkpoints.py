@@ -94,9 +94,8 @@ class Checkpoints:
             UserError: they cannot be written.
         """
         if best.step not in self._best.all_steps():
-            frozen = getattr(apply_fn, "frozen", {})
-            params = {**best.params, **frozen} if frozen else best.params
-            network = {"params": params, "constants": getattr(apply_fn, "constants", {})}
+            whole = getattr(apply_fn, "whole", lambda params: params)
+            network = {"params": whole(best.params), "constants": getattr(apply_fn, "constants", {})}
             self.write(self._best, best.step, ocp.args.StandardSave(_on_host(network)))
         with files.writing(self._folder):
             for manager, kept in ((self._best, best.step), (self._last, self._last.latest_step())):

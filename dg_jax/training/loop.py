@@ -30,7 +30,8 @@ def train(
         data: its dataset; every source's training part holds at least a batch.
         params: initial parameters; the first step uses them up, so that they are in memory only once.
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``, of any library. Its other arrays are saved with
-            the parameters if they are its attributes ``constants`` and ``frozen``, see :class:`dg_jax.models.Pure`.
+            the parameters if they are its attribute ``constants``, or its method ``whole`` adds them, as those of
+            :class:`dg_jax.models.Pure`.
         folder: where the run is written, opened by :func:`dg_jax.training.run_folder.open_folder`.
         hooks: see :class:`dg_jax.training.drive.Hook`; called before the validation of the same step.
         show_progress: whether to show on a terminal how far the run is.
