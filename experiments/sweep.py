@@ -114,12 +114,9 @@ def configs_at(
                 all_configs.append(config.changed(one, **unused))
                 all_in_use |= in_use
     network = plan.network
-    not_trained = f"--frozen-layers {' '.join(network.frozen_layers)}" if network.frozen_layers else ""
-    if network.model in config.OF_BATCH_NORM:
-        not_trained = f"the BatchNorm statistics of --model={network.model}"
-    if vectorize_seeds and not_trained and all_configs[0].weights_file != network.weights:
+    if vectorize_seeds and network.model in config.OF_BATCH_NORM and all_configs[0].weights_file != network.weights:
         raise errors.UserError(
-            f"--vectorize-seeds takes {not_trained} from one file for all seeds; "
+            f"--vectorize-seeds takes the BatchNorm statistics of --model={network.model} from one file for all seeds; "
             "leave it out, or leave {seed} out of --weights"
         )
     check_in_use(plan, all_in_use)

@@ -190,7 +190,8 @@ def test_frozen_layers_keep_their_weights_through_training_resuming_and_export(t
     weights.write(source, given, {"model": "small_cnn"})
     settings = {"model": "small_cnn", "weights": source, "frozen_layers": ("conv1", "conv3")}
     tested = {}
-    for name, iterations in (("whole", (4,)), ("resumed", (2, 4))):
+    for name, iterations in (("whole", (4,)), ("resumed", (2, 4)), ("ema", (4,))):
+        settings |= {"average": "ema"} if name == "ema" else {}
         for number, steps in enumerate(iterations):
             config = worlds.tiny_config(tmp_path / name, iterations=steps, **settings)
             config = changed(config, resume=number > 0)

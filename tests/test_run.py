@@ -98,6 +98,7 @@ def test_other_settings_under_the_same_name_are_refused(command):
             ["--frozen-layers", "conv1", "conv2"],
             "--frozen-layers conv1 conv2: they would keep random weights; give --weights",
         ),
+        (["--frozen-layers", "conv1", "conv1"], "--frozen-layers conv1 conv1 names a layer twice; name each once"),
         (["--image-size=0"], "--image-size=0: give"),
         (["--learning-rate=0"], "--learning-rate=0.0: give a positive number"),
         (["--learning-rate=nan"], "--learning-rate=nan: give a positive number"),

@@ -152,6 +152,9 @@ def _check_network(config: RunConfig) -> None:
         raise errors.UserError(
             f"--hidden-layers is for --model=mlp, and this run has --model={network.model}; leave it out"
         )
+    layers = f"--frozen-layers {' '.join(network.frozen_layers)}"
+    if len(set(network.frozen_layers)) != len(network.frozen_layers):
+        raise errors.UserError(f"{layers} names a layer twice; name each once")
     if network.weights is None:
         if network.model in OF_BATCH_NORM:
             raise errors.UserError(
@@ -163,9 +166,7 @@ def _check_network(config: RunConfig) -> None:
                 f"--weights-scope={network.weights_scope} would change nothing without --weights; leave it out"
             )
         if network.frozen_layers:
-            raise errors.UserError(
-                f"--frozen-layers {' '.join(network.frozen_layers)}: they would keep random weights; give --weights"
-            )
+            raise errors.UserError(f"{layers}: they would keep random weights; give --weights")
     elif network.weights == IMAGENET and network.model not in IN_PACKAGES:
         raise errors.UserError(
             f"--weights=imagenet: packages hold weights of {', '.join(IN_PACKAGES)} only, not of {network.model}; give "

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,9 +66,12 @@ def _converted(config: RunConfig, name: str, value: Any) -> Any:
         return pathlib.Path(value)
     if isinstance(value, np.generic):
         return value.item()
-    if name == "domains":
-        return (value,) if isinstance(value, str) else tuple(value)
     usual = flat(config)[name]
+    if isinstance(usual, tuple):
+        several = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+        if not all(isinstance(one, str) for one in several):
+            raise errors.UserError(f"{flag(name)}={value!r}: give names")
+        return several
     if isinstance(usual, float) and type(value) is int:
         return float(value)
     if isinstance(usual, str | bool) and type(value) is not type(usual):

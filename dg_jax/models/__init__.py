@@ -2,7 +2,7 @@
 
 from dg_jax.models.alexnet import AlexNet
 from dg_jax.models.efficientnet import EfficientNetLite0
-from dg_jax.models.functional import ApplyFn, Pure, freeze, named, split, with_key_and_train
+from dg_jax.models.functional import ApplyFn, Pure, named, split, with_key_and_train
 from dg_jax.models.mlp import MLP
 from dg_jax.models.mnist_cnn import MnistCNN
 from dg_jax.models.registry import MODELS, SMALLEST_IMAGE, check, create
@@ -25,7 +25,6 @@ __all__ = [
     "SqueezeNet",
     "check",
     "create",
-    "freeze",
     "named",
     "split",
     "with_key_and_train",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import chex
 import jax
@@ -20,13 +20,11 @@ class Pure:
         features_of: ``features_of(params, constants, images, *, key, train) -> features``, all layers but the last.
         logits_of: ``logits_of(params, constants, features) -> logits``, the last layer.
         constants: the arrays that are not parameters, such as frozen statistics, as nested dicts.
-        frozen: the parameters of layers that are not trained, by layer, see :func:`freeze`.
     """
 
     features_of: ApplyFn
     logits_of: ApplyFn
     constants: chex.ArrayTree
-    frozen: Mapping[str, chex.ArrayTree] = dataclasses.field(default_factory=dict)
 
     def __call__(
         self,
@@ -48,15 +46,11 @@ class Pure:
         train: bool = False,
     ) -> chex.Array:
         """Returns the input of the last layer, ``[B, D]``; the arguments are those of a call."""
-        return self.features_of(self.whole(params), self.constants, images, key=key, train=train)
+        return self.features_of(params, self.constants, images, key=key, train=train)
 
     def head(self, params: chex.ArrayTree, features: chex.Array) -> chex.Array:
         """Returns logits ``[B, classes]`` of features ``[B, D]``."""
-        return self.logits_of(self.whole(params), self.constants, features)
-
-    def whole(self, params: chex.ArrayTree) -> chex.ArrayTree:
-        """Returns the parameters of all layers, given those of the layers that are trained."""
-        return {**params, **self.frozen}
+        return self.logits_of(params, self.constants, features)
 
 
 def split(module: nnx.Module) -> tuple[chex.ArrayTree, Pure]:
@@ -82,30 +76,6 @@ def split(module: nnx.Module) -> tuple[chex.ArrayTree, Pure]:
         return getattr(merged, merged.last_layer)(features)
 
     return nnx.to_pure_dict(params), Pure(features_of, logits_of, nnx.to_pure_dict(others))
-
-
-def freeze(
-    params: dict[str, chex.ArrayTree], apply_fn: Pure, layers: Sequence[str]
-) -> tuple[dict[str, chex.ArrayTree], Pure]:
-    """Moves layers out of a network's parameters, so that no gradient is computed for them and no step changes them.
-
-    Args:
-        params: the parameters by layer, as :func:`split` returns them.
-        apply_fn: the network.
-        layers: the names of the layers.
-
-    Returns:
-        The parameters of the other layers, and a network that takes only these.
-
-    Example:
-        >>> from dg_jax import models
-        >>> params, apply_fn = models.create("small_cnn", 8, jax.random.key(0))
-        >>> trained, apply_fn = freeze(params, apply_fn, ["conv1", "conv2"])
-        >>> sorted(trained), apply_fn(trained, jnp.ones((2, 32, 32, 3))).shape
-        (['conv3', 'dense'], (2, 8))
-    """
-    trained = {name: params[name] for name in params if name not in layers}
-    return trained, dataclasses.replace(apply_fn, frozen={name: params[name] for name in layers})
 
 
 def named(*trees: chex.ArrayTree) -> dict[str, chex.Array]:

@@ -54,10 +54,10 @@ def create(
         weights_scope: which layers are taken from this file, ``"all"`` or ``"features"``.
         shape: shape of an example; only ``"mlp"`` and ``"mnist_cnn"`` use it.
         hidden_layers: how many ``"mlp"`` has.
-        frozen_layers: the layers that keep their weights from this file, see :func:`dg_jax.models.freeze`.
+        frozen_layers: the layers that will keep their weights from this file; only their names are checked.
 
     Returns:
-        ``(params, apply_fn)``, see :func:`dg_jax.models.split`. BatchNorm statistics and frozen layers
+        ``(params, apply_fn)``, see :func:`dg_jax.models.split`. BatchNorm statistics
         come from ``weights`` and are part of ``apply_fn``.
 
     Raises:
@@ -71,16 +71,14 @@ def create(
     }
     module = MODELS[name](num_classes, **sizes.get(name, {}), rngs=rngs)
     loaded = weights_files.load(weights, name, module, module.last_layer, weights_scope) if weights is not None else []
+    fresh = [layer for layer in frozen_layers if layer not in loaded]
+    if fresh:
+        raise errors.UserError(
+            f"--frozen-layers {' '.join(map(repr, fresh))}: no such layer of {name} has pretrained weights; there are: "
+            f"{', '.join(loaded) or 'none'}"
+        )
     params, apply_fn = functional.split(module)
-    if dtype != "float32":
-        apply_fn = functional.computing_in(apply_fn, dtype)
-    for layer in frozen_layers:
-        if layer not in loaded:
-            raise errors.UserError(
-                f"--frozen-layers {layer}: {'its weights are fresh' if layer in params else 'there is no such layer'}; "
-                f"layers of {name} with pretrained weights: {', '.join(loaded)}"
-            )
-    return functional.freeze(params, apply_fn, frozen_layers)
+    return params, apply_fn if dtype == "float32" else functional.computing_in(apply_fn, dtype)
 
 
 def check(name: str, image_size: int) -> None:

@@ -10,7 +10,6 @@ import shutil
 import sys
 import time
 import zlib
-from collections.abc import Callable
 
 import chex
 import jax
@@ -83,19 +82,18 @@ class Checkpoints:
         end = time.monotonic()
         self._next_save = end + 9 * (end - start)
 
-    def finish(self, best: Selected, apply_fn: Callable) -> None:
-        """Saves the selected network alone, for later use. Keeps only the last state.
+    def finish(self, best: Selected, constants: chex.ArrayTree) -> None:
+        """Saves the selected parameters alone, for later use of the network. Keeps only the last state.
 
         Args:
             best: the selected parameters.
-            apply_fn: the network; its frozen layers are saved as parameters, and its constants.
+            constants: the network's arrays that are not parameters.
 
         Raises:
             UserError: they cannot be written.
         """
         if best.step not in self._best.all_steps():
-            whole = getattr(apply_fn, "whole", lambda params: params)
-            network = {"params": whole(best.params), "constants": getattr(apply_fn, "constants", {})}
+            network = {"params": best.params, "constants": constants}
             self.write(self._best, best.step, ocp.args.StandardSave(_on_host(network)))
         with files.writing(self._folder):
             for manager, kept in ((self._best, best.step), (self._last, self._last.latest_step())):

@@ -30,8 +30,7 @@ def train(
         data: its dataset; every source's training part holds at least a batch.
         params: initial parameters; the first step uses them up, so that they are in memory only once.
         apply_fn: ``apply_fn(params, images, *, key, train) -> logits``, of any library. Its other arrays are saved with
-            the parameters if they are its attribute ``constants``, or its method ``whole`` adds them, as those of
-            :class:`dg_jax.models.Pure`.
+            the parameters if they are its attribute ``constants``.
         folder: where the run is written, opened by :func:`dg_jax.training.run_folder.open_folder`.
         hooks: see :class:`dg_jax.training.drive.Hook`; called before the validation of the same step.
         show_progress: whether to show on a terminal how far the run is.
@@ -68,7 +67,7 @@ def train(
         if take_steps.done % config.optimisation.val_every:  # after the save: a longer run does not validate here
             state = selection.on_pause(state, last)
         selection.end(state)
-        store.finish(selection.best, apply_fn)
+        store.finish(selection.best, getattr(apply_fn, "constants", {}))
     tested, tested_last = evaluations.test(selection.best.params), evaluations.test(state.params)
     ended = run_result.make(config, data, selection.best, tested, tested_last, store.seconds(), take_steps)
     folder.write_result(ended)

@@ -51,9 +51,12 @@ class Display(drive.Hook):
         network, optimisation, example = config.network, config.optimisation, data.example
         size = f"{example['shape'][0]} px" if example["dtype"] == "uint8" else f"examples {example['shape']}"
         images = ", ".join(f"{name} ({len(data.domains[name]['train'].label)})" for name in config.sources)
+        weights = "" if network.weights is None else f" from {network.weights}"
+        if network.frozen_layers:
+            weights += f", {' '.join(network.frozen_layers)} frozen"
         method = config.strategy + (f" with {config.method.combiner}" if config.method.combiner else "")
         self._say(
-            f"{method}: {network.model}{'' if network.weights is None else ' from ' + str(network.weights)}, "
+            f"{method}: {network.model}{weights}, "
             f"{size}, learning rate {config.rates.learning_rate:g}, {optimisation.iterations} "
             f"iterations{f' from {done} on' if done else ''} of {optimisation.batch_size} images of each of {images}; "
             f"{f'on {devices} devices; ' if devices > 1 else ''}held out: {config.target}; written to {folder.path}"

@@ -12,7 +12,7 @@ import optax
 from dg_jax import strategies
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset, feed
-from dg_jax.training import devices, keys, reset, swad
+from dg_jax.training import devices, frozen, keys, reset, swad
 
 
 class TrainState(NamedTuple):
@@ -102,19 +102,26 @@ def make_trainer(
     methods = config.methods
     objective_settings = config.method_settings(methods.objective)
     draw = batches.draw  # not the feed, whose images would stay in memory as long as the step
+    frozen_layers = config.network.frozen_layers
+    shapes = jax.eval_shape(draw, batches.like, 0)
 
-    def make_objective(rates):
+    def make_objective(kept_weights, rates):
+        network = frozen.of_trained(apply_fn, kept_weights)
         return strategies.make_objective(
-            methods.objective, apply_fn, objective_settings, form=config.method.gradients, **rates
+            methods.objective, network, objective_settings, form=config.method.gradients, **rates
         )
 
-    def losses_and_jacobian(params, value, kept, key, step, rates):
-        domain_batch = layout.images(draw(value, step))
-        return make_objective(rates).update(params, domain_batch, kept, key=jax.random.fold_in(key, step), step=step)
+    def objective_init(params):
+        trained, kept_weights = frozen.split(params, frozen_layers)
+        return make_objective(kept_weights, rates(config)).init(trained, shapes)
 
-    objective_init = make_objective(rates(config)).init
-    shapes = jax.eval_shape(draw, batches.like, 0)
-    kept = jax.eval_shape(objective_init, params, shapes)
+    def losses_and_jacobian(params, value, kept, key, step, rates):
+        trained, kept_weights = frozen.split(params, frozen_layers)
+        domain_batch = layout.images(draw(value, step))
+        objective = make_objective(kept_weights, rates)
+        return objective.update(trained, domain_batch, kept, key=jax.random.fold_in(key, step), step=step)
+
+    kept = jax.eval_shape(objective_init, params)
     losses, *_ = jax.eval_shape(losses_and_jacobian, params, batches.like, kept, jax.random.key(0), 0, rates(config))
 
     def make_optimizer(seed, rates):
@@ -141,14 +148,15 @@ def make_trainer(
 
     def init(params, seed=config.seed, rates=rates(config)):  # noqa: B008
         # Copies, as the next step uses a state up.
-        opt_state = make_optimizer(seed, jax.tree.map(jnp.copy, rates)).init(params)
+        trained, _ = frozen.split(params, frozen_layers)
+        opt_state = make_optimizer(seed, jax.tree.map(jnp.copy, rates)).init(trained)
         average = () if config.method.average == "none" else jax.tree.map(jnp.zeros_like, params)
         return TrainState(
             params,
             opt_state,
             jnp.zeros([], jnp.int32),
             keys.key_for(seed, keys.Purpose.OBJECTIVE),
-            objective_init(params, shapes),
+            objective_init(params),
             average,
             swad.init(params, config.method.swad) if config.method.average == "swad" else (),
         )
@@ -159,17 +167,20 @@ def make_trainer(
     def step(state, value):
         rates = optax.tree.get(state.opt_state, "hyperparams")
         losses, jacobian, kept = losses_and_jacobian(state.params, value, state.kept, state.key, state.step, rates)
-        updates, opt_state = optimizer.update(jacobian, state.opt_state, state.params, losses=losses)
-        params = layout.on_all(optax.apply_updates(state.params, updates))
+        trained, kept_weights = frozen.split(state.params, frozen_layers)
+        updates, opt_state = optimizer.update(jacobian, state.opt_state, trained, losses=losses)
+        params = layout.on_all(frozen.joined(optax.apply_updates(trained, updates), kept_weights))
         average = state.average
         if config.method.average != "none":
             average = optax.incremental_update(params, average, _share(config, state.step))
+            average = frozen.joined(average, kept_weights)  # without rounding
         state = state._replace(params=params, opt_state=opt_state, step=state.step + 1, kept=kept, average=average)
         metrics = StepMetrics(losses, _logged(optax.tree.get(opt_state, "combiner")))
         return layout.state(state), layout.on_all(metrics)
 
     like = jax.eval_shape(init, params)
-    return Trainer(init, step, like._replace(opt_state=jax.eval_shape(optimizer.init, params)))
+    trained, _ = frozen.split(params, frozen_layers)
+    return Trainer(init, step, like._replace(opt_state=jax.eval_shape(optimizer.init, trained)))
 
 
 def _share(config: RunConfig, step: chex.Array) -> chex.Array:

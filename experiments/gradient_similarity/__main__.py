@@ -133,21 +133,23 @@ def _measure(
     from experiments.gradient_similarity import training
 
     backend.keep_compiled_programs()
-    probe = None
+    probes: dict[pathlib.Path | None, training.Probe] = {}  # by the file of the BatchNorm statistics, which they hold
     for one in missing:
         data = run.load_parts(one, stored.parts_of(one))
         run.check_batch_size(one, data)
         training.check_classes(data)
         params, apply_fn = run.create_network(one, data)
         inputs = {**data.inputs, **run.identify_weights(one)}
-        probe = probe or training.Probe(apply_fn)
+        statistics = one.weights_file if one.network.model in config.OF_BATCH_NORM else None
+        if statistics not in probes:
+            probes = {statistics: training.Probe(apply_fn, one.network.frozen_layers)}
         try:
             measured = training.train(
                 one,
                 data,
                 params,
                 apply_fn,
-                probe,
+                probes[statistics],
                 every=arguments.every,
                 per_domain=arguments.per_domain,
                 report=lambda done: report(one),  # noqa: B023

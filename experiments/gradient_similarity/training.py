@@ -1,7 +1,7 @@
 """Deep-All training that pauses at intervals to measure gradients of single domains and samples."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import chex
 import jax
@@ -13,25 +13,31 @@ from dg_jax.analysis import gram, similarity
 from dg_jax.config import RunConfig
 from dg_jax.data import dataset, feed, sampling
 from dg_jax.objectives import loss
-from dg_jax.training import advance, backend, drive, interrupt, step
+from dg_jax.training import advance, backend, drive, frozen, interrupt, step
 
 
 class Probe:
-    """Measures a network. One object serves all runs, so that it is compiled once."""
+    """Measures a network. One object serves all runs with the same ``apply_fn``, so that it is compiled once."""
 
-    def __init__(self, apply_fn):
-        """Takes ``apply_fn(params, images, *, key, train) -> logits``."""
+    def __init__(self, apply_fn, frozen_layers: Sequence[str] = ()):
+        """Takes ``apply_fn(params, images, *, key, train) -> logits``, and the layers that are not measured."""
 
-        def sample_loss(params, sample):
-            logits = apply_fn(params, sample["image"][None], key=None, train=False)
-            return loss.cross_entropy(logits, sample["label"][None])
+        def gradients(params, samples):
+            trained, kept_weights = frozen.split(params, frozen_layers)
+            network = frozen.of_trained(apply_fn, kept_weights)
 
-        per_sample = surgery.value_and_grads(sample_loss)
-        objective = objectives.erm(apply_fn)
-        self._gram = gram.make_gram(lambda params, samples: per_sample(params, samples)[1])
+            def sample_loss(trained, sample):
+                logits = network(trained, sample["image"][None], key=None, train=False)
+                return loss.cross_entropy(logits, sample["label"][None])
+
+            return surgery.value_and_grads(sample_loss)(trained, samples)[1]
+
+        self._gram = gram.make_gram(gradients)
 
         def agreement_by_leaf(params, domain_batch, key):
-            _, stacked = objective(params, domain_batch, key=key, step=0)
+            trained, kept_weights = frozen.split(params, frozen_layers)
+            network = frozen.of_trained(apply_fn, kept_weights)
+            _, stacked = objectives.erm(network)(trained, domain_batch, key=key, step=0)
             return [jnp.mean(phi) for phi in jax.tree.leaves(surgery.agreement(stacked))]
 
         self._agreement_by_leaf = jax.jit(agreement_by_leaf, compiler_options=backend.compiler_options())
@@ -49,7 +55,7 @@ class Probe:
         return similarity.mean_cosines(self._gram(params, samples), domain)
 
     def agreement(self, params: chex.ArrayTree, domain_batch: dict, key: chex.PRNGKey) -> list[float]:
-        """Returns the fraction of agreeing components (eq. 2) of each leaf, with dropout drawn from ``key``."""
+        """Returns the fraction of agreeing components (eq. 2) of each trained leaf, with dropout drawn from ``key``."""
         return [float(fraction) for fraction in self._agreement_by_leaf(params, domain_batch, key)]
 
 
@@ -140,7 +146,7 @@ def train(
     if config.optimisation.iterations % every:
         measurement.on_pause(state)
     return {
-        "layers": layer_names(state.params),
+        "layers": layer_names(frozen.split(state.params, config.network.frozen_layers)[0]),
         **measurement.measured,
         "wall_seconds": time.monotonic() - start,
         "device": jax.devices()[0].device_kind,

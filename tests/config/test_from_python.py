@@ -19,6 +19,10 @@ def test_paths_lists_and_numpys_numbers_are_taken(tmp_path):
     assert one.data.domains == ("apple", "windows", "google") and type(one.optimisation.iterations) is int
     assert one.data.prepared_dir == pathlib.Path(tmp_path)
     hash(one)
+    for layers in ("conv1", ["conv1"]):
+        other = config.configure(target="windows", weights="w.safetensors", frozen_layers=layers)
+        assert other.network.frozen_layers == ("conv1",)
+        hash(other)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +35,9 @@ def test_paths_lists_and_numpys_numbers_are_taken(tmp_path):
         ({"learning_rate": "fast"}, "--learning-rate=fast: give a positive number"),
         ({"results_dir": 3}, "--results-dir=3: give a path"),
         ({"strategy": None}, "--strategy=None: give text"),
+        ({"domains": 3}, "--domains=3: give names"),
+        ({"frozen_layers": ["conv1", 2]}, r"--frozen-layers=\['conv1', 2\]: give names"),
+        ({"frozen_layers": None}, "--frozen-layers=None: give names"),
         ({"overwrite": 1}, "--overwrite=1: give True or False"),
         ({"strategy": "irm", "irm": {"weight": 1}}, "its settings are penalty_weight, anneal_steps"),
         ({"strategy": "deepal"}, "did you mean deep_all"),

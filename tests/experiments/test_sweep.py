@@ -331,10 +331,6 @@ def test_other_settings_under_one_name_are_refused_before_anything_is_done(made,
         (["--strategy=irm"], "--strategy=irm"),
         (["--seed=3"], "--seed=3"),
         (["--vectorize-seeds", "--model=resnet18", "--weights=w-{seed}"], "--vectorize-seeds takes the BatchNorm stat"),
-        (
-            ["--vectorize-seeds", "--frozen-layers", "conv1", "--weights=w-{seed}"],
-            "--vectorize-seeds takes --frozen-layers conv1 from one file for all seeds; leave it out",
-        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

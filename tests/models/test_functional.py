@@ -81,27 +81,6 @@ def test_in_bfloat16_the_network_computes_in_it_and_parameters_gradients_and_log
     assert programs.products(low, params, images) == {"bf16"}
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_frozen_layers_count_as_before_and_only_the_others_have_gradients(dtype):
-    params, apply_fn = models.create("small_cnn", 8, jax.random.key(0), dtype=dtype)
-    trained, frozen = models.freeze(params, apply_fn, ["conv1", "conv3"])
-    assert (set(trained), set(frozen.frozen)) == ({"conv2", "dense"}, {"conv1", "conv3"})
-    images = np.random.default_rng(0).normal(size=(4, 16, 16, 3)).astype(np.float32)
-
-    def gradients(params, apply_fn):
-        return jax.grad(lambda params: jnp.sum(apply_fn(params, images) ** 2))(params)
-
-    found = jax.device_get(quick.jit(lambda params: gradients(params, frozen))(trained))
-    expected = jax.device_get(quick.jit(lambda params: gradients(params, apply_fn))(params))
-    for layer, arrays in found.items():
-        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), arrays, expected[layer])
-    assert set(found) == {"conv2", "dense"}
-    np.testing.assert_array_equal(frozen(trained, images), apply_fn(params, images))
-    jax.tree.map(np.testing.assert_array_equal, frozen.whole(trained), params)
-    features = frozen.features(trained, images)
-    np.testing.assert_array_equal(frozen.head(trained, features), apply_fn(params, images))
-
-
 def test_resnets_normalisation_keeps_bfloat16():
     params, plain = networks.random("resnet18", 3)
     apply_fn = functional.computing_in(plain, "bfloat16")

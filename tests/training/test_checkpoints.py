@@ -1,5 +1,4 @@
 import contextlib
-import types
 
 import chex
 import jax
@@ -42,9 +41,7 @@ def test_two_are_kept_while_a_run_goes_on_and_one_at_its_end(store, tmp_path):
     for number in (1, 2, 3):
         store.save(state_after(number), selection.Selected())
     assert sorted(int(path.name) for path in (tmp_path / "last").iterdir()) == [2, 3]
-    store.finish(
-        selection.Selected({"w": jnp.ones(3)}, 2, 0.5), types.SimpleNamespace(constants={"bn": {"mean": jnp.zeros(2)}})
-    )
+    store.finish(selection.Selected({"w": jnp.ones(3)}, 2, 0.5), {"bn": {"mean": jnp.zeros(2)}})
     assert [path.name for path in (tmp_path / "last").iterdir()] == ["3"]
     assert [path.name for path in (tmp_path / "best").iterdir()] == ["2"]
 
@@ -54,7 +51,7 @@ def test_the_selected_network_is_read_with_what_it_holds_beside_its_parameters(s
     like = jax.tree.map(jnp.zeros_like, (params, constants))
     with pytest.raises(files.DamagedError, match="the selected network is not there"):
         checkpoints.read_selected(tmp_path, *like)
-    store.finish(selection.Selected(params, 2, 0.5), types.SimpleNamespace(constants=constants))
+    store.finish(selection.Selected(params, 2, 0.5), constants)
     chex.assert_trees_all_equal(checkpoints.read_selected(tmp_path, *like), (params, constants))
     for other in ({"w": jnp.zeros(4)}, {"v": jnp.zeros(3)}):
         with pytest.raises(files.DamagedError, match=r"best/2 cannot be read"):

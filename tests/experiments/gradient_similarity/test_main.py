@@ -11,6 +11,7 @@ import pytest
 
 import experiments
 from dg_jax import errors, models
+from dg_jax.models import weights
 from experiments.gradient_similarity import __main__ as gradient_similarity
 from experiments.gradient_similarity import drawing, stored, training
 from tests import printed
@@ -43,6 +44,26 @@ def command(emoji_dir, tmp_path, capsys, monkeypatch):
         return code, said.out, printed.without_progress(said.err)
 
     return call
+
+
+def test_each_seed_is_measured_with_the_statistics_of_its_own_weights(command, tmp_path, monkeypatch):
+    for seed in (0, 1):
+        of_seed = {"scale": np.full(1, 0.1 + 0.2 * seed, np.float32)}
+        weights.write(tmp_path / f"w-{seed}.safetensors", of_seed, {"model": "resnet18"})
+
+    def scaled(name, num_classes, key, path, *others):
+        scale = weights.read(path)[0]["scale"]
+        params, apply_fn = linear_model(name, num_classes)
+        return params, lambda params, images, **options: scale * apply_fn(params, images)
+
+    monkeypatch.setattr(models, "create", scaled)
+    flags = ["--targets", "windows", "--seeds=2", "--model=resnet18", f"--weights={tmp_path}/w-{{seed}}.safetensors"]
+    assert command(*flags)[0] == 0
+    file = tmp_path / "results/gradient_similarity/emoji/windows/seed-1.json"
+    together = json.loads(file.read_text())
+    file.unlink()
+    assert command(*flags)[0] == 0
+    assert json.loads(file.read_text())["intra"] == together["intra"]
 
 
 def no_training(*args, **options):

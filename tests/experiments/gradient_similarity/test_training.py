@@ -10,6 +10,7 @@ import pytest
 from dg_jax import errors, imagenet
 from dg_jax.analysis import similarity
 from dg_jax.data import dataset, feed, sampling
+from dg_jax.models import functional
 from dg_jax.training import keys
 from experiments.gradient_similarity import training
 from tests.training import worlds
@@ -80,6 +81,26 @@ def test_agreement_is_counted_by_leaf_over_the_gradients_of_domains(tmp_path):
     assert measured["layers"] == ["bias", "kernel"]
     np.testing.assert_allclose(measured["agreement"][0], expected)
     assert 0 < expected[1] < 1  # else the count would show nothing
+
+
+def test_frozen_layers_are_not_measured(tmp_path):
+    def features_of(params, constants, images, *, key, train):
+        return images.mean(axis=(1, 2)) @ params["first"]
+
+    def logits_of(params, constants, features):
+        return jnp.tanh(features) @ params["last"]
+
+    network, rng = functional.Pure(features_of, logits_of, {}), np.random.default_rng(0)
+    params = {"first": rng.normal(size=(3, 5)), "last": rng.normal(size=(5, 3))}
+    parts = [part["train"] for part in sources().domains.values()]
+    found = training.Probe(network, ["first"]).similarity(params, parts)
+
+    def last_only(trained, images, *, key=None, train=False):
+        return network({**params, **trained}, images)
+
+    expected = training.Probe(last_only).similarity({"last": params["last"]}, parts)
+    np.testing.assert_allclose(found.domains, expected.domains, rtol=1e-5)
+    assert not np.allclose(found.domains, training.Probe(network).similarity(params, parts).domains)
 
 
 class Noting:
