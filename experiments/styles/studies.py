@@ -42,6 +42,7 @@ class Study(NamedTuple):
 _HARDEST = ("fluent_high_contrast",)
 _BOTH = ("deep_all", "agr_sum")
 _ONE = Study(COLOURED, _HARDEST, _BOTH, seeds=3, batch_size=32)
+_FROZEN = _ONE._replace(frozen=("conv1", *(f"fire{number}" for number in range(2, 9))))
 _TEN = Study(ALL_BUT_LINE, _HARDEST, (*_BOTH, "and_mask"), seeds=3, batch_size=9)
 
 STUDIES = {
@@ -58,7 +59,8 @@ STUDIES = {
     "ten_longer": _TEN._replace(strategies=_BOTH, iterations=1000, seeds=2),
     **{f"steps_240_{rate}": _ONE._replace(learning_rate=float(rate)) for rate in ("3e-5", "3e-4", "1e-3")},
     "batch_96": _ONE._replace(batch_size=96),
-    "frozen": _ONE._replace(frozen=("conv1", *(f"fire{number}" for number in range(2, 9)))),
+    "frozen": _FROZEN,
+    "frozen_longer": _FROZEN._replace(iterations=1000, seeds=6),
 }
 
 
