@@ -28,22 +28,26 @@ def joined(params: chex.ArrayTree, frozen: dict[str, chex.ArrayTree]) -> chex.Ar
     return {**params, **frozen} if frozen else params
 
 
-def of_trained(apply_fn: Any, frozen: dict[str, chex.ArrayTree]) -> Any:
-    """Returns a network as a function of the parameters that are trained.
+def of_trained(apply_fn: Any, params: chex.ArrayTree, layers: Sequence[str]) -> tuple[chex.ArrayTree, Any]:
+    """Returns the parameters that are trained, and the network as a function of them.
+
+    The frozen parameters stay arguments of the caller's program. As constants in it, they would have to be compiled for
+    each of their values.
 
     Args:
-        apply_fn: ``apply_fn(params, images, *, key, train) -> logits``; a :class:`dg_jax.models.Pure`, if ``frozen`` is
+        apply_fn: ``apply_fn(params, images, *, key, train) -> logits``; a :class:`dg_jax.models.Pure`, if ``layers`` is
             not empty.
-        frozen: the parameters of the other layers. They are arguments of the caller's program, not constants in it,
-            which would have to be compiled for each of their values.
+        params: all its parameters.
+        layers: the names of the frozen layers.
     """
+    trained, frozen = split(params, layers)
     if not frozen:
-        return apply_fn
+        return params, apply_fn
 
-    def features_of(params, constants, images, *, key, train):
-        return apply_fn.features_of(joined(params, frozen), constants, images, key=key, train=train)
+    def features_of(trained, constants, images, *, key, train):
+        return apply_fn.features_of(joined(trained, frozen), constants, images, key=key, train=train)
 
-    def logits_of(params, constants, features):
-        return apply_fn.logits_of(joined(params, frozen), constants, features)
+    def logits_of(trained, constants, features):
+        return apply_fn.logits_of(joined(trained, frozen), constants, features)
 
-    return dataclasses.replace(apply_fn, features_of=features_of, logits_of=logits_of)
+    return trained, dataclasses.replace(apply_fn, features_of=features_of, logits_of=logits_of)

@@ -105,20 +105,19 @@ def make_trainer(
     frozen_layers = config.network.frozen_layers
     shapes = jax.eval_shape(draw, batches.like, 0)
 
-    def make_objective(kept_weights, rates):
-        network = frozen.of_trained(apply_fn, kept_weights)
-        return strategies.make_objective(
+    def objective_of(params, rates):
+        trained, network = frozen.of_trained(apply_fn, params, frozen_layers)
+        return trained, strategies.make_objective(
             methods.objective, network, objective_settings, form=config.method.gradients, **rates
         )
 
     def objective_init(params):
-        trained, kept_weights = frozen.split(params, frozen_layers)
-        return make_objective(kept_weights, rates(config)).init(trained, shapes)
+        trained, objective = objective_of(params, rates(config))
+        return objective.init(trained, shapes)
 
     def losses_and_jacobian(params, value, kept, key, step, rates):
-        trained, kept_weights = frozen.split(params, frozen_layers)
+        trained, objective = objective_of(params, rates)
         domain_batch = layout.images(draw(value, step))
-        objective = make_objective(kept_weights, rates)
         return objective.update(trained, domain_batch, kept, key=jax.random.fold_in(key, step), step=step)
 
     kept = jax.eval_shape(objective_init, params)

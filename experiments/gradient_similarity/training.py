@@ -23,8 +23,7 @@ class Probe:
         """Takes ``apply_fn(params, images, *, key, train) -> logits``, and the layers that are not measured."""
 
         def gradients(params, samples):
-            trained, kept_weights = frozen.split(params, frozen_layers)
-            network = frozen.of_trained(apply_fn, kept_weights)
+            trained, network = frozen.of_trained(apply_fn, params, frozen_layers)
 
             def sample_loss(trained, sample):
                 logits = network(trained, sample["image"][None], key=None, train=False)
@@ -35,8 +34,7 @@ class Probe:
         self._gram = gram.make_gram(gradients)
 
         def agreement_by_leaf(params, domain_batch, key):
-            trained, kept_weights = frozen.split(params, frozen_layers)
-            network = frozen.of_trained(apply_fn, kept_weights)
+            trained, network = frozen.of_trained(apply_fn, params, frozen_layers)
             _, stacked = objectives.erm(network)(trained, domain_batch, key=key, step=0)
             return [jnp.mean(phi) for phi in jax.tree.leaves(surgery.agreement(stacked))]
 

@@ -20,7 +20,8 @@ def test_frozen_layers_count_as_before_and_only_the_others_have_gradients(dtype)
     assert (set(trained), set(kept)) == ({"conv2", "dense"}, set(LAYERS))
     jax.tree.map(np.testing.assert_array_equal, frozen.joined(trained, kept), params)
     images = np.random.default_rng(0).normal(size=(4, 16, 16, 3)).astype(np.float32)
-    network = frozen.of_trained(apply_fn, kept)
+    same, network = frozen.of_trained(apply_fn, params, LAYERS)
+    assert set(same) == set(trained)
     np.testing.assert_array_equal(network(trained, images), apply_fn(params, images))
     np.testing.assert_array_equal(network.head(trained, network.features(trained, images)), apply_fn(params, images))
 
@@ -37,7 +38,7 @@ def test_without_frozen_layers_any_network_stays_as_it_is():
     params, apply_fn = worlds.linear_model()
     assert frozen.split(jnp.ones(3), ()) == (pytest.approx(jnp.ones(3)), {})
     assert frozen.split(params, ()) == (params, {}) and frozen.joined(params, {}) is params
-    assert frozen.of_trained(apply_fn, {}) is apply_fn
+    assert frozen.of_trained(apply_fn, params, ()) == (params, apply_fn)
 
 
 @pytest.mark.parametrize("strategy", ["deep_all", "agr_sum", "agr_rand", "pcgrad", "mldg", "fishr", "group_dro"])
@@ -47,9 +48,10 @@ def test_a_step_is_that_of_the_network_whose_only_parameters_are_those_trained(s
     data = worlds.tiny_dataset()
     batches = step.domain_batches(config, [data.domains[source]["train"] for source in config.sources])
     params, apply_fn = models.create("small_cnn", 3, jax.random.key(0))
-    trained, kept = frozen.split(params, LAYERS)
+    _, kept = frozen.split(params, LAYERS)
+    trained, network = frozen.of_trained(apply_fn, params, LAYERS)
     one = step.make_trainer(config, apply_fn, params, batches)
-    other = step.make_trainer(plain, frozen.of_trained(apply_fn, kept), trained, batches)
+    other = step.make_trainer(plain, network, trained, batches)
     states = one.init(params), other.init(trained)
     for number, value in zip(range(2), batches.values(0), strict=False):
         states, metrics = zip(
