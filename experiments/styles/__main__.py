@@ -4,12 +4,13 @@
     python -m experiments.styles --recompute=experiments/results/styles/validations.csv
 
 Fine-tunes SqueezeNet from ImageNet weights and notes the accuracy on the target at each validation, only to show it.
-Compares strategies in two ways: as selected by validation, and at equal validation. Writes validations.csv, styles.md
-and a figure for each study to RESULTS_DIR/styles, and the runs below it. Needs the extras emoji, pretrained and
-analysis.
+Compares strategies in two ways: as selected by validation, and at equal validation. Writes to RESULTS_DIR/styles
+validations.csv, styles.md and two figures for each study, accuracy over training and box plots as in the paper's
+Figure 3, and the runs below it. Needs the extras emoji, pretrained and analysis.
 """
 
 import dataclasses
+import itertools
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -54,12 +55,13 @@ def make(arguments: Sequence[str]) -> None:
         found = stored.read(paths.expanded(settings.recompute, "--recompute"))
     else:
         of_study = {name: studies.runs(name, settings) for name in settings.studies}
-        every = [one for runs in of_study.values() for one in runs]
+        every = [*dict.fromkeys(itertools.chain(*of_study.values()))]  # a run may be in two studies
         results = sweep.results(every, executor=settings.executor, load=finetune.load)
         noted = sweep.watched(results)
         found = {name: finetune.histories(runs, noted) for name, runs in of_study.items()}
     text = "\n".join(f"## {name}\n\n{tables.to_markdown(histories)}" for name, histories in found.items())
     drawn = {name: figure.over_training(histories) for name, histories in found.items()}
+    drawn |= {f"{name}-figure3": tables.box_plots(histories) for name, histories in found.items()}
     files = {"styles.md": text, "validations.csv": stored.to_csv(found)}
     sweep.write(settings.output.results_dir / "styles", files, drawn)
     print(text)

@@ -1,9 +1,12 @@
 """The studies on emoji in different styles that docs/does-it-work.md registered, and their runs."""
 
 import dataclasses
+import itertools
+import types
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from dg_jax import config, errors
+from dg_jax import config, errors, strategies
 from experiments import sweep
 
 COLOURED = ("apple", "fluent_flat", "openmoji")
@@ -26,6 +29,7 @@ class Study(NamedTuple):
         iterations: training steps.
         threshold: that of AND-mask.
         frozen: the layers that keep their pretrained weights.
+        taken: strategies whose runs another study with the same settings has, and that study.
     """
 
     sources: tuple[str, ...]
@@ -37,6 +41,7 @@ class Study(NamedTuple):
     iterations: int = 240
     threshold: float = 0.8
     frozen: tuple[str, ...] = ()
+    taken: Mapping[str, str] = types.MappingProxyType({})
 
 
 _HARDEST = ("fluent_high_contrast",)
@@ -44,22 +49,35 @@ _BOTH = ("deep_all", "agr_sum")
 _ONE = Study(COLOURED, _HARDEST, _BOTH, seeds=3, batch_size=32)
 _FROZEN = _ONE._replace(frozen=("conv1", *(f"fire{number}" for number in range(2, 9))))
 _TEN = Study(ALL_BUT_LINE, _HARDEST, (*_BOTH, "and_mask"), seeds=3, batch_size=9)
+_SURGERY = (*_BOTH, "agr_rand", "pcgrad")
+_RATES = ("3e-5", "3e-4", "1e-3")
 
 STUDIES = {
-    "three": _ONE._replace(
-        targets=("line", *_HARDEST), strategies=("deep_all", "agr_sum", "agr_rand", "pcgrad"), seeds=6
+    "three": _ONE._replace(targets=("line", *_HARDEST), strategies=_SURGERY, seeds=6),
+    "eight": _ONE._replace(
+        targets=("line", *_HARDEST), strategies=strategies.PAPER, seeds=6, taken=dict.fromkeys(_SURGERY, "three")
     ),
+    "other_targets": _ONE._replace(targets=("twitter", "fluent_3d")),
     "without_openmoji": _ONE._replace(sources=("apple", "fluent_flat", "twitter"), targets=("line",), seeds=6),
     "two": _ONE._replace(sources=COLOURED[:2], strategies=_TEN.strategies, batch_size=48),
     "rate_5e-5": _ONE._replace(learning_rate=5e-5, iterations=1000, seeds=6),
     "rate_1e-5": _ONE._replace(learning_rate=1e-5, iterations=1000),
     "ten": _TEN,
     "five": _TEN._replace(sources=(*COLOURED, "google", "fluent_3d"), batch_size=19, threshold=0.6),
-    "ten_mask_0.6": _TEN._replace(strategies=("deep_all", "and_mask"), threshold=0.6),
+    "ten_mask_0.6": _TEN._replace(strategies=("deep_all", "and_mask"), threshold=0.6, taken={"deep_all": "ten"}),
     "ten_longer": _TEN._replace(strategies=_BOTH, iterations=1000, seeds=2),
-    **{f"steps_240_{rate}": _ONE._replace(learning_rate=float(rate)) for rate in ("3e-5", "3e-4", "1e-3")},
+    **{f"steps_240_{rate}": _ONE._replace(learning_rate=float(rate)) for rate in _RATES},
+    **{
+        f"others_{rate}": _ONE._replace(
+            strategies=("deep_all", "agr_rand", "pcgrad"),
+            learning_rate=float(rate),
+            taken={"deep_all": f"steps_240_{rate}"},
+        )
+        for rate in _RATES[1:]
+    },
     "batch_96": _ONE._replace(batch_size=96),
     "frozen": _FROZEN,
+    "frozen_line": _FROZEN._replace(targets=("line",)),
     "frozen_longer": _FROZEN._replace(iterations=1000, seeds=6),
 }
 
@@ -78,20 +96,20 @@ def runs(study: str, plan: sweep.Plan) -> list[config.RunConfig]:
     for name in ("targets", *registered):
         if given[name] != default[name]:
             raise errors.UserError(f"{config.flag(name)}: a study has its own; leave it out")
-    for target in one.targets:
-        of_target = config.changed(
+    rates = dataclasses.replace(usual.rates, learning_rate=one.learning_rate)
+    for target, strategy in itertools.product(one.targets, one.strategies):
+        of_strategy = config.changed(
             plan,
             domains=(*one.sources, target),
             targets=(target,),
             seeds=min(one.seeds, plan.seeds),
             batch_size=one.batch_size,
             iterations=one.iterations,
-            results_dir=plan.output.results_dir / "styles" / study,
+            results_dir=plan.output.results_dir / "styles" / one.taken.get(strategy, study),
             frozen_layers=one.frozen,
             and_mask=dataclasses.replace(plan.method.and_mask, threshold=one.threshold)
-            if "and_mask" in one.strategies
+            if strategy == "and_mask"
             else plan.method.and_mask,
         )
-        rates = dataclasses.replace(usual.rates, learning_rate=one.learning_rate)
-        found += sweep.configs_at(of_target, one.strategies, rates)
-    return found
+        found += sweep.configs_at(of_strategy, (strategy,), rates)
+    return sorted(found, key=lambda run: (one.targets.index(run.target), run.seed))

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Callable, Mapping
 
-from dg_jax.analysis import markdown, render, significance
+from dg_jax.analysis import figures, markdown, render, result_figures, significance, table
 from experiments.finetune import validations
 
 Accuracies = Mapping[str, Mapping[str, Mapping[int, float]]]  # target -> method -> seed -> accuracy
@@ -76,3 +76,10 @@ def _pooled(accuracies: Accuracies, method: str) -> dict[int, float]:
         for number, methods in enumerate(accuracies.values())
         for seed, accuracy in methods[method].items()
     }
+
+
+def box_plots(histories: validations.Histories) -> figures.Figure:
+    """Draws Figure 3: a study's accuracies on the targets, as selected by validation."""
+    accuracies = selected(histories)
+    targets = list(accuracies)
+    return result_figures.box_plots(table.summarize(accuracies, list(accuracies[targets[0]]), targets))

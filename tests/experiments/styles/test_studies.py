@@ -23,12 +23,23 @@ def test_the_runs_of_a_study_are_those_registered(name, tmp_path):
             "steps_240_3e-5": (240, 3e-5),
             "steps_240_3e-4": (240, 3e-4),
             "steps_240_1e-3": (240, 1e-3),
+            "others_3e-4": (240, 3e-4),
+            "others_1e-3": (240, 1e-3),
         }.get(name, (240, 1e-4))
         assert len(run.network.frozen_layers) == (8 if name.startswith("frozen") else 0)
         assert run.network.model == "squeezenet" and run.rates.weight_decay == 5e-5
-        assert run.output.results_dir == tmp_path / "styles" / name
+        assert run.output.results_dir == tmp_path / "styles" / one.taken.get(run.strategy, name)
         if run.strategy == "and_mask":
             assert run.method.and_mask.threshold == (0.6 if name in ("five", "ten_mask_0.6") else 0.8)
+
+
+@pytest.mark.parametrize("name", [name for name, one in studies.STUDIES.items() if one.taken])
+def test_runs_that_another_study_has_are_those_of_that_study(name, tmp_path):
+    taken = studies.STUDIES[name].taken
+    own = [run for run in studies.runs(name, plan_of(tmp_path)) if run.strategy in taken]
+    assert {run.strategy for run in own} == set(taken)
+    for run in own:
+        assert run in studies.runs(taken[run.strategy], plan_of(tmp_path))
 
 
 def plan_of(folder):
