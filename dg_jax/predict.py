@@ -1,6 +1,6 @@
 """Loads the network of a finished run, and predicts the classes of new pictures.
 
-python -m dg_jax.predict results/emoji/windows/agr_sum/seed-0 picture.png
+python -m dg_jax.predict results/styles/line/agr_sum/seed-0 picture.png
 """
 
 import concurrent.futures
@@ -105,7 +105,7 @@ def load(
     """Loads the selected network of a finished run; the data that it was trained on is not needed.
 
     Args:
-        run_folder: the run's folder, such as ``results/emoji/windows/agr_sum/seed-0``.
+        run_folder: the run's folder, such as ``results/styles/line/agr_sum/seed-0``.
         apply_fn: that of your own network, if :func:`dg_jax.fit` trained it.
         params: for such a network, parameters of its structure, such as those given to :func:`dg_jax.fit`.
 
@@ -113,7 +113,7 @@ def load(
         UserError: there is no finished run, its files are damaged, or its network is your own and was not given.
 
     Example:
-        >>> network = load("results/emoji/windows/agr_sum/seed-0")  # doctest: +SKIP
+        >>> network = load("results/styles/line/agr_sum/seed-0")  # doctest: +SKIP
         >>> network.classes[int(network.apply(pictures)[0].argmax())]  # doctest: +SKIP
         'flags'
     """

@@ -83,7 +83,7 @@ def run(
 
     Example:
         >>> from dg_jax.run import configure, run
-        >>> config = configure(strategy="agr_sum", target="windows", iterations=20)
+        >>> config = configure(dataset="emoji", strategy="agr_sum", iterations=20)
         >>> run(config)["test_images"]  # doctest: +SKIP
         246
     """

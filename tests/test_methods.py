@@ -12,7 +12,16 @@ from experiments.table1 import __main__ as table1
 from tests import printed
 from tests.training import worlds
 
-TINY = ["--batch-size=4", "--val-every=2", "--image-size=8", "--domains", "apple", "google", "windows"]
+TINY = [
+    "--dataset=emoji",
+    "--batch-size=4",
+    "--val-every=2",
+    "--image-size=8",
+    "--domains",
+    "apple",
+    "google",
+    "windows",
+]
 
 
 @pytest.fixture

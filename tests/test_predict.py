@@ -31,6 +31,7 @@ def trained(tmp_path_factory):
     flags = ["--dataset=folder", f"--data-dir={top / 'raw'}", f"--prepared-dir={top / 'kept'}", "--target=x"]
     flags += [
         "--iterations=6",
+        "--model=small_cnn",
         "--val-every=3",
         "--batch-size=4",
         "--image-size=16",

@@ -15,6 +15,7 @@ from dg_jax.training import interrupt, progress
 from tests import printed
 
 TINY = [
+    "--dataset=emoji",
     "--iterations=4",
     "--batch-size=4",
     "--val-every=2",

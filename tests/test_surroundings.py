@@ -16,6 +16,7 @@ from tests import printed
 from tests.models import networks
 
 TINY = [
+    "--dataset=emoji",
     "--iterations=2",
     "--val-every=2",
     "--batch-size=4",

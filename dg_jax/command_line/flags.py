@@ -18,8 +18,10 @@ from dg_jax.reading import names
 class _Base:
     """The flags on which the defaults of the others depend."""
 
-    dataset: str = "emoji"
+    dataset: str = config.Data.dataset
     preset: Literal["dataset", "paper", "released"] = "dataset"
+    model: str = ""
+    weights: str = ""
 
 
 def parse(kind: type[config.Config], arguments: Sequence[str], prog: str) -> config.Config:
@@ -36,7 +38,8 @@ def parse(kind: type[config.Config], arguments: Sequence[str], prog: str) -> con
         SystemExit: ``--help`` was asked for and has been shown.
     """
     base, _ = cli(_Base, arguments, add_help=False, return_unknown_args=True)
-    defaults = config.defaults(base.dataset, base.preset)
+    from_scratch = base.weights.casefold() == "none"
+    defaults = config.defaults(base.dataset, base.preset, base.model, from_scratch=from_scratch)
     values = {}
     for field in dataclasses.fields(kind):
         if hasattr(defaults, field.name):

@@ -1,9 +1,6 @@
 """The configuration of a run: its parts, the presets for their defaults, and the checks before a run."""
 
 from dg_jax.config.checks import (
-    IMAGENET,
-    IN_PACKAGES,
-    MODELS,
     OF_BATCH_NORM,
     PATHS,
     check,
@@ -14,7 +11,17 @@ from dg_jax.config.checks import (
 )
 from dg_jax.config.from_python import configure, with_settings
 from dg_jax.config.parts import FLAT, Data, Machine, Method, Network, Optimisation, Output, Rates
-from dg_jax.config.presets import PAPER, PRESETS, RELEASED, defaults, flags_of_a_sweep
+from dg_jax.config.presets import (
+    IMAGENET,
+    IN_PACKAGES,
+    MODELS,
+    PAPER,
+    PRESETS,
+    RELEASED,
+    defaults,
+    flags_of_a_sweep,
+    of_preset,
+)
 from dg_jax.config.run_config import Config, Parts, RunConfig, changed, flag, flags_of, flat
 
 __all__ = [
@@ -47,6 +54,7 @@ __all__ = [
     "flags_of",
     "flags_of_a_sweep",
     "flat",
+    "of_preset",
     "resolve",
     "warn_of_slow_start",
     "with_settings",

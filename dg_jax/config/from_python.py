@@ -9,6 +9,7 @@ import numpy as np
 
 from dg_jax import errors
 from dg_jax.config.checks import PATHS, check, resolve
+from dg_jax.config.parts import Data
 from dg_jax.config.presets import defaults
 from dg_jax.config.run_config import RunConfig, changed, flag, flat
 from dg_jax.reading import names
@@ -25,10 +26,16 @@ def configure(**settings: Any) -> RunConfig:
         UserError: there is no such setting, or it has a wrong value; the message names the flag.
 
     Example:
-        >>> configure(strategy="AgrSum", target="windows", results_dir="runs").output.results_dir.name
+        >>> configure(strategy="AgrSum", target="line", results_dir="runs").output.results_dir.name
         'runs'
     """
-    usual = defaults(settings.get("dataset", "emoji"), settings.get("preset", "dataset"))
+    from_scratch = str(settings.get("weights", "")).casefold() == "none"
+    usual = defaults(
+        settings.get("dataset", Data.dataset),
+        settings.get("preset", "dataset"),
+        settings.get("model") or "",
+        from_scratch=from_scratch,
+    )
     config = resolve(with_settings(usual, settings))
     check(config)
     return config

@@ -15,10 +15,10 @@ FLAT = tyro.conf.arg(name="")  # flags of a part do not begin with its name
 class Data:
     """Which pictures. A loaded dataset depends only on this and on the target, see :meth:`of_seed`."""
 
-    dataset: str = "emoji"
-    """Which dataset: emoji; styles, emoji in really different styles; spirals, a task whose true rule is known; or one
-    you have downloaded: colored_mnist, rotated_mnist, pacs, vlcs, office_home, terra_incognita, domain_net, or folder
-    for any tree DOMAIN/CLASS/PICTURE."""
+    dataset: str = "styles"
+    """Which dataset: styles, emoji in really different styles; emoji, those of several vendors; spirals, a task whose
+    true rule is known; or one you have downloaded: colored_mnist, rotated_mnist, pacs, vlcs, office_home,
+    terra_incognita, domain_net, or folder for any tree DOMAIN/CLASS/PICTURE."""
     domains: tuple[str, ...] = ()
     """The domains that take part, including the target. By default all of a downloaded dataset; in a tree of your own
     no other folder is read."""

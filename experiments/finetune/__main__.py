@@ -1,7 +1,7 @@
 """Table 1 with fine-tuning from pretrained weights, and accuracy on the target over that on validation.
 
-    python -m experiments.pretrain --seeds=20
-    python -m experiments.finetune --weights='results/pretrain/emoji/small_cnn/seed-{seed}.safetensors' --seeds=20
+    python -m experiments.pretrain
+    python -m experiments.finetune --dataset=emoji --weights='results/pretrain/emoji/small_cnn/seed-{seed}.safetensors'
 
 Every strategy trains at each learning rate. For each target, a strategy's rate is the one with the
 highest validation accuracy of the sources, mean over seeds. Table 1 compares the strategies, each

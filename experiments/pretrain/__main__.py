@@ -1,7 +1,7 @@
 """Pretrained weights for the emoji study, one file for each split.
 
     python -m experiments.pretrain --seeds=20 --vectorize-seeds
-    python -m experiments.finetune --weights='results/pretrain/emoji/small_cnn/seed-{seed}.safetensors'
+    python -m experiments.finetune --dataset=emoji --weights='results/pretrain/emoji/small_cnn/seed-{seed}.safetensors'
 
 A network learns Unicode's subgroups, 94 finer classes, from the vendors that the study does not
 use. It sees only the emoji in the training part of one seed's split. So the emoji on which a run of

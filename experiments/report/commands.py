@@ -3,9 +3,11 @@
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from dg_jax import config, strategies
 from dg_jax.config import ranges
+from dg_jax.data import registry
 from dg_jax.training import compared
 from experiments import domain_control, sweep
 from experiments.gradient_similarity.__main__ import GradientSimilarity
@@ -53,15 +55,14 @@ def of_similarities(dataset: str, measured: Mapping[str, Mapping[int, dict]], da
         measured: target -> seed -> what was measured.
         data_dir: where its download is; measurements do not store it.
     """
-    usual = compared.to_json(config.defaults(dataset))
-    for name in ("every", "per_domain"):
-        usual[name] = getattr(GradientSimilarity, name)
+    domains = list(registry.get(dataset).default_domains)
+    own = {name: getattr(GradientSimilarity, name) for name in ("every", "per_domain")}
     seeds: dict[str, dict[str, int]] = {}
     for target, of_target in measured.items():
         values = dict(next(iter(of_target.values()))["settings"])
         sources = values.pop("sources")
-        is_usual = [domain for domain in usual["domains"] if domain != target] == sources
-        values["domains"] = usual["domains"] if is_usual else [*sources, target]
+        is_usual = [domain for domain in domains if domain != target] == sources
+        values["domains"] = domains if is_usual else [*sources, target]
         seeds.setdefault(json.dumps(values), {})[target] = max(of_target) + 1
     commands = []
     for text, of_targets in seeds.items():
@@ -71,7 +72,7 @@ def of_similarities(dataset: str, measured: Mapping[str, Mapping[int, dict]], da
             *_targets(of_targets, values["domains"]),
             f"--seeds={max(of_targets.values())}",
         ]
-        flags += config.flags_of({**values, "data_dir": data_dir}, usual)
+        flags += config.flags_of({**values, "data_dir": data_dir}, _defaults(dataset, values) | own)
         commands.append(_command("gradient_similarity", flags))
     return commands
 
@@ -125,7 +126,7 @@ def _targets(targets: Iterable[str], domains: Sequence[str]) -> list[str]:
 def _settings(group: Sequence[Run], said: set[str]) -> list[str]:
     """Returns flags for all settings that are neither a sweep's defaults nor in ``said``."""
     one = group[0].config
-    usual = compared.to_json(config.defaults(one["dataset"], one.get("preset", "dataset"))) | {"preset": "dataset"}
+    usual = _defaults(one["dataset"], one) | {"preset": "dataset"}
     for method in ranges.OF_METHODS:
         usual |= {f"{method}.{name}": value for name, value in usual.pop(method).items()}
     for method in strategies.ANNEALED:
@@ -134,6 +135,13 @@ def _settings(group: Sequence[Run], said: set[str]) -> list[str]:
     for run in group:
         values |= _of_methods(run)
     return config.flags_of(values, usual)
+
+
+def _defaults(dataset: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what the flags start from that gave these values, as JSON stores it."""
+    from_scratch = values.get("weights", "") is None
+    preset, model = values.get("preset", "dataset"), values.get("model", "")
+    return compared.to_json(config.defaults(dataset, preset, model, from_scratch=from_scratch))
 
 
 def _command(experiment: str, flags: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Does surgery keep a network from learning what is right in one domain only? A test with an added shortcut.
 
-    python -m experiments.shortcut_control --targets twitter windows --vectorize-seeds
+    python -m experiments.shortcut_control --dataset=emoji --targets twitter windows --vectorize-seeds
 
 A coloured square is pasted into every picture (see ``squares.py``). In each source its colour
 stands for the class, in a share of the pictures: the strength of the shortcut. Every source has its

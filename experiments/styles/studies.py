@@ -79,6 +79,10 @@ STUDIES = {
     "frozen": _FROZEN,
     "frozen_line": _FROZEN._replace(targets=("line",)),
     "frozen_longer": _FROZEN._replace(iterations=1000, seeds=6),
+    "frozen_1e-3": _FROZEN._replace(learning_rate=1e-3, iterations=300, seeds=12),
+    "default_run": _FROZEN._replace(
+        sources=("apple", "twitter", "openmoji"), targets=("line",), learning_rate=1e-3, iterations=300, seeds=15
+    ),
 }
 
 

@@ -7,20 +7,20 @@ from dg_jax import config, errors, run
 
 
 def test_from_python_is_as_from_the_command_line(tmp_path):
-    flags = ["--strategy=AgrSum", "--target=Windows", "--batch-size=8", f"--results-dir={tmp_path}", "--lr=1"]
-    settings = {"strategy": "AgrSum", "target": "Windows", "batch_size": 8, "results_dir": str(tmp_path)}
+    flags = ["--strategy=AgrSum", "--target=Line", "--batch-size=8", f"--results-dir={tmp_path}", "--lr=1"]
+    settings = {"strategy": "AgrSum", "target": "Line", "batch_size": 8, "results_dir": str(tmp_path)}
     assert run.configure(**settings, learning_rate=1) == run.parse(flags)
     of_irm = run.configure(strategy="irm", irm={"penalty_weight": 3.0}, preset="paper")
     assert of_irm == run.parse(["--strategy=irm", "--irm.penalty-weight=3", "--preset=paper"])
 
 
 def test_paths_lists_and_numpys_numbers_are_taken(tmp_path):
-    one = config.configure(domains=["apple", "windows", "google"], iterations=np.int64(7), prepared_dir=str(tmp_path))
-    assert one.data.domains == ("apple", "windows", "google") and type(one.optimisation.iterations) is int
+    one = config.configure(domains=["apple", "windows", "line"], iterations=np.int64(7), prepared_dir=str(tmp_path))
+    assert one.data.domains == ("apple", "windows", "line") and type(one.optimisation.iterations) is int
     assert one.data.prepared_dir == pathlib.Path(tmp_path)
     hash(one)
     for layers in ("conv1", ["conv1"]):
-        other = config.configure(target="windows", weights="w.safetensors", frozen_layers=layers)
+        other = config.configure(target="line", weights="w.safetensors", frozen_layers=layers)
         assert other.network.frozen_layers == ("conv1",)
         hash(other)
 

@@ -8,7 +8,7 @@ from experiments import domain_control
 from experiments.table1 import __main__ as table1
 from tests.experiments import made_runs
 
-FLAGS = ("--domains", *made_runs.DOMAINS, "--strategies", "agr_sum", "pcgrad", "--seeds=6")
+FLAGS = ("--dataset=emoji", "--domains", *made_runs.DOMAINS, "--strategies", "agr_sum", "pcgrad", "--seeds=6")
 
 
 def test_each_strategy_is_compared_to_its_own_single_domain_runs(made, command, tmp_path):

@@ -12,6 +12,7 @@ from tests.analysis.made_accuracies import parse_markdown
 from tests.experiments import made_runs
 
 FLAGS = (
+    "--dataset=emoji",
     "--domains",
     *made_runs.DOMAINS,
     *("--targets", "windows", "apple", "--strategies", "agr_sum", "pcgrad", "--seeds=2"),

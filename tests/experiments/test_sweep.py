@@ -20,7 +20,7 @@ from tests.training import worlds
 
 pytestmark = pytest.mark.usefixtures("quick_steps")
 
-FLAGS = ("--domains", *made_runs.DOMAINS, "--strategies", "deep_all", "agr_sum", "--seeds=2")
+FLAGS = ("--dataset=emoji", "--domains", *made_runs.DOMAINS, "--strategies", "deep_all", "agr_sum", "--seeds=2")
 ALL = [(target, method, i) for target in made_runs.DOMAINS for i in range(2) for method in ("deep_all", "agr_sum")]
 
 
@@ -135,7 +135,14 @@ def test_a_loss_that_is_not_finite_fails_its_own_run_only(monkeypatch, tmp_path,
     assert [one.strategy for one in results] == ["deep_all", "agr_sum"]
 
 
-TINY = ("--iterations=4", "--val-every=2", "--batch-size=4", "--image-size=8", "--learning-rate=0.05")
+TINY = (
+    "--dataset=emoji",
+    "--iterations=4",
+    "--val-every=2",
+    "--batch-size=4",
+    "--image-size=8",
+    "--learning-rate=0.05",
+)
 
 
 def test_seeds_in_one_program_give_the_same_and_only_the_missing_are_done(monkeypatch, tmp_path):
@@ -221,7 +228,7 @@ def test_foreign_files_are_ignored(made, command, tmp_path):
     assert "warning" not in err
 
 
-RESULT = made_runs.made_result(config.defaults(), 0.5, 0.5)
+RESULT = made_runs.made_result(config.defaults("emoji"), 0.5, 0.5)
 DAMAGED = {
     "empty": b"",
     "cut": json.dumps(RESULT)[:40].encode(),

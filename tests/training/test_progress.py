@@ -96,7 +96,7 @@ def test_nothing_is_shown_where_nothing_is_asked_for(tmp_path, capsys):
 @pytest.mark.parametrize("columns", [60, 100])
 def test_a_run_in_a_real_terminal(columns, emoji_dir, tmp_path):
     flags = ["--iterations=6", "--val-every=2", "--batch-size=4", "--image-size=8", f"--prepared-dir={emoji_dir}"]
-    command = [sys.executable, "-m", "dg_jax.run", *flags, f"--results-dir={tmp_path}"]
+    command = [sys.executable, "-m", "dg_jax.run", "--dataset=emoji", *flags, f"--results-dir={tmp_path}"]
     ours, theirs = pty.openpty()
     environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm", "PYTHONPATH": os.getcwd()}
     process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs, env=environment)

@@ -29,6 +29,7 @@ def tiny_dataset(num_images=12, size=8, seed=0):
 
 def tiny_config(results_dir: pathlib.Path, **changes) -> config.RunConfig:
     settings = {
+        "dataset": "emoji",
         "domains": ("apple", "google", "windows"),
         "target": "windows",
         "iterations": 6,

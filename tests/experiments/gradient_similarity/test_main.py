@@ -18,7 +18,7 @@ from tests import printed
 
 pytestmark = pytest.mark.usefixtures("quick_steps")
 
-TINY = ["--iterations=4", "--every=2", "--per-domain=2", "--batch-size=4", "--image-size=8"]
+TINY = ["--dataset=emoji", "--iterations=4", "--every=2", "--per-domain=2", "--batch-size=4", "--image-size=8"]
 DOMAINS = ["--domains", "apple", "google", "windows"]
 
 

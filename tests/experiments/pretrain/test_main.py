@@ -38,7 +38,7 @@ def written(command, tmp_path):
 
 def run_of(seed, pattern, **changes):
     settings = {"target": "apple", "image_size": 8, "seed": seed, "weights": pattern} | changes
-    return changed(config.defaults(), **settings)
+    return changed(config.defaults("emoji"), **settings)
 
 
 class Data:

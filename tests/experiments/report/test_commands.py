@@ -6,7 +6,7 @@ from experiments.report import commands
 
 
 def test_runs_of_an_experiment_with_more_settings_get_no_wrong_command():
-    settings = compared.to_json(config.changed(config.defaults(), strategy="agr_sum"))
+    settings = compared.to_json(config.changed(config.defaults("emoji"), strategy="agr_sum"))
     result = {"combiner": "agr_sum"}
     one = types.SimpleNamespace(
         config=settings, result=result, method_place="agr_sum", is_single_domain=False, target="windows", seed=0

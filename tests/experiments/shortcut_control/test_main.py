@@ -17,7 +17,15 @@ from tests.training import worlds
 pytestmark = pytest.mark.usefixtures("quick_steps")
 
 FLAGS = ("--domains", *made_runs.DOMAINS, "--strategies", "deep_all", "agr_sum", "--targets", "windows")
-TINY = ("--iterations=4", "--val-every=2", "--batch-size=4", "--image-size=8", "--learning-rate=0.05", "--seeds=2")
+TINY = (
+    "--dataset=emoji",
+    "--iterations=4",
+    "--val-every=2",
+    "--batch-size=4",
+    "--image-size=8",
+    "--learning-rate=0.05",
+    "--seeds=2",
+)
 
 
 def test_runs_see_the_squares_and_the_files_have_the_numbers_on_disk(monkeypatch, command, tmp_path):

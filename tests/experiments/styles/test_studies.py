@@ -20,13 +20,15 @@ def test_the_runs_of_a_study_are_those_registered(name, tmp_path):
             "rate_1e-5": (1000, 1e-5),
             "ten_longer": (1000, 1e-4),
             "frozen_longer": (1000, 1e-4),
+            "frozen_1e-3": (300, 1e-3),
+            "default_run": (300, 1e-3),
             "steps_240_3e-5": (240, 3e-5),
             "steps_240_3e-4": (240, 3e-4),
             "steps_240_1e-3": (240, 1e-3),
             "others_3e-4": (240, 3e-4),
             "others_1e-3": (240, 1e-3),
         }.get(name, (240, 1e-4))
-        assert len(run.network.frozen_layers) == (8 if name.startswith("frozen") else 0)
+        assert len(run.network.frozen_layers) == (8 if name.startswith(("frozen", "default")) else 0)
         assert run.network.model == "squeezenet" and run.rates.weight_decay == 5e-5
         assert run.output.results_dir == tmp_path / "styles" / one.taken.get(run.strategy, name)
         if run.strategy == "and_mask":
@@ -40,6 +42,11 @@ def test_runs_that_another_study_has_are_those_of_that_study(name, tmp_path):
     assert {run.strategy for run in own} == set(taken)
     for run in own:
         assert run in studies.runs(taken[run.strategy], plan_of(tmp_path))
+
+
+def test_the_default_run_is_that_of_the_command_line(tmp_path):
+    one = next(run for run in studies.runs("default_run", plan_of(tmp_path)) if run.strategy == "agr_sum")
+    assert config.changed(one, results_dir=tmp_path) == config.configure(results_dir=tmp_path, resume=True)
 
 
 def plan_of(folder):

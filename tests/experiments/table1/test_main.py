@@ -15,7 +15,7 @@ from experiments.table1 import paper
 from tests.analysis.made_accuracies import parse_markdown
 from tests.experiments import made_runs
 
-FLAGS = ("--domains", *made_runs.DOMAINS, "--strategies", "deep_all", "agr_sum", "irm", "--seeds=7")
+FLAGS = ("--dataset=emoji", "--domains", *made_runs.DOMAINS, "--strategies", "deep_all", "agr_sum", "irm", "--seeds=7")
 
 
 def stored_accuracies(folder, target, method):
@@ -82,7 +82,7 @@ def test_results_that_cannot_be_written_are_one_line(made, command, tmp_path):
 def test_the_papers_figures_stand_beside(made, command, tmp_path):
     for domain in ("art_painting", "cartoon", "photo", "sketch"):
         (tmp_path / "PACS" / domain / "dog").mkdir(parents=True)
-    flags = [*FLAGS[4:], "--dataset=pacs", f"--data-dir={tmp_path / 'PACS'}", "--compare-paper"]
+    flags = [*FLAGS[5:], "--dataset=pacs", f"--data-dir={tmp_path / 'PACS'}", "--compare-paper"]
     code, out, _ = command(table1, *flags)
     assert code == 0 and (tmp_path / "results/table1/pacs/table1.md").read_text() == out.removesuffix("\n")
     *_, beside = parse_markdown(out)
