@@ -28,8 +28,8 @@ def resolve(config: Config) -> Config:
     """
     given = flat(config)
     paths = {name: given[name] and expanded(given[name], flag(name)) for name in PATHS}
-    if str(given["weights"]).casefold() == "none":
-        paths["weights"] = None
+    if (weights := str(given["weights"]).casefold()) in ("none", str(IMAGENET)):
+        paths["weights"] = None if weights == "none" else IMAGENET
     domains = config.data.domains or registry.domains(config.data.dataset, paths["data_dir"])
     full_name = functools.partial(registry.full_name, config.data.dataset, data_dir=paths["data_dir"])
     config = changed(

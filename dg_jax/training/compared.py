@@ -90,14 +90,15 @@ def check(config: RunConfig, inputs: Mapping[str, str], config_file: pathlib.Pat
     """
     ours = {name: value for name, value in to_json(config).items() if name not in _NOT_COMPARED}
     stored = read_object(config_file, dict.fromkeys(NEEDED, lambda value: True))
-    check_inputs(inputs, stored, config_file.parent)
-    stored = read_object(config_file, dict.fromkeys(ours, lambda value: True))
+    check_recorded(stored, config_file.parent)
     for name, value in ours.items():
-        if stored[name] != value:
+        if name in stored and stored[name] != value:
             raise errors.UserError(
                 f"{flag(name)} is {value}, but the run in {config_file.parent} has {_shown(stored[name])}; "
                 "give the same, another --results-dir, or --overwrite to start again"
             )
+    check_inputs(inputs, stored, config_file.parent)
+    read_object(config_file, dict.fromkeys(ours, lambda value: True))  # none is missing
 
 
 def _shown(value: Any) -> str:

@@ -89,7 +89,8 @@ STUDIES = {
 def runs(study: str, plan: sweep.Plan) -> list[config.RunConfig]:
     """Returns the runs of a study, below ``RESULTS_DIR/styles/STUDY``; raises a ``UserError`` if one cannot be run."""
     one, found = STUDIES[study], []
-    usual = config.defaults("styles")
+    network = plan.network
+    usual = config.defaults("styles", model=network.model, from_scratch=network.weights is None)
     registered = (
         "preset",
         "domains",

@@ -35,6 +35,8 @@ def test_paths_lists_and_numpys_numbers_are_taken(tmp_path):
         ({"learning_rate": "fast"}, "--learning-rate=fast: give a positive number"),
         ({"results_dir": 3}, "--results-dir=3: give a path"),
         ({"strategy": None}, "--strategy=None: give text"),
+        ({"model": 3}, "--model=3: give text"),
+        ({"model": ["x"]}, r"--model=\['x'\]: give text"),
         ({"domains": 3}, "--domains=3: give names"),
         ({"frozen_layers": ["conv1", 2]}, r"--frozen-layers=\['conv1', 2\]: give names"),
         ({"frozen_layers": None}, "--frozen-layers=None: give names"),

@@ -49,6 +49,7 @@ def test_without_a_dataset_a_pretrained_network_learns_styles():
         ({"model": "small_cnn"}, None, 0),
         ({"weights": None}, None, 0),
         ({"weights": "NONE"}, None, 0),
+        ({"weights": "ImageNet"}, config.IMAGENET, 8),
         ({"weights": "w.safetensors"}, pathlib.Path("w.safetensors"), 8),
         ({"model": "small_cnn", "weights": "w.safetensors"}, pathlib.Path("w.safetensors"), 0),
         ({"model": "small_cnn", "weights": "w", "frozen_layers": "conv1"}, pathlib.Path("w"), 1),

@@ -48,3 +48,11 @@ def test_what_does_not_say_its_inputs_is_refused(stored):
     file.write_text(json.dumps(compared.to_json(one)))
     with pytest.raises(errors.UserError, match="was written by an earlier version"):
         compared.check(one, {}, file)
+
+
+def test_another_setting_is_named_before_the_inputs_that_follow_from_it(stored):
+    one, file = stored
+    with pytest.raises(errors.UserError, match=r"--model is squeezenet, but the run in .* has small_cnn"):
+        compared.check(config.changed(one, model="squeezenet"), {"pictures": "abc", "weights": "b"}, file)
+    with pytest.raises(errors.UserError, match="weights: not the same as when"):
+        compared.check(one, {"pictures": "abc", "weights": "b"}, file)
