@@ -20,7 +20,6 @@ from dg_jax.config.presets import (
     RELEASED,
     defaults,
     flags_of_a_sweep,
-    of_preset,
 )
 from dg_jax.config.run_config import Config, Parts, RunConfig, changed, flag, flags_of, flat
 
@@ -54,7 +53,6 @@ __all__ = [
     "flags_of",
     "flags_of_a_sweep",
     "flat",
-    "of_preset",
     "resolve",
     "warn_of_slow_start",
     "with_settings",
