@@ -271,7 +271,15 @@ def test_of_two_processes_that_write_one_run_the_second_refuses(tmp_path, monkey
     config = worlds.tiny_config(tmp_path, iterations=2)
     train(config)
     folder = run_folder.folder_of(config)
-    flags = ["--domains", *config.data.domains, "--batch-size=4", "--val-every=2", "--image-size=8", "--iterations=4"]
+    flags = [
+        "--dataset=emoji",
+        "--domains",
+        *config.data.domains,
+        "--batch-size=4",
+        "--val-every=2",
+        "--image-size=8",
+        "--iterations=4",
+    ]
     monkeypatch.setattr(run, "load", lambda config: worlds.tiny_dataset())
     monkeypatch.setattr(run, "create_network", lambda config, data: worlds.large_model())
     with run_folder.open_folder(changed(config, resume=True), folder, {}, ()):

@@ -36,7 +36,7 @@ def test_two_hundred_runs_in_one_process_take_no_more_memory_than_twenty(monkeyp
     monkeypatch.setattr(run, "run", counted)
     given = ["--targets", "windows", "--strategies", "deep_all", "--seeds=200"]
     tiny = ["--iterations=1", "--val-every=1", "--batch-size=4", "--image-size=8", f"--results-dir={tmp_path}"]
-    settings = flags.parse(sweep.Sweep, ["--domains", *made_runs.DOMAINS, *given, *tiny], "sweep")
+    settings = flags.parse(sweep.Sweep, ["--dataset=emoji", "--domains", *made_runs.DOMAINS, *given, *tiny], "sweep")
     assert len(sweep.results(sweep.configs(settings))) == 200
     (memory, files, threads), (more_memory, *others) = measured[20], measured[200]
     assert more_memory < 1.05 * memory

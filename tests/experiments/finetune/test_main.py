@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 FLAGS = (
+    "--dataset=emoji",
     *("--domains", *made_runs.DOMAINS, "--strategies", "deep_all", "agr_sum", "--targets", "windows"),
     *("--weights=w-{seed}.safetensors", "--learning-rates", "0.05", "1e-3"),
 )
