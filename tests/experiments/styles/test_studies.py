@@ -1,6 +1,7 @@
 import pytest
 
 from dg_jax import config
+from dg_jax.command_line import flags as command_flags
 from dg_jax.data import registry
 from experiments import sweep
 from experiments.styles import studies
@@ -47,6 +48,14 @@ def test_runs_that_another_study_has_are_those_of_that_study(name, tmp_path):
 def test_the_default_run_is_that_of_the_command_line(tmp_path):
     one = next(run for run in studies.runs("default_run", plan_of(tmp_path)) if run.strategy == "agr_sum")
     assert config.changed(one, results_dir=tmp_path) == config.configure(results_dir=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("flag", ["--model=small_cnn", "--model=alexnet", "--weights=None", "--weights=w.safetensors"])
+def test_another_network_may_be_given(tmp_path, flag):
+    plan = command_flags.parse(
+        sweep.Plan, ["--dataset=styles", flag, "--seeds=1", f"--results-dir={tmp_path}"], "styles"
+    )
+    assert {run.network for run in studies.runs("two", plan)} == {config.changed(plan, frozen_layers=()).network}
 
 
 def plan_of(folder):
