@@ -4,9 +4,8 @@ import contextlib
 import dataclasses
 import io
 import itertools
-import typing
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import tyro
 
@@ -45,7 +44,7 @@ def parse(kind: type[config.Config], arguments: Sequence[str], prog: str) -> con
         if hasattr(defaults, field.name):
             usual = getattr(defaults, field.name)
             # An experiment may have its own class for a part.
-            kind_of_part = _part(field)
+            kind_of_part = config.part_of(field)
             values[field.name] = kind_of_part(**vars(usual)) if kind_of_part else usual
     parsed: config.Config = cli(kind, arguments, prog=prog, default=kind(**values))
     return config.resolve(parsed)
@@ -66,14 +65,14 @@ def cli(kind, arguments: Sequence[str], **options):
     message = " ".join(itertools.takewhile(_is_no_rule, itertools.dropwhile(lambda line: not _is_no_rule(line), lines)))
     _, is_unknown, given = message.partition("Unrecognized options: ")
     if is_unknown:
-        nearest = names.nearest(given.partition("=")[0].partition(",")[0], dict(_flags(kind)))
+        nearest = names.nearest(given.partition("=")[0].partition(",")[0], dict(config.types(kind)))
         message = f"unknown flag {given}" + (f"; did you mean {nearest}?" if nearest else "")
     raise errors.UserError(f"{message} (--help shows all flags)")
 
 
 def _in_their_writing(kind, arguments: Sequence[str]) -> Iterator[str]:
     """Yields the arguments, with the values of flags with choices in their usual spelling: ``Paper`` -> ``paper``."""
-    choices = {flag: typing.get_args(type_) for flag, type_ in _flags(kind) if typing.get_origin(type_) is Literal}
+    choices = config.choices(kind)
     pending: tuple = ()  # choices of the previous flag
     for argument in arguments:
         flag, is_with_value, value = argument.partition("=")
@@ -83,26 +82,6 @@ def _in_their_writing(kind, arguments: Sequence[str]) -> Iterator[str]:
         else:
             yield names.find(argument, pending) or argument
         pending = () if is_with_value else known
-
-
-def _flags(kind) -> Iterator[tuple[str, Any]]:
-    """Yields the flags of a dataclass, with their types."""
-    for field in dataclasses.fields(kind):
-        type_ = field.type
-        if tyro.conf.Suppress in getattr(type_, "__metadata__", ()):
-            continue
-        flag, part = config.flag(field.name), _part(field)
-        if part:
-            yield from _flags(part)
-        elif dataclasses.is_dataclass(type_):
-            yield from ((f"{flag}.{own.removeprefix('--')}", type_of_own) for own, type_of_own in _flags(type_))
-        else:
-            yield flag, type_
-
-
-def _part(field: dataclasses.Field) -> type | None:
-    """Returns the type of a field if it is a part of a configuration, flat on the command line."""
-    return field.type.__origin__ if config.FLAT in getattr(field.type, "__metadata__", ()) else None  # type: ignore
 
 
 def _is_no_rule(line: str) -> bool:

@@ -21,7 +21,7 @@ from dg_jax.config.presets import (
     defaults,
     flags_of_a_sweep,
 )
-from dg_jax.config.run_config import Config, Parts, RunConfig, changed, flag, flags_of, flat
+from dg_jax.config.run_config import Config, Parts, RunConfig, changed, choices, flag, flags_of, flat, part_of, types
 
 __all__ = [
     "FLAT",
@@ -47,13 +47,16 @@ __all__ = [
     "check",
     "check_annealing",
     "check_settings",
+    "choices",
     "configure",
     "defaults",
     "flag",
     "flags_of",
     "flags_of_a_sweep",
     "flat",
+    "part_of",
     "resolve",
+    "types",
     "warn_of_slow_start",
     "with_settings",
 ]

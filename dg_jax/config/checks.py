@@ -8,7 +8,7 @@ from dg_jax import errors, strategies
 from dg_jax.config import presets, ranges
 from dg_jax.config.parts import Machine
 from dg_jax.config.presets import IMAGENET, IN_PACKAGES, MODELS
-from dg_jax.config.run_config import Config, RunConfig, changed, flag, flat
+from dg_jax.config.run_config import Config, RunConfig, changed, choices, flag, flat
 from dg_jax.data import registry
 from dg_jax.reading import names
 from dg_jax.reading.paths import expanded
@@ -127,6 +127,7 @@ def check_settings(config: RunConfig) -> None:
         value = flat(config)[name]
         if value is not None and not is_in_range(value):
             raise errors.UserError(f"{flag(name)}={value}: give {wanted}")
+    _check_choices(config)
     for kind, name in dataclasses.asdict(methods).items():
         forms = strategies.FORMS.get(name, (config.method.gradients,))
         if config.method.gradients not in forms:
@@ -140,6 +141,16 @@ def check_settings(config: RunConfig) -> None:
     if config.resume and config.output.overwrite:
         raise errors.UserError("--resume and --overwrite exclude each other; give one of them")
     _check_processes(config.machine)
+
+
+def _check_choices(config: RunConfig) -> None:
+    """Raises a ``UserError`` if a setting that has only some values has another; in Python no flag was read."""
+    given = flat(config)
+    for name, known in choices(RunConfig).items():
+        setting, _, of_method = name.removeprefix("--").replace("-", "_").partition(".")
+        value = given[setting][of_method] if of_method else given[setting]
+        if value not in known:
+            raise errors.UserError(f"{name}={value}: give {' or '.join(known)}")
 
 
 def _check_network(config: RunConfig) -> None:

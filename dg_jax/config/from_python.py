@@ -11,7 +11,7 @@ from dg_jax import errors
 from dg_jax.config.checks import PATHS, check, resolve
 from dg_jax.config.parts import Data
 from dg_jax.config.presets import defaults
-from dg_jax.config.run_config import RunConfig, changed, flag, flat
+from dg_jax.config.run_config import RunConfig, changed, choices, flag, flat
 from dg_jax.reading import names
 
 
@@ -32,7 +32,7 @@ def configure(**settings: Any) -> RunConfig:
     from_scratch = str(settings.get("weights", "")).casefold() == "none"
     usual = defaults(
         settings.get("dataset", Data.dataset),
-        settings.get("preset", "dataset"),
+        _in_its_writing("preset", str(settings.get("preset", "dataset"))),
         str(settings.get("model") or ""),
         from_scratch=from_scratch,
     )
@@ -62,6 +62,7 @@ def _converted(config: RunConfig, name: str, value: Any) -> Any:
     if dataclasses.is_dataclass(of_method) and isinstance(value, Mapping):
         given = {key: one.tolist() if isinstance(one, np.ndarray) else one for key, one in value.items()}
         given = {key: tuple(one) if isinstance(one, list) else one for key, one in given.items()}
+        given = {key: _in_its_writing(f"{name}.{key}", one) for key, one in given.items()}
         try:
             return dataclasses.replace(of_method, **given)  # type: ignore[type-var]
         except TypeError as error:
@@ -83,4 +84,9 @@ def _converted(config: RunConfig, name: str, value: Any) -> Any:
         return float(value)
     if isinstance(usual, str | bool) and type(value) is not type(usual):
         raise errors.UserError(f"{flag(name)}={value!r}: give {'text' if isinstance(usual, str) else 'True or False'}")
-    return value
+    return _in_its_writing(name, value)
+
+
+def _in_its_writing(name: str, value: Any) -> Any:
+    """Returns the value of a setting with choices in its usual spelling: ``Paper`` -> ``paper``."""
+    return (isinstance(value, str) and names.find(value, choices(RunConfig).get(flag(name), ()))) or value

@@ -2,8 +2,11 @@
 
 import dataclasses
 import pathlib
+import typing
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
 
 from dg_jax import strategies
 from dg_jax.config.parts import FLAT, Data, Machine, Method, Network, Optimisation, Output, Rates
@@ -113,6 +116,35 @@ def flat(config: Parts) -> dict[str, Any]:
 def flag(name: str) -> str:
     """Returns the flag of a setting: ``batch_size`` -> ``--batch-size``."""
     return "--" + name.replace("_", "-")
+
+
+def types(kind: type) -> Iterator[tuple[str, Any]]:
+    """Yields the flags of a dataclass, with their types: ``("--seed", int)``, ``("--irm.penalty-weight", float)``."""
+    for field in dataclasses.fields(kind):
+        type_: Any = field.type
+        if tyro.conf.Suppress in getattr(type_, "__metadata__", ()):
+            continue
+        if part := part_of(field):
+            yield from types(part)
+        elif isinstance(type_, type) and dataclasses.is_dataclass(type_):
+            yield from ((f"{flag(field.name)}.{own.removeprefix('--')}", of_own) for own, of_own in types(type_))
+        else:
+            yield flag(field.name), type_
+
+
+def part_of(field: dataclasses.Field) -> type | None:
+    """Returns the type of a field if it is a part of a configuration, flat on the command line."""
+    return field.type.__origin__ if FLAT in getattr(field.type, "__metadata__", ()) else None  # type: ignore
+
+
+def choices(kind: type) -> dict[str, tuple[str, ...]]:
+    """Returns the values of the flags that have only some.
+
+    Example:
+        >>> choices(RunConfig)["--preset"]
+        ('dataset', 'paper', 'released')
+    """
+    return {name: typing.get_args(type_) for name, type_ in types(kind) if typing.get_origin(type_) is Literal}
 
 
 def flags_of(values: Mapping[str, Any], usual: Mapping[str, Any]) -> list[str]:

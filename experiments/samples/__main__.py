@@ -31,8 +31,8 @@ _LARGEST = 128
 class Arguments:
     """Draw example images of every domain of a dataset."""
 
-    dataset: str = "emoji"
-    """Which dataset: emoji, styles, or one you have downloaded."""
+    dataset: str = config.Data.dataset
+    """Which dataset: styles, emoji, or one you have downloaded."""
     domains: tuple[str, ...] = ()
     """Which domains, in this order. By default all; for styles, apple, twitter, openmoji and line."""
     classes: int = 8

@@ -33,6 +33,8 @@ def test_defaults_can_be_run(dataset):
         ({"splits_dir": "/a", "split_seed": 3}, "--split-seed=3 would change nothing"),
         ({"gradients": "two_pass"}, "--gradients=two_pass does not go with the combiner agr_sum"),
         ({"strategy": "irm", "batch_size": 1}, "--batch-size=1: --strategy=irm needs at least 2"),
+        ({"selection": "validaton"}, "--selection=validaton: give validation or last"),
+        ({"mldg": methods.Mldg(pairing="pairs")}, "--mldg.pairing=pairs: give"),
         ({"model": "resnet18"}, "--model=resnet18: its BatchNorm statistics are frozen"),
         ({"strategy": "deep_all", "combiner": "agr_sum"}, "--combiner=agr_sum would change nothing"),
     ],

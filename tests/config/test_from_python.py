@@ -12,6 +12,9 @@ def test_from_python_is_as_from_the_command_line(tmp_path):
     assert run.configure(**settings, learning_rate=1) == run.parse(flags)
     of_irm = run.configure(strategy="irm", irm={"penalty_weight": 3.0}, preset="paper")
     assert of_irm == run.parse(["--strategy=irm", "--irm.penalty-weight=3", "--preset=paper"])
+    released = run.configure(preset="Released", average="EMA", agr_sum={"zeros": "Abstain"})
+    assert released == run.parse(["--preset=Released", "--average=EMA", "--agr-sum.zeros=Abstain"])
+    assert (released.preset, released.method.agr_sum.zeros) == ("released", "abstain")
 
 
 def test_paths_lists_and_numpys_numbers_are_taken(tmp_path):
@@ -44,6 +47,10 @@ def test_paths_lists_and_numpys_numbers_are_taken(tmp_path):
         ({"strategy": "irm", "irm": {"weight": 1}}, "its settings are penalty_weight, anneal_steps"),
         ({"strategy": "deepal"}, "did you mean deep_all"),
         ({"target": "moon"}, "unknown --target"),
+        ({"preset": "papr"}, "--preset=papr: give dataset or paper or released"),
+        ({"preset": ["paper"]}, r"--preset=\['paper'\]: give text"),
+        ({"batch_norm": "trained"}, "--batch-norm=trained: give frozen"),
+        ({"agr_sum": {"zeros": "agre"}}, "--agr-sum.zeros=agre: give agree or conflict or abstain"),
         ({"dataset": "folder"}, "--data-dir=FOLDER says where"),
     ],
 )

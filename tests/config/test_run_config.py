@@ -84,3 +84,12 @@ def test_a_default_that_was_taken_back_has_a_flag():
 
 def test_a_flag_is_a_name_with_hyphens():
     assert config.flag("batch_size") == "--batch-size"
+
+
+def test_every_setting_has_a_flag_with_its_type():
+    types = dict(config.types(config.RunConfig))
+    single = {name.partition(".")[0] for name in types}
+    with_settings = {name for name, value in config.flat(config.RunConfig()).items() if value != {}}
+    assert {config.flag(name) for name in with_settings} == single
+    assert types["--seed"] is int and types["--irm.penalty-weight"] is float
+    assert config.choices(config.RunConfig)["--agr-sum.zeros"] == ("agree", "conflict", "abstain")

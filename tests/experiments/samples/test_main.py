@@ -56,7 +56,7 @@ def test_an_image_is_of_its_class_and_domain_and_may_be_missing():
 
 def test_the_command_writes_a_picture_with_all_domains(emoji_dir, tmp_path, capsys):
     output = tmp_path / "new" / "sheet.png"
-    assert samples.main([f"--prepared-dir={emoji_dir}", "--classes=2", f"--output={output}"]) == 0
+    assert samples.main(["--dataset=emoji", f"--prepared-dir={emoji_dir}", "--classes=2", f"--output={output}"]) == 0
     assert capsys.readouterr().out.strip() == str(output)
     with Image.open(output) as image:
         assert image.height > 96 * len(DOMAINS) > 96 * 2 < image.width < image.height
