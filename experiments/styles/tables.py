@@ -34,7 +34,11 @@ def _each(
 
 
 def to_markdown(histories: validations.Histories) -> str:
-    """Returns a study's table: a row for each target and method, and one of all targets together for the tests."""
+    """Returns a study's table, a row for each target and method, and the tests of all targets together.
+
+    A study of several targets has Table 1 in the paper's form below, with its stars: a test for each target, without
+    correction.
+    """
     columns = [validated(histories), selected(histories), validations.matched(histories)]
     rows = []
     for target, methods in histories.items():
@@ -48,7 +52,8 @@ def to_markdown(histories: validations.Histories) -> str:
     parts = (
         f"{title}:\n\n{markdown.table(names, test, num_names=1)}" for title, test in zip(titles, tests, strict=True)
     )
-    return "\n\n".join([accuracies, *parts]) + "\n"
+    table_1 = [f"as Table 1:\n\n{render.to_markdown(_table_1(histories)).rstrip()}"] if len(histories) > 1 else []
+    return "\n\n".join([accuracies, *parts, *table_1]) + "\n"
 
 
 def _mean(seeds: Mapping[int, float]) -> str:
@@ -80,6 +85,10 @@ def _pooled(accuracies: Accuracies, method: str) -> dict[int, float]:
 
 def box_plots(histories: validations.Histories) -> figures.Figure:
     """Draws Figure 3: a study's accuracies on the targets, as selected by validation."""
+    return result_figures.box_plots(_table_1(histories))
+
+
+def _table_1(histories: validations.Histories) -> table.Table:
     accuracies = selected(histories)
     targets = list(accuracies)
-    return result_figures.box_plots(table.summarize(accuracies, list(accuracies[targets[0]]), targets))
+    return table.summarize(accuracies, list(accuracies[targets[0]]), targets)

@@ -29,3 +29,11 @@ def test_the_table_tests_the_pairs_of_all_targets_together():
     selected, equal = [line for line in text.splitlines() if line.startswith("| agr_sum | 12 |")]
     assert "+17.50" in selected and selected.endswith("| 0.000 | 0.000 |")
     assert equal.endswith("| 1.000 | 1.000 |")
+
+
+def test_a_study_of_several_targets_has_table_1_with_stars():
+    text = tables.to_markdown(HISTORIES)
+    deviation = 100 * np.std([seed / 100 for seed in range(6)], ddof=1)
+    assert f"| line | 42.50 ({deviation:.2f}) | **60.00 (0.00)**\\* |" in text
+    assert "| average | 42.50 | 60.00 |" in text and "not corrected" in text
+    assert "Table 1" not in tables.to_markdown({"line": HISTORIES["line"]})
