@@ -1,5 +1,6 @@
 """Draws lines with error bars, one for each method."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -30,6 +31,11 @@ def line(axes, points: Mapping[float, Sequence[float]], method: str) -> None:
 
 
 def legend(figure: figures.Figure, axes) -> None:
-    """Draws one legend of all lines above the panels."""
+    """Draws one legend of all lines above the panels, in as many rows as the width asks for."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    for rows in range(1, len(labels) + 1):
+        columns = math.ceil(len(labels) / rows)
+        drawn = figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
+        if drawn.get_window_extent().width <= figure.bbox.width or columns == 1:
+            return
+        drawn.remove()
