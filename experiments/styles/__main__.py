@@ -62,6 +62,8 @@ def make(arguments: Sequence[str]) -> None:
     text = "\n".join(f"## {name}\n\n{tables.to_markdown(histories)}" for name, histories in found.items())
     drawn = {name: figure.over_training(histories) for name, histories in found.items()}
     drawn |= {f"{name}-figure3": tables.box_plots(histories) for name, histories in found.items()}
+    if {"three", "single_domain"} <= found.keys():
+        drawn["figure4"] = tables.figure_4(found["three"], found["single_domain"])
     files = {"styles.md": text, "validations.csv": stored.to_csv(found)}
     sweep.write(settings.output.results_dir / "styles", files, drawn)
     print(text)

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import types
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dg_jax import config, errors, strategies
 from experiments import sweep
@@ -29,6 +29,7 @@ class Study(NamedTuple):
         iterations: training steps.
         threshold: that of AND-mask.
         frozen: the layers that keep their pretrained weights.
+        batches: of all sources in each step, or of one.
         taken: strategies whose runs another study with the same settings has, and that study.
     """
 
@@ -41,6 +42,7 @@ class Study(NamedTuple):
     iterations: int = 240
     threshold: float = 0.8
     frozen: tuple[str, ...] = ()
+    batches: Literal["multi_domain", "single_domain"] = "multi_domain"
     taken: Mapping[str, str] = types.MappingProxyType({})
 
 
@@ -57,6 +59,7 @@ STUDIES = {
     "eight": _ONE._replace(
         targets=("line", *_HARDEST), strategies=strategies.PAPER, seeds=6, taken=dict.fromkeys(_SURGERY, "three")
     ),
+    "single_domain": _ONE._replace(strategies=_SURGERY, batches="single_domain"),
     "other_targets": _ONE._replace(targets=("twitter", "fluent_3d")),
     "without_openmoji": _ONE._replace(sources=("apple", "fluent_flat", "twitter"), targets=("line",), seeds=6),
     "two": _ONE._replace(sources=COLOURED[:2], strategies=_TEN.strategies, batch_size=48),
@@ -95,6 +98,7 @@ def runs(study: str, plan: sweep.Plan) -> list[config.RunConfig]:
         "preset",
         "domains",
         "frozen_layers",
+        "batches",
         *(field.name for field in dataclasses.fields(config.Optimisation)),
     )
     given, default = config.flat(plan) | {"targets": plan.targets}, config.flat(usual) | {"targets": ()}
@@ -112,6 +116,7 @@ def runs(study: str, plan: sweep.Plan) -> list[config.RunConfig]:
             iterations=one.iterations,
             results_dir=plan.output.results_dir / "styles" / one.taken.get(strategy, study),
             frozen_layers=one.frozen,
+            batches=one.batches,
             and_mask=dataclasses.replace(plan.method.and_mask, threshold=one.threshold)
             if strategy == "and_mask"
             else plan.method.and_mask,

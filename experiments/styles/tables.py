@@ -88,6 +88,24 @@ def box_plots(histories: validations.Histories) -> figures.Figure:
     return result_figures.box_plots(_table_1(histories))
 
 
+def figure_4(multi_domain: validations.Histories, single_domain: validations.Histories) -> figures.Figure:
+    """Draws Figure 4: accuracies with batches of one source beside those of the same seeds with batches of all."""
+    ours = selected(multi_domain)
+    of_one = {
+        target: {method.removesuffix("-single_domain"): seeds for method, seeds in methods.items()}
+        for target, methods in selected(single_domain).items()
+    }
+    of_all = {
+        target: {
+            method: {seed: ours[target][method][seed] for seed in seeds if seed in ours[target][method]}
+            for method, seeds in methods.items()
+        }
+        for target, methods in of_one.items()
+    }
+    targets = list(of_one)
+    return result_figures.bars(of_all, of_one, list(of_one[targets[0]]), targets)
+
+
 def _table_1(histories: validations.Histories) -> table.Table:
     accuracies = selected(histories)
     targets = list(accuracies)

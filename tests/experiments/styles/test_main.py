@@ -7,11 +7,12 @@ from tests.experiments.styles import test_tables
 
 def test_tables_and_figures_are_made_again_of_the_file(tmp_path, capsys):
     path = tmp_path / "some.csv"
-    path.write_text(stored.to_csv({"three": test_tables.HISTORIES}))
+    path.write_text(stored.to_csv({"three": test_tables.HISTORIES, "single_domain": test_tables.OF_ONE_SOURCE}))
     assert styles.main([f"--recompute={path}", f"--results-dir={tmp_path}"]) == 0
     assert "## three" in capsys.readouterr().out
     names = {file.name for file in (tmp_path / "styles").iterdir()}
-    assert names == {"styles.md", "validations.csv", "three.png", "three.pdf", "three-figure3.png", "three-figure3.pdf"}
+    stems = ("three", "three-figure3", "single_domain", "single_domain-figure3", "figure4")
+    assert names == {"styles.md", "validations.csv"} | {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf")}
     assert (tmp_path / "styles" / "validations.csv").read_text() == path.read_text()
 
 
@@ -19,10 +20,14 @@ def test_tables_and_figures_are_made_again_of_the_file(tmp_path, capsys):
     ("flags", "said"),
     [
         (["--dataset=emoji"], "--dataset=emoji: this experiment is on styles; leave it out"),
-        (["--studies", "four"], "--studies four: there are: three, eight, other_targets, without_openmoji, two, "),
+        (
+            ["--studies", "four"],
+            "--studies four: there are: three, eight, single_domain, other_targets, ",
+        ),
         (["--targets=line"], "--targets: a study has its own; leave it out"),
         (["--domains", "apple", "line"], "--domains: a study has its own; leave it out"),
         (["--batch-size=8"], "--batch-size: a study has its own; leave it out"),
+        (["--batches=single_domain"], "--batches: a study has its own; leave it out"),
         (["--preset=paper"], "--preset: a study has its own; leave it out"),
         (["--learning-rate-drop=100:0.1"], "--learning-rate-drop: a study has its own; leave it out"),
         (["--iterations=8"], "--iterations: a study has its own; leave it out"),

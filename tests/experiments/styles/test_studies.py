@@ -16,6 +16,7 @@ def test_the_runs_of_a_study_are_those_registered(name, tmp_path):
         assert run.sources == one.sources
         assert set(run.data.domains) <= set(registry.get("styles").domains)
         assert run.optimisation.batch_size == one.batch_size
+        assert run.method.batches == ("single_domain" if name == "single_domain" else "multi_domain")
         assert (run.optimisation.iterations, run.rates.learning_rate) == {
             "rate_5e-5": (1000, 5e-5),
             "rate_1e-5": (1000, 1e-5),

@@ -12,6 +12,14 @@ HISTORIES = {
     for target in ("line", "other")
 }
 
+# Three seeds of one target, with batches of one source.
+OF_ONE_SOURCE = {
+    "line": {
+        f"{method}-single_domain": {seed: History([20, 40], [0.5, 0.4], [0.2 + seed / 100, 0.9]) for seed in range(3)}
+        for method in HISTORIES["line"]
+    }
+}
+
 
 def test_the_first_of_the_best_validations_is_selected():
     assert tables.selected(HISTORIES)["line"]["deep_all"] == {seed: 0.4 + seed / 100 for seed in range(6)}
@@ -37,3 +45,10 @@ def test_a_study_of_several_targets_has_table_1_with_stars():
     assert f"| line | 42.50 ({deviation:.2f}) | **60.00 (0.00)**\\* |" in text
     assert "| average | 42.50 | 60.00 |" in text and "not corrected" in text
     assert "Table 1" not in tables.to_markdown({"line": HISTORIES["line"]})
+
+
+def test_figure_4_compares_the_same_seeds():
+    [axes] = tables.figure_4(HISTORIES, OF_ONE_SOURCE).axes
+    assert [text.get_text() for text in axes.texts] == ["41.00", "60.00", "21.00", "21.00"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["deep_all", "agr_sum"]
+    assert axes.get_title() == "line"
