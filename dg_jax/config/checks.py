@@ -125,7 +125,8 @@ def check_settings(config: RunConfig) -> None:
         )
     for name, (is_in_range, wanted) in ranges.RANGES.items():
         value = flat(config)[name]
-        if value is not None and not is_in_range(value):
+        may_be_left_out = flat(RunConfig())[name] is None
+        if not is_in_range(value) and not (value is None and may_be_left_out):
             raise errors.UserError(f"{flag(name)}={value}: give {wanted}")
     _check_choices(config)
     for kind, name in dataclasses.asdict(methods).items():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,9 +10,9 @@ import numpy as np
 
 from dg_jax import errors
 from dg_jax.config.checks import PATHS, check, resolve
-from dg_jax.config.parts import Data
 from dg_jax.config.presets import defaults
-from dg_jax.config.run_config import RunConfig, changed, choices, flag, flat
+from dg_jax.config.ranges import RANGES
+from dg_jax.config.run_config import RunConfig, changed, choices, flag, flat, types
 from dg_jax.reading import names
 
 
@@ -29,13 +30,9 @@ def configure(**settings: Any) -> RunConfig:
         >>> configure(strategy="AgrSum", target="line", results_dir="runs").output.results_dir.name
         'runs'
     """
+    first = {name: _converted(RunConfig(), name, settings[name]) for name in ("dataset", "preset") if name in settings}
     from_scratch = str(settings.get("weights", "")).casefold() == "none"
-    usual = defaults(
-        settings.get("dataset", Data.dataset),
-        _in_its_writing("preset", str(settings.get("preset", "dataset"))),
-        str(settings.get("model") or ""),
-        from_scratch=from_scratch,
-    )
+    usual = defaults(**first, model=str(settings.get("model") or ""), from_scratch=from_scratch)
     config = resolve(with_settings(usual, settings))
     check(config)
     return config
@@ -59,7 +56,11 @@ def _converted(config: RunConfig, name: str, value: Any) -> Any:
     if value is None and flat(RunConfig())[name] is None:
         return None  # a setting that may be left out, also if the preset has a value
     of_method = getattr(config.method, name, None)
-    if dataclasses.is_dataclass(of_method) and isinstance(value, Mapping):
+    if dataclasses.is_dataclass(of_method):
+        if isinstance(value, type(of_method)):
+            return value
+        if not isinstance(value, Mapping):
+            raise errors.UserError(f"{flag(name)}={value!r}: give its settings, as a dict")
         given = {key: one.tolist() if isinstance(one, np.ndarray) else one for key, one in value.items()}
         given = {key: tuple(one) if isinstance(one, list) else one for key, one in given.items()}
         given = {key: _in_its_writing(f"{name}.{key}", one) for key, one in given.items()}
@@ -84,6 +85,9 @@ def _converted(config: RunConfig, name: str, value: Any) -> Any:
         return float(value)
     if isinstance(usual, str | bool) and type(value) is not type(usual):
         raise errors.UserError(f"{flag(name)}={value!r}: give {'text' if isinstance(usual, str) else 'True or False'}")
+    may_be_text = str in typing.get_args(dict(types(RunConfig))[flag(name)])
+    if may_be_text and not isinstance(value, str) and name not in RANGES:
+        raise errors.UserError(f"{flag(name)}={value!r}: give text")
     return _in_its_writing(name, value)
 
 
