@@ -56,10 +56,9 @@ def train(
         folder.go_on_from(int(state.step), config)
         take_steps = advance.Advance(trainer.step, batches, int(state.step), layout=layout)
         display.begins(data, folder, int(state.step), layout.count)
-        hooks = [*hooks, display]
-        selection = Selection(config, evaluations, best, take_steps, folder, hooks)
+        selection = Selection(config, evaluations, best, take_steps, folder, [*hooks, display])
         saving = checkpoints.Saving(store, selection)
-        hooks = [*hooks, selection, saving]
+        hooks = [*hooks, display, selection, saving]
         state, last = drive.drive(
             take_steps, state, config.optimisation.iterations, hooks, sources=[config.sources], stop=stop
         )
