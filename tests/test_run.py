@@ -115,7 +115,7 @@ def test_other_settings_under_the_same_name_are_refused(command):
         ),
         (["--strategy=mixup", "--mixup.alpha=0"], "--mixup.alpha=0.0: give a positive number"),
         (["--strategy=irm", "--irm.penalty-weight=-1"], "--irm.penalty-weight=-1.0: give a number of at least 0"),
-        (["--strategy=irm", "--irm.anneal-steps=-1"], "--irm.anneal-steps=-1: give a number of at least 0"),
+        (["--strategy=irm", "--irm.anneal-steps=-1"], "--irm.anneal-steps=-1: give a whole number of at least 0"),
         (["--strategy=irm", "--batch-size=1"], "--batch-size=1: --strategy=irm needs at least 2"),
         (
             ["--domains", "apple", "windows", "--strategy=mldg"],

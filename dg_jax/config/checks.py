@@ -8,7 +8,7 @@ from dg_jax import errors, strategies
 from dg_jax.config import presets, ranges
 from dg_jax.config.parts import Machine
 from dg_jax.config.presets import IMAGENET, IN_PACKAGES, MODELS
-from dg_jax.config.run_config import Config, RunConfig, changed, choices, flag, flat
+from dg_jax.config.run_config import Config, RunConfig, changed, choices, flag, flat, types
 from dg_jax.data import registry
 from dg_jax.reading import names
 from dg_jax.reading.paths import expanded
@@ -146,12 +146,14 @@ def check_settings(config: RunConfig) -> None:
 
 def _check_choices(config: RunConfig) -> None:
     """Raises a ``UserError`` if a setting that has only some values has another; in Python no flag was read."""
-    given = flat(config)
-    for name, known in choices(RunConfig).items():
+    given, with_choices = flat(config), choices(RunConfig)
+    for name, type_ in types(RunConfig):
         setting, _, of_method = name.removeprefix("--").replace("-", "_").partition(".")
         value = given[setting][of_method] if of_method else given[setting]
-        if value not in known:
-            raise errors.UserError(f"{name}={value}: give {' or '.join(known)}")
+        if name in with_choices and value not in with_choices[name]:
+            raise errors.UserError(f"{name}={value}: give {' or '.join(with_choices[name])}")
+        if type_ is bool and not isinstance(value, bool):
+            raise errors.UserError(f"{name}={value}: give True or False")
 
 
 def _check_network(config: RunConfig) -> None:
@@ -210,7 +212,8 @@ def _check_methods(config: RunConfig, in_use: set[str]) -> None:
                     f"{setting} is set, but this run uses {' and '.join(sorted(in_use))}; leave it out"
                 )
             is_in_range, wanted = of_method.get(name, (lambda value: True, ""))
-            if value is not None and not is_in_range(value):
+            may_be_left_out = getattr(getattr(RunConfig().method, method), name) is None
+            if not is_in_range(value) and not (value is None and may_be_left_out):
                 raise errors.UserError(f"{setting}={_shown(value)}: give {wanted}")
     if "mldg" in in_use and len(config.sources) < 2:
         raise errors.UserError(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import sys
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -55,33 +56,33 @@ def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
 def _converted(config: RunConfig, name: str, value: Any) -> Any:
     if value is None and flat(RunConfig())[name] is None:
         return None  # a setting that may be left out, also if the preset has a value
+    if isinstance(value, np.generic):
+        value = value.item()
     of_method = getattr(config.method, name, None)
     if dataclasses.is_dataclass(of_method):
         if isinstance(value, type(of_method)):
             return value
         if not isinstance(value, Mapping):
             raise errors.UserError(f"{flag(name)}={value!r}: give its settings, as a dict")
-        given = {key: one.tolist() if isinstance(one, np.ndarray) else one for key, one in value.items()}
-        given = {key: tuple(one) if isinstance(one, list) else one for key, one in given.items()}
+        given = {key: one.tolist() if isinstance(one, np.ndarray | np.generic) else one for key, one in value.items()}
+        given = {key: tuple(np.array(one).tolist()) if isinstance(one, list) else one for key, one in given.items()}
         given = {key: _in_its_writing(f"{name}.{key}", one) for key, one in given.items()}
         try:
             return dataclasses.replace(of_method, **given)  # type: ignore[type-var]
         except TypeError as error:
             own = ", ".join(field.name for field in dataclasses.fields(of_method))
             raise errors.UserError(f"{flag(name)}={dict(value)}: its settings are {own or 'none'}") from error
-    if name in PATHS and value is not None:
+    if name in PATHS:
         if not isinstance(value, str | pathlib.Path):
             raise errors.UserError(f"{flag(name)}={value!r}: give a path")
         return pathlib.Path(value)
-    if isinstance(value, np.generic):
-        return value.item()
     usual = flat(config)[name]
     if isinstance(usual, tuple):
         several = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
         if not all(isinstance(one, str) for one in several):
             raise errors.UserError(f"{flag(name)}={value!r}: give names")
         return several
-    if isinstance(usual, float) and type(value) is int:
+    if isinstance(usual, float) and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
     if isinstance(usual, str | bool) and type(value) is not type(usual):
         raise errors.UserError(f"{flag(name)}={value!r}: give {'text' if isinstance(usual, str) else 'True or False'}")

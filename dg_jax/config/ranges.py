@@ -1,7 +1,7 @@
 """The ranges of all settings: a check of the value, and what to give instead."""
 
-import math
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +10,7 @@ Range = tuple[Callable[[Any], bool], str]
 
 def _is_number(value: Any) -> bool:
     """Whether a value, which may come from a program, is a number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 _POSITIVE: Range = (lambda value: _is_number(value) and value > 0, "a positive number")
@@ -56,10 +56,10 @@ RANGES: dict[str, Range] = {
 OF_METHODS: dict[str, dict[str, Range]] = {
     "agr_sum": {},
     "agr_rand": {},
-    "irm": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _NOT_NEGATIVE},
-    "vrex": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _NOT_NEGATIVE},
+    "irm": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _WHOLE},
+    "vrex": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _WHOLE},
     **{name: {"penalty_weight": _NOT_NEGATIVE} for name in ("iga", "coral", "mmd")},
-    "fishr": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _NOT_NEGATIVE, "ema": _BELOW_1},
+    "fishr": {"penalty_weight": _NOT_NEGATIVE, "anneal_steps": _WHOLE, "ema": _BELOW_1},
     "mldg": {"beta": _NOT_NEGATIVE},
     "mixup": {"alpha": _POSITIVE},
     "group_dro": {"step_size": _POSITIVE},

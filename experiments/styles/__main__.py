@@ -52,7 +52,10 @@ def make(arguments: Sequence[str]) -> None:
         raise errors.UserError(f"--studies {' '.join(unknown)}: there are: {', '.join(studies.STUDIES)}")
     results = sweep.Results()
     if settings.recompute is not None:
-        found = stored.read(paths.expanded(settings.recompute, "--recompute"))
+        every_study = stored.read(paths.expanded(settings.recompute, "--recompute"))
+        found = {name: histories for name, histories in every_study.items() if name in settings.studies}
+        if not found:
+            raise errors.UserError(f"--studies {' '.join(settings.studies)}: {settings.recompute} has none of them")
     else:
         of_study = {name: studies.runs(name, settings) for name in settings.studies}
         every = [*dict.fromkeys(itertools.chain(*of_study.values()))]  # a run may be in two studies

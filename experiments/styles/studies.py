@@ -89,6 +89,12 @@ STUDIES = {
 }
 
 
+def methods(study: str) -> tuple[str, ...]:
+    """Returns the names of a study's methods, see :func:`experiments.sweep.method_of`."""
+    end = "-single_domain" if STUDIES[study].batches == "single_domain" else ""
+    return tuple(f"{strategy}{end}" for strategy in STUDIES[study].strategies)
+
+
 def runs(study: str, plan: sweep.Plan) -> list[config.RunConfig]:
     """Returns the runs of a study, below ``RESULTS_DIR/styles/STUDY``; raises a ``UserError`` if one cannot be run."""
     one, found = STUDIES[study], []

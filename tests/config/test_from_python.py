@@ -22,6 +22,14 @@ def test_paths_lists_and_numpys_numbers_are_taken(tmp_path):
     assert one.data.domains == ("apple", "windows", "line") and type(one.optimisation.iterations) is int
     assert one.data.prepared_dir == pathlib.Path(tmp_path)
     hash(one)
+    weights = [np.float32(1), np.int64(2), 3]
+    other = config.configure(
+        preset=np.str_("Paper"),
+        strategy="weighted",
+        weighted={"weights": weights},
+        irm={"penalty_weight": np.float32(100)},
+    )
+    assert (other.preset, other.method.weighted.weights) == ("paper", (1.0, 2.0, 3.0))
     for layers in ("conv1", ["conv1"]):
         other = config.configure(target="line", weights="w.safetensors", frozen_layers=layers)
         assert other.network.frozen_layers == ("conv1",)
@@ -48,6 +56,13 @@ def test_paths_lists_and_numpys_numbers_are_taken(tmp_path):
         ({"strategy": "deepal"}, "did you mean deep_all"),
         ({"target": "moon"}, "unknown --target"),
         ({"dataset": 3}, "--dataset=3: give text"),
+        ({"strategy": np.int64(2)}, "--strategy=2: give text"),
+        ({"overwrite": np.str_("no")}, "--overwrite='no': give True or False"),
+        ({"strategy": "mldg", "mldg": {"second_order": "no"}}, "--mldg.second-order=no: give True or False"),
+        ({"strategy": "vrex", "vrex": {"penalty_weight": None}}, "--vrex.penalty-weight=None: give a number"),
+        ({"strategy": "vrex", "vrex": {"anneal_steps": 0.5}}, "--vrex.anneal-steps=0.5: give a whole number"),
+        ({"learning_rate": 10**400}, "--learning-rate=10{400}: give a positive number"),
+        ({"results_dir": None}, "--results-dir=None: give a path"),
         ({"combiner": 3}, "--combiner=3: give text"),
         ({"coordinator": 3}, "--coordinator=3: give text"),
         ({"learning_rate": None}, "--learning-rate=None: give a positive number"),

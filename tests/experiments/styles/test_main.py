@@ -1,19 +1,30 @@
 import pytest
 
+from experiments.finetune import validations
 from experiments.styles import __main__ as styles
-from experiments.styles import stored
-from tests.experiments.styles import test_tables
+from experiments.styles import stored, studies
 
 
 def test_tables_and_figures_are_made_again_of_the_file(tmp_path, capsys):
     path = tmp_path / "some.csv"
-    path.write_text(stored.to_csv({"three": test_tables.HISTORIES, "single_domain": test_tables.OF_ONE_SOURCE}))
+    found = {
+        name: {
+            target: {method: {0: validations.History([20], [0.5], [0.25])} for method in studies.methods(name)}
+            for target in studies.STUDIES[name].targets
+        }
+        for name in ("three", "single_domain")
+    }
+    path.write_text(stored.to_csv(found))
     assert styles.main([f"--recompute={path}", f"--results-dir={tmp_path}"]) == 0
     assert "## three" in capsys.readouterr().out
     names = {file.name for file in (tmp_path / "styles").iterdir()}
     stems = ("three", "three-figure3", "single_domain", "single_domain-figure3", "figure4")
     assert names == {"styles.md", "validations.csv"} | {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf")}
     assert (tmp_path / "styles" / "validations.csv").read_text() == path.read_text()
+    assert styles.main([f"--recompute={path}", f"--results-dir={tmp_path / 'one'}", "--studies", "three"]) == 0
+    assert {file.stem for file in (tmp_path / "one/styles").glob("*.png")} == {"three", "three-figure3"}
+    assert styles.main([f"--recompute={path}", f"--results-dir={tmp_path / 'none'}", "--studies", "two"]) == 2
+    assert "some.csv has none of them" in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(
