@@ -145,7 +145,7 @@ def check_settings(config: RunConfig) -> None:
 
 
 def _check_choices(config: RunConfig) -> None:
-    """Raises a ``UserError`` if a setting that has only some values has another; in Python no flag was read."""
+    """Raises a ``UserError`` if a setting that has only some values, or two, has another; Python reads no flags."""
     given, with_choices = flat(config), choices(RunConfig)
     for name, type_ in types(RunConfig):
         setting, _, of_method = name.removeprefix("--").replace("-", "_").partition(".")

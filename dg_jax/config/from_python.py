@@ -56,17 +56,14 @@ def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
 def _converted(config: RunConfig, name: str, value: Any) -> Any:
     if value is None and flat(RunConfig())[name] is None:
         return None  # a setting that may be left out, also if the preset has a value
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = _of_python(value) if isinstance(value, np.generic) else value
     of_method = getattr(config.method, name, None)
     if dataclasses.is_dataclass(of_method):
         if isinstance(value, type(of_method)):
             return value
         if not isinstance(value, Mapping):
             raise errors.UserError(f"{flag(name)}={value!r}: give its settings, as a dict")
-        given = {key: one.tolist() if isinstance(one, np.ndarray | np.generic) else one for key, one in value.items()}
-        given = {key: tuple(np.array(one).tolist()) if isinstance(one, list) else one for key, one in given.items()}
-        given = {key: _in_its_writing(f"{name}.{key}", one) for key, one in given.items()}
+        given = {key: _in_its_writing(f"{name}.{key}", _of_python(one)) for key, one in value.items()}
         try:
             return dataclasses.replace(of_method, **given)  # type: ignore[type-var]
         except TypeError as error:
@@ -90,6 +87,13 @@ def _converted(config: RunConfig, name: str, value: Any) -> Any:
     if may_be_text and not isinstance(value, str) and name not in RANGES:
         raise errors.UserError(f"{flag(name)}={value!r}: give text")
     return _in_its_writing(name, value)
+
+
+def _of_python(value: Any) -> Any:
+    """Returns NumPy's numbers as Python's, and arrays and lists as tuples."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    return tuple(map(_of_python, value)) if isinstance(value, list) else value
 
 
 def _in_its_writing(name: str, value: Any) -> Any:

@@ -61,6 +61,7 @@ def test_paths_lists_and_numpys_numbers_are_taken(tmp_path):
         ({"strategy": "mldg", "mldg": {"second_order": "no"}}, "--mldg.second-order=no: give True or False"),
         ({"strategy": "vrex", "vrex": {"penalty_weight": None}}, "--vrex.penalty-weight=None: give a number"),
         ({"strategy": "vrex", "vrex": {"anneal_steps": 0.5}}, "--vrex.anneal-steps=0.5: give a whole number"),
+        ({"strategy": "weighted", "weighted": {"weights": [1, [2], 3]}}, "--weighted.weights=1 .*: give a number"),
         ({"learning_rate": 10**400}, "--learning-rate=10{400}: give a positive number"),
         ({"results_dir": None}, "--results-dir=None: give a path"),
         ({"combiner": 3}, "--combiner=3: give text"),
